@@ -1,0 +1,89 @@
+"""What the render loop asks of a model family: encode text, predict noise, decode latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from attrs import frozen
+from PIL.Image import Image
+from torch import Tensor
+
+OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
+ImageType: TypeAlias = "list[Image] | np.ndarray[Any, np.dtype[Any]] | Tensor"
+
+
+@frozen(eq=False)
+class Conditioning:
+    """What one branch is conditioned on.
+
+    Attributes:
+        prompt_embeds: the text encoder's output, ``(1, tokens, width)`` for all images or
+            ``(batch, tokens, width)``, one row an image.
+    """
+
+    prompt_embeds: Tensor
+
+
+@frozen(eq=False)
+class Decoded:
+    """Images, and what the pipeline's safety checker says of each (None: it has none)."""
+
+    images: ImageType
+    nsfw_content_detected: list[bool] | None
+
+
+class Denoiser(Protocol):
+    """A model family, seen from the render loop. An implementation holds no session's state."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents and predictions live."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of latents and predictions."""
+
+    def default_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the model was trained for."""
+
+    def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of an image of ``height`` x ``width`` pixels.
+
+        Raises:
+            InvalidValueError: the model cannot draw this size.
+        """
+
+    def fresh_scheduler(self, num_inference_steps: int) -> Any:
+        """A new scheduler with the pipeline's settings, its timesteps set, on the host.
+
+        Raises:
+            InvalidValueError: the scheduler cannot take that many steps.
+        """
+
+    def encode(self, prompt: str, *, negative: bool = False) -> Conditioning:
+        """Conditioning on a text; warns with the text that did not fit."""
+
+    def condition(self, embeds: Tensor, batch: int) -> Conditioning:
+        """Conditioning on pre-computed embeddings.
+
+        Raises:
+            InvalidValueError: the shape does not fit the model or the batch.
+        """
+
+    def predict(
+        self, latents: Tensor, timestep: Tensor, conditionings: Sequence[Conditioning]
+    ) -> tuple[Tensor, ...]:
+        """One prediction for each conditioning, all in one model call.
+
+        Args:
+            latents: ``(batch, channels, height, width)``, scaled as the scheduler asks.
+            timestep: 0-dimensional, on the latents' device.
+            conditionings: the branches to evaluate.
+        """
+
+    def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
+        """Final latents -> images in [0, 1]: PIL images, ``(batch, height, width, 3)`` for "np",
+        ``(batch, 3, height, width)`` for "pt", or the latents themselves for "latent"."""

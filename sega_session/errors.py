@@ -1,0 +1,83 @@
+"""Every exception and warning that sega-session raises.
+
+SegaSessionError                     catch this one to catch them all
+├── InvalidValueError                a value outside its allowed range (also a ValueError)
+│   ├── DuplicateConceptError        a concept's name is taken
+│   └── UnknownConceptError          no concept has this name
+├── CheckpointError                  a checkpoint is missing or cannot be read
+└── UnsupportedPipelineError         a pipeline class, or a model in it, that cannot be edited
+
+SegaSessionWarning                   filter this one to filter them all (a UserWarning)
+├── PromptTruncatedWarning           a prompt is longer than the text encoder reads
+└── NoEffectWarning                  a setting that cannot change the picture
+
+Messages follow one pattern: what the value is, what is allowed, what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class SegaSessionError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class InvalidValueError(SegaSessionError, ValueError):
+    """A value lies outside its allowed range or has the wrong type.
+
+    Attributes:
+        what: the name of the offending value, e.g. ``"threshold"``.
+        value: the value that was given.
+        allowed: the allowed values, in words.
+    """
+
+    def __init__(self, what: str, value: object, allowed: str, hint: str = "") -> None:
+        self.what, self.value, self.allowed = what, value, allowed
+        message = f"{what} is {value!r}; allowed: {allowed}."
+        super().__init__(f"{message} {hint}" if hint else message)
+
+
+class DuplicateConceptError(InvalidValueError):
+    """A concept with this name is in the session already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "name",
+            name,
+            "a name that no other concept has",
+            f"Change that concept with update({name!r}, ...), or pass another name=.",
+        )
+
+
+class UnknownConceptError(InvalidValueError):
+    """No concept in the session has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        names = ", ".join(repr(n) for n in known)
+        super().__init__(
+            "name",
+            name,
+            f"one of {names}" if names else "no name, since the session has no concepts",
+            "Add a concept with add(prompt).",
+        )
+
+
+class CheckpointError(SegaSessionError):
+    """A checkpoint is missing, incomplete or unreadable."""
+
+
+class UnsupportedPipelineError(SegaSessionError, TypeError):
+    """The pipeline's class, or the kind of a model in it, cannot be edited with SEGA here."""
+
+
+class SegaSessionWarning(UserWarning):
+    """The root of every warning that this package gives."""
+
+
+class PromptTruncatedWarning(SegaSessionWarning):
+    """The end of a prompt lies beyond the text encoder's limit and has no effect."""
+
+
+class NoEffectWarning(SegaSessionWarning):
+    """A concept's settings keep it from changing the picture."""

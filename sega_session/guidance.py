@@ -1,0 +1,58 @@
+"""SEGA's equations, as pure functions on tensors.
+
+The numbers are the paper's (Brack et al., "SEGA: Instructing Text-to-Image Models using Semantic
+Guidance", NeurIPS 2023, arXiv 2301.12247); where the paper leaves a choice, the authors' code in
+diffusers decides. Predictions and guidance have the latents' shape ``(batch, channels, height,
+width)``, dtype and device; nothing here leaves the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def text_guidance(uncond: Tensor, text: Tensor, guidance_scale: float) -> Tensor:
+    """Classifier-free guidance relative to the unconditional prediction (Eq. 2)."""
+    return guidance_scale * (text - uncond)
+
+
+def concept_guidance(uncond: Tensor, concept: Tensor, scale: float, threshold: float) -> Tensor:
+    """One concept's guidance: its scaled direction, kept where it is strongest (Eqs. 4 to 6).
+
+    Args:
+        uncond: the unconditional prediction.
+        concept: the prediction conditioned on the concept.
+        scale: s_e, signed: negative to steer away from the concept.
+        threshold: λ, 0 <= λ < 1, the quantile of the magnitudes, per image and per channel,
+            below which an entry is set to zero.
+
+    Returns:
+        Where |scale · ψ| reaches its quantile scale · ψ, elsewhere 0, for ψ = concept - uncond.
+    """
+    direction = (concept - uncond) * scale
+    magnitude = direction.abs()
+    # torch.quantile takes no half precision; a quantile cast back to it stays comparable.
+    quantile = torch.quantile(magnitude.flatten(start_dim=2).float(), threshold, dim=2)
+    keep = magnitude >= quantile.to(direction.dtype)[:, :, None, None]
+    return torch.where(keep, direction, torch.zeros_like(direction))
+
+
+def weighted_sum(guidances: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Several concepts' guidance as one: the sum over i of g_i · γ_i (Eq. 9)."""
+    stacked = torch.stack(tuple(guidances))
+    # Built on the host and moved without waiting: no copy comes back from the device.
+    factors = torch.tensor(weights, dtype=stacked.dtype).to(stacked.device, non_blocking=True)
+    return torch.einsum("c,cbijk->bijk", factors, stacked)
+
+
+def with_momentum(guidance: Tensor, momentum: Tensor, momentum_scale: float) -> Tensor:
+    """The guidance plus s_m times the momentum so far (Eq. 7)."""
+    return guidance + momentum_scale * momentum
+
+
+def update_momentum(momentum: Tensor, guidance: Tensor, momentum_beta: float) -> Tensor:
+    """The next call's momentum, from this call's guidance with momentum (Eq. 8)."""
+    return momentum_beta * momentum + (1 - momentum_beta) * guidance

@@ -1,0 +1,361 @@
+"""`EditSession`: the thin mutable shell around frozen states and pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, get_args
+
+import attrs
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from . import edits
+from .denoisers import Conditioning, OutputType, denoiser_for
+from .edits import Concept, EditState, Scene
+from .errors import InvalidValueError, NoEffectWarning
+from .recipe import conditioning_key, make_recipe, prompt_key
+from .render import UNCOND, Branches, Render, denoise
+from .trajectory import TrajectoryStore
+
+StepCallback = Callable[["EditSession", int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]
+
+
+class EditSession:
+    """One picture (or a batch, one a seed) and the concepts that edit it.
+
+    The session fixes the scene and the initial latents. Edits (`add`, `remove`, `reweight`,
+    `invert`, `update`, `enable`, `disable`, `momentum`) only change `state`; `render` draws it,
+    and takes no prediction twice: what was evaluated at the same latents before is reused.
+
+    The pipeline is used as it is and never changed. Its models must not change during the session
+    (LoRA weights, for example): recorded predictions would not be theirs any more.
+
+    >>> session = EditSession(load_avatars(), "a portrait of a woman", seed=7)
+    >>> session.add("glasses", scale=6, threshold=0.95)
+    >>> session.render().image.show()
+
+    Args:
+        pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x).
+        prompt: what the picture shows.
+        negative_prompt: replaces the empty text of the unconditional branch.
+        seed: one integer, or several for a batch. Noise is drawn on the host, so that a seed
+            gives the same noise on every device.
+        num_inference_steps: the scheduler's steps, 1 or more.
+        guidance_scale: classifier-free guidance, >= 0; values up to 1 turn it off, as in
+            diffusers. Concepts apply all the same.
+        height, width: pixels, multiples of the VAE's factor; None: what the U-Net was trained for.
+        eta: DDIM's noise, 0 to 1; other schedulers ignore it.
+        latents: initial noise, standard normal, ``(seeds, channels, height / factor,
+            width / factor)``, instead of noise drawn from the seeds.
+        sem_guidance: guidance recorded by diffusers' `SemanticStableDiffusionPipeline`, one
+            tensor of the latents' shape a model call, added to every render.
+        cache_bytes: how much memory recorded predictions may take, on the pipeline's device.
+            One branch of a 512-pixel image takes 32 KB a step in half precision.
+
+    Raises:
+        UnsupportedPipelineError: the pipeline's class, or a model in it, cannot be edited.
+        InvalidValueError: a value is outside its range; the message says which.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        seed: int | Iterable[int] = 0,
+        num_inference_steps: int = 50,
+        guidance_scale: float = 7.5,
+        height: int | None = None,
+        width: int | None = None,
+        eta: float = 0.0,
+        latents: Tensor | None = None,
+        sem_guidance: Sequence[Tensor] | Tensor | None = None,
+        cache_bytes: int = 2**30,
+    ) -> None:
+        self._pipeline = pipeline
+        self._denoiser = denoiser_for(pipeline)
+        default_height, default_width = self._denoiser.default_size()
+        self.scene = Scene(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            seeds=seed,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            height=default_height if height is None else height,
+            width=default_width if width is None else width,
+            eta=eta,
+        )
+        self._shape = (
+            len(self.scene.seeds),
+            *self._denoiser.latents_shape(self.scene.height, self.scene.width),
+        )
+        scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
+        self.num_calls = len(scheduler.timesteps)
+        """Model calls of a render; warm-up and cool-down count these. Some schedulers (PNDM, Heun)
+        call the model more often than `num_inference_steps`."""
+        self._noise = None if latents is None else self._own_noise(latents)
+        self._sem_guidance = None if sem_guidance is None else self._own_guidance(sem_guidance)
+        self._conditionings = {
+            UNCOND: self._denoiser.encode(self.scene.negative_prompt, negative=True),
+            prompt_key(self.scene.prompt): self._denoiser.encode(self.scene.prompt),
+        }
+        self._store = TrajectoryStore(cache_bytes)
+        self._state = EditState()
+
+    # ---- what is edited ----
+
+    @property
+    def state(self) -> EditState:
+        """The current edit state, a frozen value."""
+        return self._state
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts, in the order they were added."""
+        return self._state.concepts
+
+    def __repr__(self) -> str:
+        names = ", ".join(concept.name for concept in self.concepts) or "none"
+        return f"<EditSession {self.scene.prompt!r}, seeds {self.scene.seeds}, concepts: {names}>"
+
+    # ---- edits ----
+
+    def add(
+        self,
+        prompt: str = "",
+        name: str | None = None,
+        scale: float = 5.0,
+        threshold: float = 0.9,
+        warmup: int = 10,
+        cooldown: int | None = None,
+        weight: float = 1.0,
+        inverted: bool = False,
+        *,
+        prompt_embeds: Tensor | None = None,
+    ) -> None:
+        """Add a concept; the ranges are those of `Concept`.
+
+        Args:
+            prompt: the concept in words. With ``prompt_embeds`` it is only a label.
+            name: how to refer to the concept; None: its prompt.
+            scale: strength of the direction, >= 0.
+            threshold: share of latent entries left alone, 0 <= threshold < 1.
+            warmup: first model call at which it is applied.
+            cooldown: first model call at which it is no longer applied; None: never.
+            weight: share among several concepts, >= 0.
+            inverted: steer away from the concept.
+            prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
+                ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one a seed in order.
+
+        Raises:
+            DuplicateConceptError: the name is taken.
+            InvalidValueError: a value is outside its range.
+
+        Warns:
+            PromptTruncatedWarning: the end of the prompt does not fit the text encoder.
+            NoEffectWarning: the warm-up outlasts the render.
+        """
+        conditioning, digest = None, None
+        if prompt_embeds is not None:
+            conditioning = self._denoiser.condition(prompt_embeds, len(self.scene.seeds))
+            digest = _digest(prompt_embeds)
+        elif not prompt:
+            raise InvalidValueError("prompt", prompt, "text, not empty", "Or pass prompt_embeds=.")
+        concept = Concept(
+            name=prompt if name is None else name,
+            prompt=prompt,
+            embedding=digest,
+            scale=scale,
+            threshold=threshold,
+            warmup=warmup,
+            cooldown=cooldown,
+            weight=weight,
+            inverted=inverted,
+        )
+        state = edits.add(self._state, concept)
+        if conditioning is not None:
+            self._conditionings[conditioning_key(concept)] = conditioning
+        self._edit(state)
+
+    def remove(self, name: str) -> None:
+        """Take a concept out. Raises UnknownConceptError."""
+        self._edit(edits.remove(self._state, name))
+
+    def reweight(
+        self, name: str, *, scale: float | None = None, weight: float | None = None
+    ) -> None:
+        """Change a concept's scale, its weight, or both; None keeps what is set.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+            InvalidValueError: a value is outside its range.
+        """
+        given = {"scale": scale, "weight": weight}
+        self.update(name, **{field: value for field, value in given.items() if value is not None})
+
+    def invert(self, name: str) -> None:
+        """Turn a concept's direction around. Raises UnknownConceptError."""
+        self.update(name, inverted=not self._state.concept(name).inverted)
+
+    def enable(self, name: str) -> None:
+        """Let a muted concept act again. Raises UnknownConceptError."""
+        self.update(name, enabled=True)
+
+    def disable(self, name: str) -> None:
+        """Mute a concept, as if removed, and keep its settings. Raises UnknownConceptError."""
+        self.update(name, enabled=False)
+
+    def update(self, name: str, **fields: Any) -> None:
+        """Change any of a concept's fields (see `Concept`), its name and prompt included.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+            DuplicateConceptError: the new name is taken.
+            InvalidValueError: an unknown field, or a value outside its range.
+        """
+        self._edit(edits.update(self._state, name, **fields))
+
+    def momentum(self, *, scale: float | None = None, beta: float | None = None) -> None:
+        """Set momentum's scale (0 to 1, 0 is off), its decay beta (0 <= beta < 1), or both.
+
+        A new session has diffusers' values, 0.1 and 0.4. With momentum on, concepts are evaluated
+        during their warm-up too, because momentum builds up there.
+
+        Raises:
+            InvalidValueError: a value is outside its range.
+        """
+        self._edit(edits.momentum(self._state, scale=scale, beta=beta))
+
+    def _edit(self, state: EditState) -> None:
+        """Adopt ``state`` once everything it needs is at hand; until then nothing has changed."""
+        for concept in state:
+            if conditioning_key(concept) not in self._conditionings:
+                self._conditionings[conditioning_key(concept)] = self._denoiser.encode(
+                    concept.prompt
+                )
+            if concept.warmup >= self.num_calls and concept not in self._state.concepts:
+                warnings.warn(
+                    f"{concept.name!r} has no effect: warmup is {concept.warmup}, and a render "
+                    f"has only {self.num_calls} model calls. Lower warmup.",
+                    NoEffectWarning,
+                    stacklevel=3,
+                )
+        self._state = state
+
+    # ---- rendering ----
+
+    @torch.no_grad()
+    def render(
+        self,
+        *,
+        output_type: OutputType = "pil",
+        callback_on_step_end: StepCallback | None = None,
+    ) -> Render:
+        """Draw the current state: SEGA as computed from scratch, up to float rounding.
+
+        A U-Net's row changes in its last bits with the size of the batch it is in, so a render
+        that reuses recorded predictions equals one from scratch up to that rounding.
+
+        Args:
+            output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
+                (``(seeds, 3, height, width)``) or "latent".
+            callback_on_step_end: called after each model call as ``callback(session, call,
+                timestep, {"latents": latents})``; it looks on, and may return the same dict or
+                None. Raising from it cancels the render. It is not called where the state's
+                final latents are recorded already.
+
+        Raises:
+            InvalidValueError: an unknown output type, or the callback returned other latents.
+        """
+        if output_type not in get_args(OutputType):
+            allowed = ", ".join(map(repr, get_args(OutputType)))
+            raise InvalidValueError("output_type", output_type, f"one of {allowed}")
+        scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
+        noise, generators = self._initial_noise()
+        with self._pipeline.progress_bar(total=self.num_calls) as bar:
+
+            def on_step(call: int, timestep: Tensor, latents: Tensor) -> None:
+                bar.update()
+                if callback_on_step_end is not None:
+                    given = {"latents": latents}
+                    returned = callback_on_step_end(self, call, timestep, given)
+                    if returned is not None and returned.get("latents", latents) is not latents:
+                        raise InvalidValueError(
+                            "callback_on_step_end's result",
+                            "other latents",
+                            "None, or the dict it was given",
+                            "A state has one picture; start a session with latents= instead.",
+                        )
+
+            latents, evaluations = denoise(
+                self._denoiser,
+                scheduler,
+                noise * scheduler.init_noise_sigma,
+                make_recipe(self._state, self.num_calls),
+                Branches(
+                    self._conditionings,
+                    prompt_key(self.scene.prompt),
+                    self.scene.guidance_scale,
+                    self._sem_guidance,
+                ),
+                self._store,
+                _step_kwargs(scheduler, self.scene.eta, generators),
+                on_step,
+            )
+            bar.update(self.num_calls - bar.n)
+        decoded = self._denoiser.decode(latents, output_type)
+        return Render(decoded.images, latents, evaluations, decoded.nsfw_content_detected)
+
+    def _initial_noise(self) -> tuple[Tensor, list[torch.Generator]]:
+        """Standard-normal latents, and each image's generator in the state it has after them."""
+        generators = [torch.Generator().manual_seed(seed) for seed in self.scene.seeds]
+        if self._noise is not None:
+            return self._noise, generators
+        noise: Tensor = randn_tensor(
+            self._shape, generators, self._denoiser.device, self._denoiser.dtype
+        )
+        return noise, generators
+
+    def _own_noise(self, latents: Tensor) -> Tensor:
+        if not isinstance(latents, Tensor) or tuple(latents.shape) != self._shape:
+            raise InvalidValueError(
+                "shape of latents",
+                tuple(latents.shape) if isinstance(latents, Tensor) else latents,
+                f"{self._shape}: seeds, channels, height and width over the VAE's factor",
+                "Give as many seeds as latents, and the height and width they are for.",
+            )
+        if not bool(torch.isfinite(latents).all()):
+            raise InvalidValueError("latents", "not finite", "finite numbers")
+        return latents.detach().to(self._denoiser.device, self._denoiser.dtype, copy=True)
+
+    def _own_guidance(self, sem_guidance: Sequence[Tensor] | Tensor) -> Tensor:
+        shapes = {tuple(guidance.shape) for guidance in sem_guidance}
+        if len(sem_guidance) < self.num_calls or shapes != {self._shape}:
+            raise InvalidValueError(
+                "sem_guidance",
+                f"{len(sem_guidance)} tensors of shapes {sorted(shapes)}",
+                f"at least {self.num_calls} (the model calls of a render) of shape {self._shape}",
+                "Record it with the same steps, scheduler, size and number of images.",
+            )
+        stacked = torch.stack(tuple(sem_guidance)).detach()
+        return stacked.to(self._denoiser.device, self._denoiser.dtype)
+
+
+def _digest(embeds: Tensor) -> str:
+    """Names embeddings by their content: float32 bytes and shape."""
+    values = embeds.detach().to("cpu", torch.float32).contiguous()
+    return hashlib.sha256(repr(values.shape).encode() + values.numpy().tobytes()).hexdigest()[:16]
+
+
+def _step_kwargs(
+    scheduler: Any, eta: float, generators: list[torch.Generator]
+) -> dict[str, Any]:
+    """What this scheduler's ``step`` takes beside prediction, timestep and latents."""
+    offered = {"eta": eta, "generator": generators}
+    accepted = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in offered.items() if name in accepted}

@@ -1,0 +1,1 @@
+"""Jupyter widgets for `sega_session`. This release holds none yet."""
