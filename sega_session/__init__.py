@@ -1,10 +1,17 @@
 """Stateful semantic guidance (SEGA) for diffusion models: see `EditSession`."""
 
-from .edits import Concept, EditState, Scene
-from .errors import SegaSessionError
-from .models import load_avatars, load_pipeline
-from .render import Render
-from .session import EditSession
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .edits import Concept, EditState, Scene
+    from .errors import SegaSessionError
+    from .migration import from_diffusers
+    from .models import load_avatars, load_pipeline
+    from .render import Render
+    from .session import EditSession
 
 __all__ = [
     "Concept",
@@ -13,6 +20,30 @@ __all__ = [
     "Render",
     "Scene",
     "SegaSessionError",
+    "from_diffusers",
     "load_avatars",
     "load_pipeline",
 ]
+
+_HOME = {
+    "Concept": "edits",
+    "EditSession": "session",
+    "EditState": "edits",
+    "Render": "render",
+    "Scene": "edits",
+    "SegaSessionError": "errors",
+    "from_diffusers": "migration",
+    "load_avatars": "models",
+    "load_pipeline": "models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: torch and diffusers take seconds, and `--help` needs neither.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

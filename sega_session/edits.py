@@ -1,4 +1,4 @@
-"""What a person edits: `Scene`, `Concept` and `EditState`, frozen values, and the pure edits on them.
+"""What a person edits: `Scene`, `Concept` and `EditState`, frozen, and the pure edits on them.
 
 Everything is validated on construction, so no later code checks again. Every edit is a function
 ``EditState -> EditState``; a refused edit raises and leaves the state it was given as it was.
@@ -7,99 +7,96 @@ Everything is validated on construction, so no later code checks again. Every ed
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from attrs import field, frozen
 
 from .errors import DuplicateConceptError, InvalidValueError, UnknownConceptError
 
+Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
 INVERT_HINT = "To push the picture away from a concept, use inverted=True or invert(name)."
 
 
-def _number(
-    what: str,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    hint: str = "",
-) -> Callable[[Any], float]:
-    """A converter to a finite float within the bounds; NaN, bool and strings are refused."""
-    bounds = [
-        f"at least {at_least:g}" if at_least is not None else "",
-        f"at most {at_most:g}" if at_most is not None else "",
-        f"less than {below:g}" if below is not None else "",
-    ]
-    allowed = "a finite number" + "".join(f", {bound}" for bound in bounds if bound)
-
-    def convert(value: Any) -> float:
-        fits = (
-            isinstance(value, Real)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and (at_least is None or value >= at_least)
-            and (at_most is None or value <= at_most)
-            and (below is None or value < below)
-        )
-        if not fits:
-            raise InvalidValueError(what, value, allowed, hint)
+def _as_float(value: Any) -> Any:
+    """A number, numpy's too, as a plain float; anything else is left for the validator."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return value
+    try:
         return float(value)
-
-    return convert
-
-
-def _integer(what: str, *, at_least: int, at_most: int | None = None) -> Callable[[Any], int]:
-    """A converter to an int within the bounds; 1.0, bool and strings are refused."""
-    allowed = f"an integer, at least {at_least}"
-    if at_most is not None:
-        allowed += f", at most {at_most}"
-
-    def convert(value: Any) -> int:
-        fits = (
-            isinstance(value, Integral)
-            and not isinstance(value, bool)
-            and value >= at_least
-            and (at_most is None or value <= at_most)
-        )
-        if not fits:
-            raise InvalidValueError(what, value, allowed)
-        return int(value)
-
-    return convert
+    except OverflowError:
+        return value
 
 
-def _text(what: str, *, may_be_empty: bool) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
+def _as_int(value: Any) -> Any:
+    """An integer, numpy's too, as a plain int; anything else is left for the validator."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+def _number(
+    *,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
+    hint: str = "",
+) -> Validator:
+    """A finite float within the bounds; NaN, bool and strings are refused."""
+    allowed = "a finite number"
+    allowed += f", at least {at_least:g}" if at_least > -math.inf else ""
+    allowed += f", at most {at_most:g}" if at_most < math.inf else ""
+    allowed += f", less than {below:g}" if below < math.inf else ""
+
+    def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not (
+            isinstance(value, float)
+            and math.isfinite(value)
+            and at_least <= value <= at_most
+            and value < below
+        ):
+            raise InvalidValueError(attribute.name, value, allowed, hint)
+
+    return validate
+
+
+def _integer(*, at_least: int) -> Validator:
+    """An int within the bounds; 1.0, bool and strings are refused."""
+
+    def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+            raise InvalidValueError(attribute.name, value, f"an integer, at least {at_least}")
+
+    return validate
+
+
+def _text(*, may_be_empty: bool) -> Validator:
+    def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, str) or not (may_be_empty or value.strip()):
-            raise InvalidValueError(what, value, "text" if may_be_empty else "text, not empty")
-        return value
+            allowed = "text" if may_be_empty else "text, not empty"
+            raise InvalidValueError(attribute.name, value, allowed)
 
-    return convert
-
-
-def _flag(what: str) -> Callable[[Any], bool]:
-    def convert(value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise InvalidValueError(what, value, "True or False")
-        return value
-
-    return convert
+    return validate
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
-    """One seed or several -> a tuple of ints; torch.Generator takes up to 64 bits."""
-    check = _integer("seed", at_least=0, at_most=2**64 - 1)
-    if isinstance(value, Integral):
-        return (check(value),)
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise InvalidValueError("seed", value, "an integer, or several of them")
-    seeds = tuple(check(seed) for seed in value)
-    if not seeds:
+def _flag(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):
+        raise InvalidValueError(attribute.name, value, "True or False")
+
+
+def _as_seeds(value: Any) -> Any:
+    """One seed or several -> a tuple; anything else is left for the validator."""
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    return tuple(map(_as_int, value)) if several else (_as_int(value),)
+
+
+def _seeds(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    for seed in value:
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+            raise InvalidValueError("seed", seed, "an integer, at least 0, less than 2**64")
+    if not value:
         raise InvalidValueError("seed", value, "an integer, or at least one in a list")
-    return seeds
 
 
 @frozen(kw_only=True)
@@ -121,16 +118,14 @@ class Scene:
         InvalidValueError: a value is of the wrong type or outside its range.
     """
 
-    prompt: str = field(converter=_text("prompt", may_be_empty=True))
-    negative_prompt: str = field(default="", converter=_text("negative_prompt", may_be_empty=True))
-    seeds: tuple[int, ...] = field(default=(0,), converter=_seeds)
-    num_inference_steps: int = field(
-        default=50, converter=_integer("num_inference_steps", at_least=1)
-    )
-    guidance_scale: float = field(default=7.5, converter=_number("guidance_scale", at_least=0))
-    height: int = field(converter=_integer("height", at_least=1))
-    width: int = field(converter=_integer("width", at_least=1))
-    eta: float = field(default=0.0, converter=_number("eta", at_least=0, at_most=1))
+    prompt: str = field(validator=_text(may_be_empty=True))
+    negative_prompt: str = field(default="", validator=_text(may_be_empty=True))
+    seeds: tuple[int, ...] = field(default=(0,), converter=_as_seeds, validator=_seeds)
+    num_inference_steps: int = field(default=50, converter=_as_int, validator=_integer(at_least=1))
+    guidance_scale: float = field(default=7.5, converter=_as_float, validator=_number(at_least=0))
+    height: int = field(converter=_as_int, validator=_integer(at_least=1))
+    width: int = field(converter=_as_int, validator=_integer(at_least=1))
+    eta: float = field(default=0.0, converter=_as_float, validator=_number(at_least=0, at_most=1))
 
 
 @frozen(kw_only=True)
@@ -156,18 +151,24 @@ class Concept:
         InvalidValueError: a value is of the wrong type or outside its range.
     """
 
-    name: str = field(converter=_text("name", may_be_empty=False))
-    prompt: str = field(converter=_text("prompt", may_be_empty=True))
+    name: str = field(validator=_text(may_be_empty=False))
+    prompt: str = field(validator=_text(may_be_empty=True))
     embedding: str | None = None
-    scale: float = field(default=5.0, converter=_number("scale", at_least=0, hint=INVERT_HINT))
-    threshold: float = field(default=0.9, converter=_number("threshold", at_least=0, below=1))
-    warmup: int = field(default=10, converter=_integer("warmup", at_least=0))
-    cooldown: int | None = field(
-        default=None, converter=attrs.converters.optional(_integer("cooldown", at_least=0))
+    scale: float = field(
+        default=5.0, converter=_as_float, validator=_number(at_least=0, hint=INVERT_HINT)
     )
-    weight: float = field(default=1.0, converter=_number("weight", at_least=0, hint=INVERT_HINT))
-    inverted: bool = field(default=False, converter=_flag("inverted"))
-    enabled: bool = field(default=True, converter=_flag("enabled"))
+    threshold: float = field(
+        default=0.9, converter=_as_float, validator=_number(at_least=0, below=1)
+    )
+    warmup: int = field(default=10, converter=_as_int, validator=_integer(at_least=0))
+    cooldown: int | None = field(
+        default=None, converter=_as_int, validator=attrs.validators.optional(_integer(at_least=0))
+    )
+    weight: float = field(
+        default=1.0, converter=_as_float, validator=_number(at_least=0, hint=INVERT_HINT)
+    )
+    inverted: bool = field(default=False, validator=_flag)
+    enabled: bool = field(default=True, validator=_flag)
 
     def __attrs_post_init__(self) -> None:
         if self.cooldown is not None and self.cooldown < self.warmup:
@@ -193,12 +194,12 @@ class EditState:
 
     concepts: tuple[Concept, ...] = ()
     momentum_scale: float = field(
-        default=0.1, converter=_number("momentum scale", at_least=0, at_most=1)
+        default=0.1, converter=_as_float, validator=_number(at_least=0, at_most=1)
     )
     momentum_beta: float = field(
         default=0.4,
-        converter=_number(
-            "momentum beta",
+        converter=_as_float,
+        validator=_number(
             at_least=0,
             below=1,
             hint="At 1 the momentum would stay zero: to turn it off, set its scale to 0.",
@@ -233,7 +234,7 @@ def remove(state: EditState, name: str) -> EditState:
     return attrs.evolve(state, concepts=tuple(c for c in state if c is not concept))
 
 
-def update(state: EditState, name: str, **fields: Any) -> EditState:
+def update(state: EditState, name: str, /, **fields: Any) -> EditState:
     """Change fields of one concept, in place in the order.
 
     Raises:

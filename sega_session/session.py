@@ -8,13 +8,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 
-import attrs
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from . import edits
-from .denoisers import Conditioning, OutputType, denoiser_for
+from .denoisers import OutputType, denoiser_for
 from .edits import Concept, EditState, Scene
 from .errors import InvalidValueError, NoEffectWarning
 from .recipe import conditioning_key, make_recipe, prompt_key
@@ -77,7 +76,6 @@ class EditSession:
         sem_guidance: Sequence[Tensor] | Tensor | None = None,
         cache_bytes: int = 2**30,
     ) -> None:
-        self._pipeline = pipeline
         self._denoiser = denoiser_for(pipeline)
         default_height, default_width = self._denoiser.default_size()
         self.scene = Scene(
@@ -210,7 +208,7 @@ class EditSession:
         """Mute a concept, as if removed, and keep its settings. Raises UnknownConceptError."""
         self.update(name, enabled=False)
 
-    def update(self, name: str, **fields: Any) -> None:
+    def update(self, name: str, /, **fields: Any) -> None:
         """Change any of a concept's fields (see `Concept`), its name and prompt included.
 
         Raises:
@@ -277,7 +275,7 @@ class EditSession:
             raise InvalidValueError("output_type", output_type, f"one of {allowed}")
         scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
         noise, generators = self._initial_noise()
-        with self._pipeline.progress_bar(total=self.num_calls) as bar:
+        with self._denoiser.progress_bar(self.num_calls) as bar:
 
             def on_step(call: int, timestep: Tensor, latents: Tensor) -> None:
                 bar.update()
@@ -334,12 +332,15 @@ class EditSession:
         return latents.detach().to(self._denoiser.device, self._denoiser.dtype, copy=True)
 
     def _own_guidance(self, sem_guidance: Sequence[Tensor] | Tensor) -> Tensor:
-        shapes = {tuple(guidance.shape) for guidance in sem_guidance}
-        if len(sem_guidance) < self.num_calls or shapes != {self._shape}:
+        kinds = {
+            f"{type(guidance).__name__} {tuple(getattr(guidance, 'shape', ()))}"
+            for guidance in sem_guidance
+        }
+        if len(sem_guidance) < self.num_calls or kinds != {f"Tensor {self._shape}"}:
             raise InvalidValueError(
                 "sem_guidance",
-                f"{len(sem_guidance)} tensors of shapes {sorted(shapes)}",
-                f"at least {self.num_calls} (the model calls of a render) of shape {self._shape}",
+                f"{len(sem_guidance)} {', '.join(sorted(kinds))}",
+                f"a tensor {self._shape} for each of the {self.num_calls} model calls, or more",
                 "Record it with the same steps, scheduler, size and number of images.",
             )
         stacked = torch.stack(tuple(sem_guidance)).detach()
@@ -352,9 +353,7 @@ def _digest(embeds: Tensor) -> str:
     return hashlib.sha256(repr(values.shape).encode() + values.numpy().tobytes()).hexdigest()[:16]
 
 
-def _step_kwargs(
-    scheduler: Any, eta: float, generators: list[torch.Generator]
-) -> dict[str, Any]:
+def _step_kwargs(scheduler: Any, eta: float, generators: list[torch.Generator]) -> dict[str, Any]:
     """What this scheduler's ``step`` takes beside prediction, timestep and latents."""
     offered = {"eta": eta, "generator": generators}
     accepted = inspect.signature(scheduler.step).parameters

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from attrs import frozen
 from torch import Tensor
 
+from .errors import InvalidValueError
 from .recipe import Recipe
 
 
@@ -62,9 +63,14 @@ class TrajectoryStore:
 
     Args:
         max_bytes: the budget; 0 records nothing.
+
+    Raises:
+        InvalidValueError: a negative budget.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        if not isinstance(max_bytes, int) or max_bytes < 0:
+            raise InvalidValueError("cache_bytes", max_bytes, "an integer, at least 0")
         self.max_bytes = max_bytes
         self.bytes = 0
         self._tensors: OrderedDict[Key, Tensor] = OrderedDict()

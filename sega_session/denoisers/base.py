@@ -46,6 +46,9 @@ class Denoiser(Protocol):
     def dtype(self) -> torch.dtype:
         """The precision of latents and predictions."""
 
+    def progress_bar(self, total: int) -> Any:
+        """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
+
     def default_size(self) -> tuple[int, int]:
         """Height and width in pixels that the model was trained for."""
 

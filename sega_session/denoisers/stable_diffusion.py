@@ -48,6 +48,10 @@ class StableDiffusionDenoiser:
         dtype: torch.dtype = self._pipeline.unet.dtype
         return dtype
 
+    def progress_bar(self, total: int) -> Any:
+        """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
+        return self._pipeline.progress_bar(total=total)
+
     def default_size(self) -> tuple[int, int]:
         """Height and width in pixels that the U-Net was trained for."""
         sample_size = self._pipeline.unet.config.sample_size

@@ -1,0 +1,427 @@
+"""What an `EditSession` does: evaluation counts, batches, inputs, outputs, refusals."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sega_session import EditSession
+from sega_session.errors import (
+    InvalidValueError,
+    NoEffectWarning,
+    PromptTruncatedWarning,
+    SegaSessionError,
+    UnknownConceptError,
+    UnsupportedPipelineError,
+)
+
+from .pipelines import SCHEDULERS, TOKENS, tiny_stable_diffusion
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    return tiny_stable_diffusion()
+
+
+def make(pipeline: Any, **arguments: Any) -> EditSession:
+    """A session of 10 model calls without momentum."""
+    session = EditSession(pipeline, "a portrait", **{"num_inference_steps": 10, **arguments})
+    session.momentum(scale=0)
+    return session
+
+
+# Evaluation counts: T = 10 calls, warm-up 4, one image; by hand.
+
+
+def test_only_branches_that_matter_are_evaluated(pipeline: Any) -> None:
+    def count(edit: Callable[[EditSession], object]) -> int:
+        session = make(pipeline, cache_bytes=0)
+        edit(session)
+        return session.render(output_type="latent").evaluations
+
+    assert count(lambda s: None) == 2 * 10
+    assert count(lambda s: s.add("hat", warmup=4)) == 2 * 10 + 6
+    assert count(lambda s: s.add("hat", warmup=4, cooldown=7)) == 2 * 10 + 3
+    assert count(lambda s: s.add("hat", warmup=4, scale=0)) == 2 * 10
+    assert count(lambda s: s.add("hat", warmup=4, weight=0)) == 2 * 10
+    assert count(lambda s: (s.add("hat", warmup=4), s.disable("hat"))) == 2 * 10
+    assert count(lambda s: (s.add("hat", warmup=4), s.momentum(scale=0.5))) == 3 * 10
+    assert count(lambda s: (s.add("hat", warmup=4), s.add("hat", "cap", warmup=4))) == 2 * 10 + 6
+    # With classifier-free guidance off only the prompt is evaluated, until a concept applies.
+    assert make(pipeline, guidance_scale=1).render(output_type="latent").evaluations == 10
+    off = make(pipeline, guidance_scale=1)
+    off.add("hat", warmup=4)
+    assert off.render(output_type="latent").evaluations == 10 + 2 * 6
+
+
+def test_no_prediction_is_taken_twice(pipeline: Any) -> None:
+    session = make(pipeline)
+
+    def count() -> int:
+        return session.render(output_type="latent").evaluations
+
+    assert count() == 2 * 10
+    assert count() == 0
+    session.add("hat", warmup=4)
+    # Latents first differ after call 4, so from call 5 on all three branches are new.
+    assert count() == 1 + 3 * 5
+    session.disable("hat")
+    assert count() == 0
+    session.enable("hat")
+    assert count() == 0
+    session.reweight("hat", scale=7)
+    assert count() == 3 * 5
+    session.invert("hat")
+    assert count() == 3 * 5
+    session.invert("hat")
+    session.reweight("hat", scale=5.0)
+    assert count() == 0
+    session.update("hat", threshold=0.5)
+    assert count() == 3 * 5
+    session.update("hat", name="cap", cooldown=10)
+    assert count() == 0
+    session.add("beard", warmup=4)
+    assert count() == 1 + 4 * 5
+    # A partial warm-up moves the first call that changes: beard alone is applied from call 2.
+    session.update("beard", warmup=2)
+    assert count() == 1 + 3 * 1 + 4 * 6
+    session.remove("cap")
+    session.remove("beard")
+    assert count() == 0
+
+
+def test_evaluations_count_every_image(pipeline: Any) -> None:
+    assert make(pipeline, seed=[1, 2, 3]).render(output_type="latent").evaluations == 3 * 2 * 10
+
+
+edit_strategy = st.one_of(
+    st.tuples(
+        st.just("update"),
+        st.sampled_from(["hat", "beard"]),
+        st.sampled_from(
+            [
+                {"scale": 0},
+                {"scale": 6},
+                {"warmup": 0},
+                {"warmup": 3},
+                {"cooldown": None},
+                {"cooldown": 5},
+                {"threshold": 0.5},
+                {"weight": 0.5},
+                {"inverted": True},
+                {"enabled": False},
+                {"enabled": True},
+                {"prompt": "smile"},
+            ]
+        ),
+    ),
+    st.tuples(
+        st.just("momentum"),
+        st.none(),
+        st.fixed_dictionaries(
+            {"scale": st.sampled_from([0, 0.5]), "beta": st.sampled_from([0, 0.5])}
+        ),
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(walk=st.lists(edit_strategy, min_size=1, max_size=6))
+def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
+    pipeline = tiny_stable_diffusion()
+    kept, cold = (make(pipeline, num_inference_steps=6, cache_bytes=n) for n in (2**30, 0))
+    for session in (kept, cold):
+        session.add("hat", warmup=2)
+        session.add("beard", warmup=2)
+    for kind, name, fields in walk:
+        for session in (kept, cold):
+            if kind == "momentum":
+                session.momentum(**fields)
+            else:
+                session.update(name, **fields)
+        expected = cold.render(output_type="latent").latents
+        found = kept.render(output_type="latent").latents
+        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+
+
+def test_the_cache_keeps_to_its_budget(pipeline: Any) -> None:
+    one = 4 * 8 * 8 * 4  # bytes of one prediction: channels, height, width, float32
+    session = make(pipeline, cache_bytes=30 * one)
+    first = session.render(output_type="latent")
+    session.add("hat", warmup=0)
+    session.render(output_type="latent")
+    assert session._store.bytes == 30 * one
+    session.remove("hat")
+    again = session.render(output_type="latent")
+    assert again.evaluations > 0
+    torch.testing.assert_close(again.latents, first.latents, rtol=1e-5, atol=1e-4)
+
+
+# Batches, embeddings, latents.
+
+
+def test_each_seed_of_a_batch_is_its_own_picture(pipeline: Any) -> None:
+    batch = make(pipeline, seed=[3, 8], eta=1.0)
+    batch.add("hat", warmup=2)
+    for row, seed in enumerate([3, 8]):
+        alone = make(pipeline, seed=seed, eta=1.0)
+        alone.add("hat", warmup=2)
+        torch.testing.assert_close(
+            batch.render(output_type="latent").latents[row],
+            alone.render(output_type="latent").latents[0],
+            rtol=1e-5,
+            atol=1e-4,
+        )
+
+
+def test_embeddings_do_what_their_prompt_does(pipeline: Any) -> None:
+    embeds = pipeline.encode_prompt("hat", "cpu", 1, do_classifier_free_guidance=False)[0]
+    by_prompt, by_embeds = make(pipeline), make(pipeline)
+    by_prompt.add("hat", warmup=2)
+    by_embeds.add(name="h", prompt_embeds=embeds, warmup=2)
+    expected = by_prompt.render(output_type="latent").latents
+    assert torch.equal(by_embeds.render(output_type="latent").latents, expected)
+    with pytest.raises(InvalidValueError, match="none, since 'h' is defined by embeddings"):
+        by_embeds.update("h", prompt="cap")
+
+
+def test_embeddings_for_a_batch_keep_their_order(pipeline: Any) -> None:
+    words = [
+        pipeline.encode_prompt(w, "cpu", 1, do_classifier_free_guidance=False)[0]
+        for w in ("hat", "beard")
+    ]
+    session = make(pipeline, seed=[1, 2])
+    session.add(name="each its own", prompt_embeds=torch.cat(words), warmup=2)
+    latents = session.render(output_type="latent").latents
+    for row, word in enumerate(("hat", "beard")):
+        other = make(pipeline, seed=[1, 2])
+        other.add(word, warmup=2)
+        assert torch.equal(latents[row], other.render(output_type="latent").latents[row])
+
+
+def test_given_latents_are_used_and_copied(pipeline: Any) -> None:
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    session = make(pipeline, latents=noise)
+    expected = make(pipeline, seed=5).render(output_type="latent").latents
+    noise.zero_()
+    assert torch.equal(session.render(output_type="latent").latents, expected)
+
+
+def test_fp16_stays_fp16() -> None:
+    pipeline = tiny_stable_diffusion(dtype=torch.bfloat16)
+    guidance = torch.randn(11, 1, 4, 8, 8)
+    session = make(pipeline, sem_guidance=guidance)
+    session.add("hat", warmup=2)
+    session.momentum(scale=0.5)
+    latents = session.render(output_type="latent").latents
+    assert latents.dtype == torch.bfloat16
+    assert latents.isfinite().all()
+
+
+# Outputs, the progress bar, the callback.
+
+
+def test_output_types(pipeline: Any) -> None:
+    session = make(pipeline, seed=[1, 2])
+    pil = session.render()
+    assert [image.size for image in pil.images] == [(16, 16)] * 2
+    assert isinstance(pil.image, PIL.Image.Image)
+    assert pil.nsfw_content_detected is None
+    array = session.render(output_type="np").images
+    assert isinstance(array, np.ndarray)
+    assert array.shape == (2, 16, 16, 3)
+    assert 0 <= array.min() <= array.max() <= 1
+    tensor = session.render(output_type="pt").images
+    assert isinstance(tensor, torch.Tensor)
+    assert tensor.shape == (2, 3, 16, 16)
+    latent = session.render(output_type="latent")
+    assert torch.equal(latent.images, latent.latents)
+    with pytest.raises(InvalidValueError, match="output_type is 'jpeg'; allowed: one of 'pil'"):
+        session.render(output_type="jpeg")  # type: ignore[arg-type]
+
+
+def test_the_base_picture_is_stable_diffusions_own(pipeline: Any) -> None:
+    for guidance_scale in (7.5, 1.0, 0.5):
+        session = make(pipeline, seed=4, guidance_scale=guidance_scale, negative_prompt="fog")
+        expected = pipeline(
+            "a portrait",
+            negative_prompt="fog",
+            num_inference_steps=10,
+            guidance_scale=guidance_scale,
+            generator=torch.Generator().manual_seed(4),
+            output_type="np",
+        ).images
+        assert np.array_equal(session.render(output_type="np").images, expected)
+
+
+def test_the_callback_sees_every_call(pipeline: Any) -> None:
+    session = make(tiny_stable_diffusion(scheduler=SCHEDULERS["PNDM"]()))
+    seen: list[Any] = []
+
+    def callback(owner: EditSession, call: int, timestep: Any, given: Any) -> Any:
+        seen.append((owner, call, given["latents"]))
+        return given
+
+    render = session.render(output_type="latent", callback_on_step_end=callback)
+    assert [(owner, call) for owner, call, _ in seen] == [(session, i) for i in range(11)]
+    assert torch.equal(seen[-1][2], render.latents)
+
+
+def test_a_callback_can_cancel_and_nothing_is_lost(pipeline: Any) -> None:
+    class CancelError(Exception):
+        pass
+
+    def cancel(owner: EditSession, call: int, timestep: Any, given: Any) -> None:
+        if call == 5:
+            raise CancelError
+
+    session = make(pipeline)
+    session.add("hat", warmup=2)
+    before = session.state
+    with pytest.raises(CancelError):
+        session.render(callback_on_step_end=cancel)
+    assert session.state is before
+    # Calls 0 to 5 were evaluated and are kept: what is left is calls 6 to 9.
+    assert session.render(output_type="latent").evaluations == 3 * 4
+
+
+def test_a_callback_cannot_change_the_picture(pipeline: Any) -> None:
+    with pytest.raises(InvalidValueError, match="callback_on_step_end's result is 'other latents'"):
+        make(pipeline).render(
+            callback_on_step_end=lambda s, i, t, given: {"latents": given["latents"] + 1}
+        )
+
+
+def test_the_progress_bar_is_the_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline = tiny_stable_diffusion()
+    session = make(pipeline)
+    session.render()
+    assert capsys.readouterr().err == ""
+    pipeline.set_progress_bar_config(desc="Drawing")
+    session.add("hat", warmup=2)
+    session.render()
+    assert "Drawing: 100%" in capsys.readouterr().err
+
+
+def test_the_pipeline_is_never_changed() -> None:
+    pipeline = tiny_stable_diffusion(scheduler=SCHEDULERS["DPM++ 2M"]())
+    modules = {name: dict(vars(part)) for name, part in pipeline.components.items() if part}
+    weights = copy.deepcopy(pipeline.unet.state_dict())
+    session = make(pipeline)
+    session.add("hat", warmup=2)
+    session.render()
+    for name, part in pipeline.components.items():
+        if part:
+            assert dict(vars(part)) == modules[name], name
+    for key, value in pipeline.unet.state_dict().items():
+        assert torch.equal(value, weights[key])
+
+
+# Refusals: one typed error with the remedy, and the session as it was.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"height": 17}, "height is 17; allowed: a multiple of 2 pixels, the VAE's factor. The n"),
+        ({"width": 1}, "width is 1; allowed: a multiple of 2 pixels, the VAE's factor. The small"),
+        ({"num_inference_steps": 1001}, "num_inference_steps is 1001; allowed: an integer, at l"),
+        ({"latents": torch.zeros(1, 4, 8, 9)}, r"shape of latents is (1, 4, 8, 9); allowed: (1, "),
+        ({"latents": "noise"}, "shape of latents is 'noise'; allowed: (1, 4, 8, 8): seeds, chan"),
+        ({"latents": torch.full((1, 4, 8, 8), torch.nan)}, "latents is 'not finite'; allowed: f"),
+        ({"sem_guidance": [torch.zeros(1, 4, 8, 8)] * 9}, "sem_guidance is '9 Tensor (1, 4, 8, 8)"),
+        ({"sem_guidance": [None] * 10}, "sem_guidance is '10 NoneType ()"),
+        ({"seed": 1.5}, "seed is 1.5; allowed: an integer"),
+        ({"cache_bytes": -1}, "cache_bytes is -1; allowed: an integer, at least 0."),
+    ],
+)
+def test_a_session_refuses(pipeline: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        make(pipeline, **arguments)
+    assert str(caught.value).startswith(message)
+
+
+REFUSED_EDITS: list[Callable[[EditSession], object]] = [
+    lambda s: s.add("hat"),
+    lambda s: s.add("beard", scale=float("nan")),
+    lambda s: s.add("beard", threshold=1.0),
+    lambda s: s.add("beard", threshold=-0.1),
+    lambda s: s.add("beard", warmup=10, cooldown=5),
+    lambda s: s.add(""),
+    lambda s: s.add(name="beard", prompt_embeds=torch.zeros(3, 3)),
+    lambda s: s.add(7),  # type: ignore[arg-type]
+    lambda s: s.remove("beard"),
+    lambda s: s.invert("beard"),
+    lambda s: s.enable("beard"),
+    lambda s: s.reweight("hat", weight=-1),
+    lambda s: s.update("hat", colour="red"),
+    lambda s: s.momentum(beta=1.0),
+]
+
+
+@pytest.mark.parametrize("edit", REFUSED_EDITS)
+def test_a_refused_edit_changes_nothing(
+    pipeline: Any, edit: Callable[[EditSession], object]
+) -> None:
+    session = make(pipeline)
+    session.add("hat", warmup=2)
+    before, picture = session.state, session.render(output_type="latent").latents
+    with pytest.raises(SegaSessionError):
+        edit(session)
+    assert session.state is before
+    assert torch.equal(session.render(output_type="latent").latents, picture)
+
+
+def test_an_unknown_concept_is_named(pipeline: Any) -> None:
+    session = make(pipeline)
+    session.add("hat", warmup=2)
+    with pytest.raises(UnknownConceptError, match="name is 'cap'; allowed: one of 'hat'"):
+        session.reweight("cap", scale=3)
+
+
+def test_embeddings_of_another_shape_are_refused(pipeline: Any) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        make(pipeline).add(name="x", prompt_embeds=torch.zeros(2, TOKENS, 16))
+    assert str(caught.value) == (
+        "shape of prompt_embeds is (2, 16, 16); allowed: (16, 16) or (1, 16, 16). "
+        "Take them from the pipeline's own encode_prompt()."
+    )
+
+
+def test_unsupported_pipelines_are_refused() -> None:
+    with pytest.raises(UnsupportedPipelineError, match=r"a str; .*load_pipeline\(name_or_path\)"):
+        EditSession("stable-diffusion", "a cat")
+    pipeline = tiny_stable_diffusion()
+    pipeline.unet.register_to_config(time_cond_proj_dim=8)
+    with pytest.raises(UnsupportedPipelineError, match="distilled with an embedded guidance"):
+        EditSession(pipeline, "a cat")
+    pipeline.unet.register_to_config(time_cond_proj_dim=None, in_channels=9)
+    with pytest.raises(UnsupportedPipelineError, match="takes 9 channels and the VAE has 4"):
+        EditSession(pipeline, "a cat")
+
+
+# Warnings.
+
+
+def test_long_prompts_warn_with_what_was_cut(pipeline: Any) -> None:
+    # One letter is one token: 16 less the start token leaves 15.
+    with pytest.warns(PromptTruncatedWarning, match="reads 16 tokens; .* 'pqr'"):
+        make(pipeline).add("abcdefghijklmnopqr", warmup=2)
+    with pytest.warns(PromptTruncatedWarning, match="'op'"):
+        make(pipeline, negative_prompt="abcdefghijklmnop")
+    make(pipeline).add("abcdefghijklmno", warmup=2)
+
+
+def test_a_concept_that_starts_after_the_last_call_warns(pipeline: Any) -> None:
+    session = make(pipeline)
+    with pytest.warns(NoEffectWarning, match="'hat' has no effect: warmup is 10, and a render"):
+        session.add("hat")
+    session.add("beard", warmup=9)
