@@ -136,3 +136,7 @@ def main() -> None:
     except SegaSessionError as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -48,8 +48,9 @@ def load_pipeline(
     try:
         pipeline = DiffusionPipeline.from_pretrained(str(name_or_path), dtype=dtype)
     except (OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(".")
         raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} cannot be loaded: {error} Give a directory with "
+            f"checkpoint {str(name_or_path)!r} cannot be loaded: {reason}. Give a directory with "
             'model_index.json, or a hub id such as "stable-diffusion-v1-5/stable-diffusion-v1-5" '
             "that this machine can reach."
         ) from error

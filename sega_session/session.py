@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from . import edits
+from . import edits, inputs
 from .denoisers import OutputType, denoiser_for
 from .edits import Concept, EditState, Scene
 from .errors import InvalidValueError, NoEffectWarning
@@ -96,8 +93,14 @@ class EditSession:
         self.num_calls = len(scheduler.timesteps)
         """Model calls of a render; warm-up and cool-down count these. Some schedulers (PNDM, Heun)
         call the model more often than `num_inference_steps`."""
-        self._noise = None if latents is None else self._own_noise(latents)
-        self._sem_guidance = None if sem_guidance is None else self._own_guidance(sem_guidance)
+        self._noise = (
+            None if latents is None else inputs.own_noise(latents, self._shape, self._denoiser)
+        )
+        self._sem_guidance = (
+            None
+            if sem_guidance is None
+            else inputs.own_guidance(sem_guidance, self.num_calls, self._shape, self._denoiser)
+        )
         self._conditionings = {
             UNCOND: self._denoiser.encode(self.scene.negative_prompt, negative=True),
             prompt_key(self.scene.prompt): self._denoiser.encode(self.scene.prompt),
@@ -161,7 +164,7 @@ class EditSession:
         conditioning, digest = None, None
         if prompt_embeds is not None:
             conditioning = self._denoiser.condition(prompt_embeds, len(self.scene.seeds))
-            digest = _digest(prompt_embeds)
+            digest = inputs.digest(prompt_embeds)
         elif not prompt:
             raise InvalidValueError("prompt", prompt, "text, not empty", "Or pass prompt_embeds=.")
         concept = Concept(
@@ -274,7 +277,10 @@ class EditSession:
             allowed = ", ".join(map(repr, get_args(OutputType)))
             raise InvalidValueError("output_type", output_type, f"one of {allowed}")
         scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
-        noise, generators = self._initial_noise()
+        generators = [torch.Generator().manual_seed(seed) for seed in self.scene.seeds]
+        noise = self._noise
+        if noise is None:
+            noise = inputs.draw_noise(self._shape, generators, self._denoiser)
         with self._denoiser.progress_bar(self.num_calls) as bar:
 
             def on_step(call: int, timestep: Tensor, latents: Tensor) -> None:
@@ -302,59 +308,9 @@ class EditSession:
                     self._sem_guidance,
                 ),
                 self._store,
-                _step_kwargs(scheduler, self.scene.eta, generators),
+                inputs.step_arguments(scheduler, self.scene.eta, generators),
                 on_step,
             )
             bar.update(self.num_calls - bar.n)
         decoded = self._denoiser.decode(latents, output_type)
         return Render(decoded.images, latents, evaluations, decoded.nsfw_content_detected)
-
-    def _initial_noise(self) -> tuple[Tensor, list[torch.Generator]]:
-        """Standard-normal latents, and each image's generator in the state it has after them."""
-        generators = [torch.Generator().manual_seed(seed) for seed in self.scene.seeds]
-        if self._noise is not None:
-            return self._noise, generators
-        noise: Tensor = randn_tensor(
-            self._shape, generators, self._denoiser.device, self._denoiser.dtype
-        )
-        return noise, generators
-
-    def _own_noise(self, latents: Tensor) -> Tensor:
-        if not isinstance(latents, Tensor) or tuple(latents.shape) != self._shape:
-            raise InvalidValueError(
-                "shape of latents",
-                tuple(latents.shape) if isinstance(latents, Tensor) else latents,
-                f"{self._shape}: seeds, channels, height and width over the VAE's factor",
-                "Give as many seeds as latents, and the height and width they are for.",
-            )
-        if not bool(torch.isfinite(latents).all()):
-            raise InvalidValueError("latents", "not finite", "finite numbers")
-        return latents.detach().to(self._denoiser.device, self._denoiser.dtype, copy=True)
-
-    def _own_guidance(self, sem_guidance: Sequence[Tensor] | Tensor) -> Tensor:
-        kinds = {
-            f"{type(guidance).__name__} {tuple(getattr(guidance, 'shape', ()))}"
-            for guidance in sem_guidance
-        }
-        if len(sem_guidance) < self.num_calls or kinds != {f"Tensor {self._shape}"}:
-            raise InvalidValueError(
-                "sem_guidance",
-                f"{len(sem_guidance)} {', '.join(sorted(kinds))}",
-                f"a tensor {self._shape} for each of the {self.num_calls} model calls, or more",
-                "Record it with the same steps, scheduler, size and number of images.",
-            )
-        stacked = torch.stack(tuple(sem_guidance)).detach()
-        return stacked.to(self._denoiser.device, self._denoiser.dtype)
-
-
-def _digest(embeds: Tensor) -> str:
-    """Names embeddings by their content: float32 bytes and shape."""
-    values = embeds.detach().to("cpu", torch.float32).contiguous()
-    return hashlib.sha256(repr(values.shape).encode() + values.numpy().tobytes()).hexdigest()[:16]
-
-
-def _step_kwargs(scheduler: Any, eta: float, generators: list[torch.Generator]) -> dict[str, Any]:
-    """What this scheduler's ``step`` takes beside prediction, timestep and latents."""
-    offered = {"eta": eta, "generator": generators}
-    accepted = inspect.signature(scheduler.step).parameters
-    return {name: value for name, value in offered.items() if name in accepted}

@@ -95,7 +95,7 @@ def test_edits_make_new_states_and_leave_the_old() -> None:
     assert edits.remove(BOTH, "glasses").concepts == (BEARD,)
     changed = edits.update(BOTH, "glasses", scale=7, name="specs")
     assert changed.concepts == (attrs.evolve(GLASSES, scale=7, name="specs"), BEARD)
-    assert BOTH == EditState(concepts=(GLASSES, BEARD))
+    assert EditState(concepts=(GLASSES, BEARD)) == BOTH
 
 
 def test_names_are_checked() -> None:

@@ -1,0 +1,18 @@
+"""A portrait, then glasses, then stronger glasses, then none: the ten lines of README."""
+
+from sega_session import EditSession, load_avatars
+
+session = EditSession(load_avatars(), "a portrait of a person", seed=7, guidance_scale=5)
+session.render().image.save("base.png")
+
+session.add("glasses", scale=5, threshold=0.9)
+session.add("smile", scale=6, threshold=0.95)
+session.render().image.save("glasses_and_smile.png")
+
+session.reweight("glasses", scale=7)  # only what this changes is evaluated
+session.invert("smile")
+session.render().image.save("stronger_glasses_no_smile.png")
+
+session.remove("glasses")
+session.remove("smile")
+print(session.render().evaluations)  # 0: this picture was drawn before

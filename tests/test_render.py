@@ -1,0 +1,72 @@
+"""The denoising loop on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sega_session.edits import Concept, EditState
+from sega_session.recipe import make_recipe
+from sega_session.render import UNCOND, Branches, denoise
+from sega_session.trajectory import TrajectoryStore, latent_keys
+
+from .fake_denoiser import FakeDenoiser
+from .pipelines import SCHEDULERS
+
+STATE = EditState(
+    concepts=(
+        Concept(name="hat", prompt="hat", warmup=2),
+        Concept(name="beard", prompt="beard", warmup=3, inverted=True, weight=0.5),
+    ),
+    momentum_scale=0.5,
+)
+
+
+def run(denoiser: FakeDenoiser, **step_kwargs: Any) -> torch.Tensor:
+    scheduler = denoiser.fresh_scheduler(6)
+    conditionings = {
+        UNCOND: denoiser.encode("", negative=True),
+        **{f"prompt:{word}": denoiser.encode(word) for word in ("a cat", "hat", "beard")},
+    }
+    latents, _ = denoise(
+        denoiser,  # type: ignore[arg-type]
+        scheduler,
+        torch.ones(2, 4, 8, 8, device=denoiser.device) * scheduler.init_noise_sigma,
+        make_recipe(STATE, len(scheduler.timesteps)),
+        Branches(conditionings, "prompt:a cat", 7.5),
+        TrajectoryStore(2**30),
+        step_kwargs,
+        lambda *_: None,
+    )
+    return latents
+
+
+@pytest.mark.parametrize("scheduler", sorted(SCHEDULERS))
+def test_nothing_leaves_the_device_inside_the_loop(scheduler: str) -> None:
+    # A tensor on "meta" has no values: .cpu(), .item(), bool() and indexing by it all raise.
+    latents = run(FakeDenoiser(scheduler, device="meta"))
+    assert latents.device.type == "meta"
+    assert latents.shape == (2, 4, 8, 8)
+    assert run(FakeDenoiser(scheduler)).isfinite().all()
+
+
+def keys(**momentum: float) -> tuple[str, ...]:
+    hat = Concept(name="hat", prompt="hat", warmup=2)
+    return latent_keys(make_recipe(EditState(concepts=(hat,), **momentum), 5))
+
+
+def test_states_that_behave_alike_share_their_latents() -> None:
+    base = latent_keys(make_recipe(EditState(), 5))
+    with_hat = keys(momentum_scale=0.0)
+    assert with_hat[:3] == base[:3]
+    assert not set(with_hat[3:]) & set(base)
+    assert len(set(with_hat)) == 6
+
+
+def test_momentum_is_part_of_the_key_where_it_is_applied() -> None:
+    one, other = keys(momentum_scale=0.2), keys(momentum_scale=0.3)
+    assert one[:3] == other[:3]
+    assert not set(one[3:]) & set(other[3:])
+    assert keys(momentum_scale=0.2, momentum_beta=0.5)[3:] != one[3:]
