@@ -85,6 +85,12 @@ def run_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+def test_the_first_edit_is_readmes() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    _, _, code = (EXAMPLES / "first_edit.py").read_text().partition('"""\n\n')
+    assert f"```python\n{code}```" in readme
+
+
 def test_the_first_edit(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run_example("first_edit.py")
     assert capsys.readouterr().out == "0\n"

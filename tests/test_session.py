@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,21 @@ def test_no_prediction_is_taken_twice(pipeline: Any) -> None:
     session.remove("cap")
     session.remove("beard")
     assert count() == 0
+
+
+def test_what_readme_says_a_step_costs(pipeline: Any) -> None:
+    session = make(pipeline, num_inference_steps=50)
+    counts = [session.render(output_type="latent").evaluations]
+    session.add("hat")
+    counts.append(session.render(output_type="latent").evaluations)
+    session.reweight("hat", scale=6)
+    counts.append(session.render(output_type="latent").evaluations)
+    session.remove("hat")
+    counts.append(session.render(output_type="latent").evaluations)
+    assert counts == [100, 118, 117, 0]
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for row in ("| base | 100 |", "| add a concept | 118 |", "threshold | 117 |", "before | 0 |"):
+        assert row in readme
 
 
 def test_evaluations_count_every_image(pipeline: Any) -> None:
