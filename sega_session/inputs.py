@@ -17,14 +17,22 @@ from .errors import InvalidValueError
 Shape = tuple[int, int, int, int]
 
 
+def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
+    """Raise InvalidValueError unless ``value`` is one of the choices."""
+    if value not in choices:
+        raise InvalidValueError(what, value, f"one of {', '.join(map(repr, choices))}")
+
+
 def draw_noise(shape: Shape, generators: list[Generator], denoiser: Denoiser) -> Tensor:
     """Standard-normal latents, each image's from its own generator on the host."""
     noise: Tensor = randn_tensor(shape, generators, denoiser.device, denoiser.dtype)
     return noise
 
 
-def own_noise(latents: Tensor, shape: Shape, denoiser: Denoiser) -> Tensor:
+def own_noise(latents: Tensor | None, shape: Shape, denoiser: Denoiser) -> Tensor | None:
     """A copy of latents that a user gave. Raises InvalidValueError."""
+    if latents is None:
+        return None
     if not isinstance(latents, Tensor) or tuple(latents.shape) != shape:
         raise InvalidValueError(
             "shape of latents",
@@ -38,9 +46,11 @@ def own_noise(latents: Tensor, shape: Shape, denoiser: Denoiser) -> Tensor:
 
 
 def own_guidance(
-    sem_guidance: Sequence[Tensor] | Tensor, calls: int, shape: Shape, denoiser: Denoiser
-) -> Tensor:
+    sem_guidance: Sequence[Tensor] | Tensor | None, calls: int, shape: Shape, denoiser: Denoiser
+) -> Tensor | None:
     """A copy of recorded guidance, ``(calls or more, *shape)``. Raises InvalidValueError."""
+    if sem_guidance is None:
+        return None
     kinds = {
         f"{type(guidance).__name__} {tuple(getattr(guidance, 'shape', ()))}"
         for guidance in sem_guidance

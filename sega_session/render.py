@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from attrs import frozen
@@ -71,6 +71,13 @@ class Branches:
         return tuple(dict.fromkeys((*uncond, self.text, *concepts)))
 
 
+BatchPlan = Literal["together", "canonical"]
+"""How many branches one model call evaluates: all that are missing, or always one.
+
+A row's last bits depend on the size of the batch that it is evaluated in. Under "canonical" that
+size is always the number of images, so a result has the same bits whatever was recorded before.
+"""
+
 OnStep = Callable[[int, Tensor, Tensor], None]
 
 
@@ -83,6 +90,7 @@ def denoise(
     store: TrajectoryStore,
     step_kwargs: Mapping[str, Any],
     on_step: OnStep,
+    batch_plan: BatchPlan = "together",
 ) -> tuple[Tensor, int]:
     """Run SEGA from the initial latents to the final ones.
 
@@ -95,6 +103,7 @@ def denoise(
         store: where predictions are looked up and recorded.
         step_kwargs: further arguments for ``scheduler.step``.
         on_step: called after each model call with its number, timestep and new latents.
+        batch_plan: how many branches are evaluated at once.
 
     Returns:
         The final latents and the branch-steps evaluated.
@@ -102,7 +111,7 @@ def denoise(
     keys = latent_keys(recipe)
     final = store.get(Key(keys[-1], FINAL))
     if final is not None:
-        return final, 0
+        return final.clone(), 0
 
     timesteps = scheduler.timesteps.to(latents.device)
     momentum = torch.zeros_like(latents)
@@ -113,18 +122,35 @@ def denoise(
         wanted = [Key(keys[call], branch) for branch in branches.needed(step)]
         predictions = {key.branch: found for key in wanted if (found := store.get(key)) is not None}
         missing = [key for key in wanted if key.branch not in predictions]
-        if missing:
-            conditionings = [branches.conditionings[key.branch] for key in missing]
+        at_once = 1 if batch_plan == "canonical" else len(missing) or 1
+        for first in range(0, len(missing), at_once):
+            group = missing[first : first + at_once]
+            conditionings = [branches.conditionings[key.branch] for key in group]
             taken = denoiser.predict(model_input, timesteps[call], conditionings)
-            for key, prediction in zip(missing, taken, strict=True):
+            for key, prediction in zip(group, taken, strict=True):
                 predictions[key.branch] = prediction
                 store.put(key, prediction)
-            evaluations += len(missing) * len(latents)
+        evaluations += len(missing) * len(latents)
         noise, momentum = guide(predictions, step, recipe, branches, call, momentum)
         latents = scheduler.step(noise, timestep, latents, **step_kwargs).prev_sample
         on_step(call, timestep, latents)
     store.put(Key(keys[-1], FINAL), latents)
     return latents, evaluations
+
+
+def planned_evaluations(
+    recipe: Recipe, branches: Branches, store: TrajectoryStore, images: int
+) -> int:
+    """The branch-steps that `denoise` would evaluate now for so many images."""
+    keys = latent_keys(recipe)
+    if Key(keys[-1], FINAL) in store:
+        return 0
+    wanted = (
+        Key(latents, branch)
+        for latents, step in zip(keys, recipe.steps, strict=False)
+        for branch in branches.needed(step)
+    )
+    return images * sum(key not in store for key in wanted)
 
 
 def guide(

@@ -14,7 +14,7 @@ from .denoisers import OutputType, denoiser_for
 from .edits import Concept, EditState, Scene
 from .errors import InvalidValueError, NoEffectWarning
 from .recipe import conditioning_key, make_recipe, prompt_key
-from .render import UNCOND, Branches, Render, denoise
+from .render import UNCOND, BatchPlan, Branches, Render, denoise, planned_evaluations
 from .trajectory import TrajectoryStore
 
 StepCallback = Callable[["EditSession", int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]
@@ -51,6 +51,9 @@ class EditSession:
             tensor of the latents' shape a model call, added to every render.
         cache_bytes: how much memory recorded predictions may take, on the pipeline's device.
             One branch of a 512-pixel image takes 32 KB a step in half precision.
+        batch_plan: "together" evaluates all branches of a call in one batch. "canonical" evaluates
+            each in a batch of its own, so that a picture has the same bits whatever was drawn
+            before it; slower where the device is not busy with one branch.
 
     Raises:
         UnsupportedPipelineError: the pipeline's class, or a model in it, cannot be edited.
@@ -72,6 +75,7 @@ class EditSession:
         latents: Tensor | None = None,
         sem_guidance: Sequence[Tensor] | Tensor | None = None,
         cache_bytes: int = 2**30,
+        batch_plan: BatchPlan = "together",
     ) -> None:
         self._denoiser = denoiser_for(pipeline)
         default_height, default_width = self._denoiser.default_size()
@@ -93,18 +97,16 @@ class EditSession:
         self.num_calls = len(scheduler.timesteps)
         """Model calls of a render; warm-up and cool-down count these. Some schedulers (PNDM, Heun)
         call the model more often than `num_inference_steps`."""
-        self._noise = (
-            None if latents is None else inputs.own_noise(latents, self._shape, self._denoiser)
-        )
-        self._sem_guidance = (
-            None
-            if sem_guidance is None
-            else inputs.own_guidance(sem_guidance, self.num_calls, self._shape, self._denoiser)
-        )
+        self._noise = inputs.own_noise(latents, self._shape, self._denoiser)
+        guidance = inputs.own_guidance(sem_guidance, self.num_calls, self._shape, self._denoiser)
+        text = prompt_key(self.scene.prompt)
         self._conditionings = {
             UNCOND: self._denoiser.encode(self.scene.negative_prompt, negative=True),
-            prompt_key(self.scene.prompt): self._denoiser.encode(self.scene.prompt),
+            text: self._denoiser.encode(self.scene.prompt),
         }
+        self._branches = Branches(self._conditionings, text, self.scene.guidance_scale, guidance)
+        inputs.check_choice("batch_plan", batch_plan, get_args(BatchPlan))
+        self._batch_plan = batch_plan
         self._store = TrajectoryStore(cache_bytes)
         self._state = EditState()
 
@@ -250,6 +252,11 @@ class EditSession:
 
     # ---- rendering ----
 
+    def plan(self) -> int:
+        """How many evaluations `render` would take now; see `Render.evaluations`."""
+        recipe = make_recipe(self._state, self.num_calls)
+        return planned_evaluations(recipe, self._branches, self._store, len(self.scene.seeds))
+
     @torch.no_grad()
     def render(
         self,
@@ -260,7 +267,8 @@ class EditSession:
         """Draw the current state: SEGA as computed from scratch, up to float rounding.
 
         A U-Net's row changes in its last bits with the size of the batch it is in, so a render
-        that reuses recorded predictions equals one from scratch up to that rounding.
+        that reuses recorded predictions equals one from scratch up to that rounding, or, with
+        ``batch_plan="canonical"``, to the last bit.
 
         Args:
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
@@ -273,9 +281,7 @@ class EditSession:
         Raises:
             InvalidValueError: an unknown output type, or the callback returned other latents.
         """
-        if output_type not in get_args(OutputType):
-            allowed = ", ".join(map(repr, get_args(OutputType)))
-            raise InvalidValueError("output_type", output_type, f"one of {allowed}")
+        inputs.check_choice("output_type", output_type, get_args(OutputType))
         scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
         generators = [torch.Generator().manual_seed(seed) for seed in self.scene.seeds]
         noise = self._noise
@@ -301,15 +307,11 @@ class EditSession:
                 scheduler,
                 noise * scheduler.init_noise_sigma,
                 make_recipe(self._state, self.num_calls),
-                Branches(
-                    self._conditionings,
-                    prompt_key(self.scene.prompt),
-                    self.scene.guidance_scale,
-                    self._sem_guidance,
-                ),
+                self._branches,
                 self._store,
                 inputs.step_arguments(scheduler, self.scene.eta, generators),
                 on_step,
+                self._batch_plan,
             )
             bar.update(self.num_calls - bar.n)
         decoded = self._denoiser.decode(latents, output_type)

@@ -75,6 +75,9 @@ class TrajectoryStore:
         self.bytes = 0
         self._tensors: OrderedDict[Key, Tensor] = OrderedDict()
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._tensors
+
     def get(self, key: Key) -> Tensor | None:
         """The recorded tensor, or None."""
         if key in self._tensors:

@@ -153,19 +153,29 @@ edit_strategy = st.one_of(
 @given(walk=st.lists(edit_strategy, min_size=1, max_size=6))
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
     pipeline = tiny_stable_diffusion()
-    kept, cold = (make(pipeline, num_inference_steps=6, cache_bytes=n) for n in (2**30, 0))
-    for session in (kept, cold):
+    sessions = kept, cold, canonical, canonical_cold = [
+        make(pipeline, num_inference_steps=6, cache_bytes=cache_bytes, batch_plan=batch_plan)
+        for batch_plan in ("together", "canonical")
+        for cache_bytes in (2**30, 0)
+    ]
+    for session in sessions:
         session.add("hat", warmup=2)
         session.add("beard", warmup=2)
     for kind, name, fields in walk:
-        for session in (kept, cold):
+        for session in sessions:
             if kind == "momentum":
                 session.momentum(**fields)
             else:
                 session.update(name, **fields)
+        planned = kept.plan()
+        found = kept.render(output_type="latent")
+        assert found.evaluations == planned
         expected = cold.render(output_type="latent").latents
-        found = kept.render(output_type="latent").latents
-        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+        assert (found.latents - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+        assert torch.equal(
+            canonical.render(output_type="latent").latents,
+            canonical_cold.render(output_type="latent").latents,
+        )
 
 
 def test_the_cache_keeps_to_its_budget(pipeline: Any) -> None:
@@ -341,6 +351,24 @@ def test_the_pipeline_is_never_changed() -> None:
         assert torch.equal(value, weights[key])
 
 
+def test_what_a_user_does_to_a_result_stays_with_the_user(pipeline: Any) -> None:
+    session = make(pipeline)
+    first = session.render(output_type="latent").latents
+    expected = first.clone()
+    first.zero_()
+    session.render(output_type="latent").latents.zero_()
+    assert torch.equal(session.render(output_type="latent").latents, expected)
+
+
+def test_a_scheduler_put_on_the_pipeline_later_is_another_sessions() -> None:
+    pipeline = tiny_stable_diffusion()
+    session = make(pipeline, cache_bytes=0)
+    expected = session.render(output_type="latent").latents
+    pipeline.scheduler = SCHEDULERS["Euler"]()
+    assert torch.equal(session.render(output_type="latent").latents, expected)
+    assert not torch.equal(make(pipeline).render(output_type="latent").latents, expected)
+
+
 # Refusals: one typed error with the remedy, and the session as it was.
 
 
@@ -356,6 +384,7 @@ def test_the_pipeline_is_never_changed() -> None:
         ({"sem_guidance": [torch.zeros(1, 4, 8, 8)] * 9}, "sem_guidance is '9 Tensor (1, 4, 8, 8)"),
         ({"sem_guidance": [None] * 10}, "sem_guidance is '10 NoneType ()"),
         ({"seed": 1.5}, "seed is 1.5; allowed: an integer"),
+        ({"batch_plan": "big"}, "batch_plan is 'big'; allowed: one of 'together', 'canonical'."),
         ({"cache_bytes": -1}, "cache_bytes is -1; allowed: an integer, at least 0."),
     ],
 )
@@ -373,6 +402,7 @@ REFUSED_EDITS: list[Callable[[EditSession], object]] = [
     lambda s: s.add("beard", warmup=10, cooldown=5),
     lambda s: s.add(""),
     lambda s: s.add(name="beard", prompt_embeds=torch.zeros(3, 3)),
+    lambda s: s.add(name="beard", prompt_embeds="beard"),  # type: ignore[arg-type]
     lambda s: s.add(7),  # type: ignore[arg-type]
     lambda s: s.remove("beard"),
     lambda s: s.invert("beard"),

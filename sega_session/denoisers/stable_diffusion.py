@@ -35,6 +35,8 @@ class StableDiffusionDenoiser:
                 f"{unet.time_cond_proj_dim}); allowed: None. Load the checkpoint it was made from."
             )
         self._pipeline: Any = pipeline
+        # Kept, because a scheduler that is put on the pipeline later draws another picture.
+        self._scheduler: Any = pipeline.scheduler
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +81,7 @@ class StableDiffusionDenoiser:
 
     def fresh_scheduler(self, num_inference_steps: int) -> Any:
         """A new scheduler with the pipeline's settings. Raises InvalidValueError."""
-        scheduler = type(self._pipeline.scheduler).from_config(self._pipeline.scheduler.config)
+        scheduler = type(self._scheduler).from_config(self._scheduler.config)
         longest = scheduler.config.num_train_timesteps
         if num_inference_steps > longest:
             raise InvalidValueError(
@@ -131,10 +133,11 @@ class StableDiffusionDenoiser:
             self._pipeline.unet.config.cross_attention_dim,
         )
         allowed = dict.fromkeys([text, (1, *text), (batch, *text)])
-        if tuple(embeds.shape) not in allowed:
+        shape = tuple(embeds.shape) if isinstance(embeds, Tensor) else type(embeds).__name__
+        if shape not in allowed:
             raise InvalidValueError(
                 "shape of prompt_embeds",
-                tuple(embeds.shape),
+                shape,
                 " or ".join(map(str, allowed)),
                 "Take them from the pipeline's own encode_prompt().",
             )
