@@ -51,6 +51,7 @@ def demo(
         The model's precision. Default: float16 on CUDA, else float32.
     """
     console = Console()
+    out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be made
     with console.status("Loading the model"):
         # Imported here, since torch and diffusers take seconds that `--help` need not wait for.
         _quiet_libraries()
@@ -87,7 +88,6 @@ def demo(
     seconds = time.perf_counter() - start
 
     _print_table(console, rows)
-    out.mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(rows):
         row.image.save(out / f"{number}.png")
     tiles = [Tile(row.image, row.label, f"{row.evaluations} evaluations") for row in rows]
@@ -98,12 +98,12 @@ def demo(
 
 def _print_table(console: Console, rows: list[Row]) -> None:
     table = Table(
-        Column("edit"),
-        Column("evaluations", justify="right"),
+        Column("edit", no_wrap=True),
+        Column("evaluated", justify="right"),
         Column("seconds", justify="right"),
-        Column("evaluations\nfrom scratch", justify="right"),
-        Column("seconds\nfrom scratch", justify="right"),
-        caption="evaluations: branches of the model evaluated (prompt, empty prompt, concepts)",
+        Column("from scratch", justify="right"),
+        Column("seconds", justify="right"),
+        caption="evaluated: branches (prompt, empty prompt, concepts), each once a model call",
     )
     for row in rows:
         table.add_row(
@@ -133,7 +133,7 @@ def main() -> None:
     """Run the command; an error is one line on stderr."""
     try:
         app()
-    except SegaSessionError as error:
+    except (SegaSessionError, OSError) as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -55,7 +56,7 @@ def _remove_glasses_and_smile(session: EditSession) -> None:
 
 def settings_for(model: str) -> Settings:
     """The embedded checkpoint's measured settings, or the published ones for any other."""
-    if model == str(AVATARS):
+    if Path(model).resolve() == AVATARS:
         return Settings(
             prompt="a portrait of a person",
             seed=7,

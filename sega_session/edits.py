@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 import attrs
+import numpy as np
 from attrs import field, frozen
 
 from .errors import DuplicateConceptError, InvalidValueError, UnknownConceptError
@@ -73,11 +74,18 @@ def _integer(*, at_least: int) -> Validator:
 
 def _text(*, may_be_empty: bool) -> Validator:
     def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        allowed = "text" if may_be_empty else "text, not empty"
         if not isinstance(value, str) or not (may_be_empty or value.strip()):
-            allowed = "text" if may_be_empty else "text, not empty"
             raise InvalidValueError(attribute.name, value, allowed)
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise InvalidValueError(attribute.name, value, allowed, "Half a character is not text.")
 
     return validate
+
+
+def _as_bool(value: Any) -> Any:
+    """A flag, numpy's too, as a plain bool; anything else is left for the validator."""
+    return bool(value) if isinstance(value, np.bool_) else value
 
 
 def _flag(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -86,7 +94,8 @@ def _flag(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def _as_seeds(value: Any) -> Any:
-    """One seed or several -> a tuple; anything else is left for the validator."""
+    """One seed or several, arrays too, as a tuple; anything else is left for the validator."""
+    value = value.tolist() if hasattr(value, "tolist") else value
     several = isinstance(value, Iterable) and not isinstance(value, str)
     return tuple(map(_as_int, value)) if several else (_as_int(value),)
 
@@ -167,10 +176,12 @@ class Concept:
     weight: float = field(
         default=1.0, converter=_as_float, validator=_number(at_least=0, hint=INVERT_HINT)
     )
-    inverted: bool = field(default=False, validator=_flag)
-    enabled: bool = field(default=True, validator=_flag)
+    inverted: bool = field(default=False, converter=_as_bool, validator=_flag)
+    enabled: bool = field(default=True, converter=_as_bool, validator=_flag)
 
     def __attrs_post_init__(self) -> None:
+        if self.embedding is None and not self.prompt.strip():
+            raise InvalidValueError("prompt", self.prompt, "text, not empty")
         if self.cooldown is not None and self.cooldown < self.warmup:
             raise InvalidValueError(
                 "cooldown",

@@ -5,6 +5,7 @@ SegaSessionError                     catch this one to catch them all
 │   ├── DuplicateConceptError        a concept's name is taken
 │   └── UnknownConceptError          no concept has this name
 ├── CheckpointError                  a checkpoint is missing or cannot be read
+├── NotFiniteError                   a render overflowed
 └── UnsupportedPipelineError         a pipeline class, or a model in it, that cannot be edited
 
 SegaSessionWarning                   filter this one to filter them all (a UserWarning)
@@ -16,6 +17,8 @@ Messages follow one pattern: what the value is, what is allowed, what to do next
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterable
 
 
@@ -67,6 +70,10 @@ class CheckpointError(SegaSessionError):
     """A checkpoint is missing, incomplete or unreadable."""
 
 
+class NotFiniteError(SegaSessionError, ArithmeticError):
+    """A render's latents overflowed to infinity or NaN; there is no picture in them."""
+
+
 class UnsupportedPipelineError(SegaSessionError, TypeError):
     """The pipeline's class, or the kind of a model in it, cannot be edited with SEGA here."""
 
@@ -81,3 +88,11 @@ class PromptTruncatedWarning(SegaSessionWarning):
 
 class NoEffectWarning(SegaSessionWarning):
     """A concept's settings keep it from changing the picture."""
+
+
+def warn_caller(message: str, category: type[SegaSessionWarning]) -> None:
+    """Warn about the line that called into this package."""
+    frame, level = inspect.currentframe(), 1
+    while frame and str(frame.f_globals.get("__name__")).startswith("sega_session"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

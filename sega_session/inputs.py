@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
-from torch import Generator, Tensor
+from torch import Tensor
 
-from .denoisers import Denoiser
-from .errors import InvalidValueError
+from .denoisers import Denoiser, own
+from .edits import Scene
+from .errors import InvalidValueError, NotFiniteError, UnsupportedPipelineError
 
 Shape = tuple[int, int, int, int]
 
@@ -23,26 +24,48 @@ def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
         raise InvalidValueError(what, value, f"one of {', '.join(map(repr, choices))}")
 
 
-def draw_noise(shape: Shape, generators: list[Generator], denoiser: Denoiser) -> Tensor:
-    """Standard-normal latents, each image's from its own generator on the host."""
-    noise: Tensor = randn_tensor(shape, generators, denoiser.device, denoiser.dtype)
-    return noise
+def check_unmoved(denoiser: Denoiser, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise UnsupportedPipelineError unless the pipeline still is where a session began."""
+    if (denoiser.device, denoiser.dtype) != (device, dtype):
+        raise UnsupportedPipelineError(
+            f"the pipeline is on {denoiser.device} in {denoiser.dtype} now; allowed: {device} and "
+            f"{dtype}, as when the session began. Move it back, or begin a new session."
+        )
+
+
+def start(
+    denoiser: Denoiser, scene: Scene, shape: Shape, noise: Tensor | None
+) -> tuple[Any, Tensor, dict[str, Any]]:
+    """What a render begins with: a scheduler, the scaled latents, and further step arguments.
+
+    Args:
+        noise: latents that the user gave; None: drawn from the seeds, each image's from its own
+            generator on the host.
+    """
+    scheduler = denoiser.fresh_scheduler(scene.num_inference_steps)
+    generators = [torch.Generator().manual_seed(seed) for seed in scene.seeds]
+    if noise is None:
+        noise = randn_tensor(shape, generators, denoiser.device, denoiser.dtype)
+    # The generators go on where the noise ended: stochastic schedulers draw from them.
+    offered = {"eta": scene.eta, "generator": generators}
+    accepted = inspect.signature(scheduler.step).parameters
+    step_arguments = {name: value for name, value in offered.items() if name in accepted}
+    return scheduler, noise * scheduler.init_noise_sigma, step_arguments
 
 
 def own_noise(latents: Tensor | None, shape: Shape, denoiser: Denoiser) -> Tensor | None:
     """A copy of latents that a user gave. Raises InvalidValueError."""
     if latents is None:
         return None
-    if not isinstance(latents, Tensor) or tuple(latents.shape) != shape:
+    given = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+    if given != shape:
         raise InvalidValueError(
             "shape of latents",
-            tuple(latents.shape) if isinstance(latents, Tensor) else latents,
-            f"{shape}: seeds, channels, height and width over the VAE's factor",
+            given,
+            f"a tensor {shape}: seeds, channels, height and width over the VAE's factor",
             "Give as many seeds as latents, and the height and width they are for.",
         )
-    if not bool(torch.isfinite(latents).all()):
-        raise InvalidValueError("latents", "not finite", "finite numbers")
-    return latents.detach().to(denoiser.device, denoiser.dtype, copy=True)
+    return own("latents", latents, denoiser.device, denoiser.dtype)
 
 
 def own_guidance(
@@ -51,28 +74,32 @@ def own_guidance(
     """A copy of recorded guidance, ``(calls or more, *shape)``. Raises InvalidValueError."""
     if sem_guidance is None:
         return None
-    kinds = {
-        f"{type(guidance).__name__} {tuple(getattr(guidance, 'shape', ()))}"
-        for guidance in sem_guidance
-    }
-    if len(sem_guidance) < calls or kinds != {f"Tensor {shape}"}:
+    given = (
+        [f"{type(one).__name__} {tuple(getattr(one, 'shape', ()))}" for one in sem_guidance]
+        if isinstance(sem_guidance, (Tensor, Sequence)) and len(sem_guidance)
+        else [type(sem_guidance).__name__]
+    )
+    if len(given) < calls or set(given) != {f"Tensor {shape}"}:
         raise InvalidValueError(
             "sem_guidance",
-            f"{len(sem_guidance)} {', '.join(sorted(kinds))}",
+            f"{len(given)} x {', '.join(sorted(set(given)))}",
             f"a tensor {shape} for each of the {calls} model calls, or more",
             "Record it with the same steps, scheduler, size and number of images.",
         )
-    return torch.stack(tuple(sem_guidance)).detach().to(denoiser.device, denoiser.dtype)
+    stacked = torch.stack(tuple(sem_guidance))
+    return own("sem_guidance", stacked, denoiser.device, denoiser.dtype)
+
+
+def check_finite(latents: Tensor) -> None:
+    """Raise NotFiniteError where a render has overflowed."""
+    if not bool(latents.isfinite().all()):
+        raise NotFiniteError(
+            f"the latents overflowed in {latents.dtype}; allowed: finite numbers. Lower the "
+            "concepts' scales or guidance_scale, or load the pipeline in another precision."
+        )
 
 
 def digest(embeds: Tensor) -> str:
     """Names embeddings by their shape and values."""
     values = embeds.detach().to("cpu", torch.float32).contiguous()
     return hashlib.sha256(repr(values.shape).encode() + values.numpy().tobytes()).hexdigest()[:16]
-
-
-def step_arguments(scheduler: Any, eta: float, generators: list[Generator]) -> dict[str, Any]:
-    """What this scheduler's ``step`` takes beside prediction, timestep and latents."""
-    offered = {"eta": eta, "generator": generators}
-    accepted = inspect.signature(scheduler.step).parameters
-    return {name: value for name, value in offered.items() if name in accepted}

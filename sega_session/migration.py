@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -45,11 +46,12 @@ def from_diffusers(
     on the output, which belong to `EditSession.render`. Concepts are named after their prompts;
     a prompt that is given twice gets a number.
 
-    What differs, on purpose: a list shorter than the concepts is refused (there: IndexError), a
-    negative weight too (there: silently 0), and a negative scale becomes an inverted concept,
-    which is the same. Generators on the host that have not been used yet, one an image, become
-    the session's seeds. From any other the initial latents are drawn as there, and only the noise
-    that stochastic schedulers add later differs.
+    What differs, on purpose: what `Concept` and `EditSession` do not allow is refused, above all
+    negative weights (there: silently 0), a cool-down before the warm-up, and momentum outside its
+    range; so is a list shorter than the concepts (there: IndexError). A negative scale becomes an
+    inverted concept, which is the same. Generators on the host that have not been used yet, one
+    an image, become the session's seeds. From any other the initial latents are drawn as there,
+    and only the noise that stochastic schedulers add later differs.
 
     Args:
         pipeline: a `diffusers.StableDiffusionPipeline`.
@@ -88,21 +90,29 @@ def from_diffusers(
     thresholds = _each("edit_threshold", edit_threshold, count)
     warmups = _each("edit_warmup_steps", edit_warmup_steps, count)
     cooldowns = _each("edit_cooldown_steps", edit_cooldown_steps, count)
-    weights = _each("edit_weights", edit_weights or 1.0, count)
+    weights = _each("edit_weights", 1.0 if edit_weights is None else edit_weights, count)
     for i, (concept, embeds) in enumerate(zip(prompts, embeddings, strict=True)):
-        repeated = prompts[:i].count(concept)
+        # Negative: the reference multiplies by it, which turns the direction around.
+        turned = isinstance(scales[i], Real) and scales[i] < 0
         session.add(
             concept,
-            name=f"{concept} {repeated + 1}" if repeated else concept,
-            scale=abs(scales[i]),
+            name=_free_name(concept, session),
+            scale=-scales[i] if turned else scales[i],
             threshold=thresholds[i],
             warmup=warmups[i],
             cooldown=cooldowns[i],
             weight=weights[i],
-            inverted=bool(inverted[i]) != (scales[i] < 0),
+            inverted=bool(inverted[i]) != turned,
             prompt_embeds=embeds,
         )
     return session
+
+
+def _free_name(prompt: str, session: EditSession) -> str:
+    """The prompt, with a number behind it where a concept has that name already."""
+    taken = {concept.name for concept in session.concepts}
+    names = (prompt, *(f"{prompt} {number}" for number in range(2, len(taken) + 2)))
+    return next(name for name in names if name not in taken)
 
 
 def _noise(
@@ -114,24 +124,29 @@ def _noise(
     latents: Tensor | None,
 ) -> tuple[list[int], Tensor | None]:
     """The session's seeds, and the initial latents where seeds alone would not give them."""
-    if isinstance(generator, Sequence):
-        if len(generator) != images:
-            raise InvalidValueError(
-                "generator", f"a list of {len(generator)}", f"one, or a list of {images}"
-            )
-        seeds = [g.initial_seed() for g in generator]
-        if latents is None and all(map(_is_unused_on_host, generator)):
-            return seeds, None
-    else:
-        first = generator.initial_seed() if generator else 0
-        seeds = [first + i for i in range(images)]
-        if latents is None and images == 1 and generator and _is_unused_on_host(generator):
-            return seeds, None
-    if latents is None:
+    if not isinstance(images, int) or isinstance(images, bool) or images < 1:
+        raise InvalidValueError("num_images_per_prompt", images, "an integer, at least 1")
+    generators = list(generator) if isinstance(generator, Sequence) else [generator or Generator()]
+    if not all(isinstance(one, Generator) for one in generators):
+        raise InvalidValueError(
+            "generator", generator, "a torch.Generator, a list of them, or None"
+        )
+    if isinstance(generator, Sequence) and len(generators) != images:
+        raise InvalidValueError(
+            "generator", f"a list of {len(generators)}", f"one, or a list of {images}"
+        )
+    one_an_image = len(generators) == images
+    seeds = (
+        [one.initial_seed() for one in generators]
+        if one_an_image
+        else [(generators[0].initial_seed() + i) % 2**64 for i in range(images)]
+    )
+    seeds_suffice = generator and one_an_image and all(map(_is_unused_on_host, generators))
+    if latents is None and not seeds_suffice:
+        # A session checks the size, and knows the shape that its latents have.
+        shape = EditSession(pipeline, "", seed=seeds, height=height, width=width).latents_shape
         denoiser = denoiser_for(pipeline)
-        default_height, default_width = denoiser.default_size()
-        shape = denoiser.latents_shape(height or default_height, width or default_width)
-        latents = randn_tensor((images, *shape), generator, denoiser.device, denoiser.dtype)
+        latents = randn_tensor(shape, generator, denoiser.device, denoiser.dtype)
     return seeds, latents
 
 
@@ -140,9 +155,9 @@ def _is_unused_on_host(generator: Generator) -> bool:
     return generator.device.type == "cpu" and torch.equal(generator.get_state(), unused.get_state())
 
 
-def _one(what: str, text: str | Sequence[str]) -> str:
+def _one(what: str, text: Any) -> Any:
     """The one text, or the only one in a list."""
-    if isinstance(text, str):
+    if not isinstance(text, (list, tuple)):
         return text
     if len(text) != 1:
         raise InvalidValueError(
@@ -153,6 +168,7 @@ def _one(what: str, text: str | Sequence[str]) -> str:
 
 def _each(what: str, value: Any, count: int) -> list[Any]:
     """One value for each concept: a list's first ``count``, or the same for all."""
+    value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, (list, tuple)):
         return [value] * count
     if len(value) < count:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from .errors import CheckpointError
+from .errors import CheckpointError, InvalidValueError
 
-AVATARS = Path(__file__).parent / "avatars" / "checkpoint"
+AVATARS = Path(__file__).resolve().parent / "avatars" / "checkpoint"
 
 
 def load_avatars(
@@ -42,16 +42,28 @@ def load_pipeline(
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
+        InvalidValueError: this machine has no such device.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     try:
         pipeline = DiffusionPipeline.from_pretrained(str(name_or_path), dtype=dtype)
     except (OSError, ValueError) as error:
-        reason = str(error).split("\n", 1)[0].rstrip(".")
+        reason = str(error).split("\n", 1)[0].rstrip(". ")
         raise CheckpointError(
             f"checkpoint {str(name_or_path)!r} cannot be loaded: {reason}. Give a directory with "
-            'model_index.json, or a hub id such as "stable-diffusion-v1-5/stable-diffusion-v1-5" '
-            "that this machine can reach."
+            "model_index.json and all the files it names, undamaged, or a hub id such as "
+            '"stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine can reach.'
         ) from error
     return pipeline.to(device)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """The device, once a tensor has been put there."""
+    try:
+        return torch.empty(0, device=name).device
+    # Without CUDA support torch.cuda asserts; other refusals are RuntimeErrors.
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidValueError(
+            "device", str(name), 'one that this machine has, such as "cpu" or "cuda"'
+        ) from error

@@ -10,6 +10,7 @@ from attrs import frozen
 from torch import Tensor
 
 from .denoisers import Conditioning, Denoiser, ImageType
+from .errors import InvalidValueError
 from .guidance import (
     concept_guidance,
     text_guidance,
@@ -79,6 +80,34 @@ size is always the number of images, so a result has the same bits whatever was 
 """
 
 OnStep = Callable[[int, Tensor, Tensor], None]
+StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]
+
+
+def watch(owner: object, bar: Any, callback: StepCallback | None) -> OnStep:
+    """Move the bar, and show ``callback`` a copy of the latents as diffusers' pipelines would.
+
+    Raises:
+        InvalidValueError: ``callback`` cannot be called, or (when it is) gives other latents.
+    """
+    if callback is not None and not callable(callback):
+        raise InvalidValueError("callback_on_step_end", callback, "a function, or None")
+
+    def on_step(call: int, timestep: Tensor, latents: Tensor) -> None:
+        bar.update()
+        if callback is None:
+            return
+        shown = latents.clone()
+        given = {"latents": shown}
+        returned = callback(owner, call, timestep, given)
+        if not (returned is None or returned is given) or given["latents"] is not shown:
+            raise InvalidValueError(
+                "callback_on_step_end's result",
+                type(returned).__name__,
+                "None, or the dict it was given, as it was",
+                "A state has one picture; for other latents start a session with latents=.",
+            )
+
+    return on_step
 
 
 def denoise(

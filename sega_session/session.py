@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 import torch
@@ -12,12 +11,23 @@ from torch import Tensor
 from . import edits, inputs
 from .denoisers import OutputType, denoiser_for
 from .edits import Concept, EditState, Scene
-from .errors import InvalidValueError, NoEffectWarning
+from .errors import (
+    InvalidValueError,
+    NoEffectWarning,
+    warn_caller,
+)
 from .recipe import conditioning_key, make_recipe, prompt_key
-from .render import UNCOND, BatchPlan, Branches, Render, denoise, planned_evaluations
+from .render import (
+    UNCOND,
+    BatchPlan,
+    Branches,
+    Render,
+    StepCallback,
+    denoise,
+    planned_evaluations,
+    watch,
+)
 from .trajectory import TrajectoryStore
-
-StepCallback = Callable[["EditSession", int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]
 
 
 class EditSession:
@@ -36,7 +46,8 @@ class EditSession:
 
     Args:
         pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x).
-        prompt: what the picture shows.
+        prompt: what the picture shows. A prompt longer than the text encoder reads is sliced, as
+            in `SemanticStableDiffusionPipeline`, and warned of.
         negative_prompt: replaces the empty text of the unconditional branch.
         seed: one integer, or several for a batch. Noise is drawn on the host, so that a seed
             gives the same noise on every device.
@@ -49,9 +60,9 @@ class EditSession:
             width / factor)``, instead of noise drawn from the seeds.
         sem_guidance: guidance recorded by diffusers' `SemanticStableDiffusionPipeline`, one
             tensor of the latents' shape a model call, added to every render.
-        cache_bytes: how much memory recorded predictions may take, on the pipeline's device.
-            One branch of a 512-pixel image takes 32 KB a step in half precision.
-        batch_plan: "together" evaluates all branches of a call in one batch. "canonical" evaluates
+        cache_bytes: how much memory recorded predictions may take, on the pipeline's device; the
+            least recently used leave first and are evaluated again when needed. One branch of a
+            512-pixel image takes 32 KB a step in half precision.
             each in a batch of its own, so that a picture has the same bits whatever was drawn
             before it; slower where the device is not busy with one branch.
 
@@ -78,8 +89,9 @@ class EditSession:
         batch_plan: BatchPlan = "together",
     ) -> None:
         self._denoiser = denoiser_for(pipeline)
-        default_height, default_width = self._denoiser.default_size()
-        self.scene = Scene(
+        self._device_and_dtype = (self._denoiser.device, self._denoiser.dtype)
+        default_height, default_width = self._denoiser.default_size() or (None, None)
+        self._scene = Scene(
             prompt=prompt,
             negative_prompt=negative_prompt,
             seeds=seed,
@@ -94,9 +106,7 @@ class EditSession:
             *self._denoiser.latents_shape(self.scene.height, self.scene.width),
         )
         scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
-        self.num_calls = len(scheduler.timesteps)
-        """Model calls of a render; warm-up and cool-down count these. Some schedulers (PNDM, Heun)
-        call the model more often than `num_inference_steps`."""
+        self._num_calls = len(scheduler.timesteps)
         self._noise = inputs.own_noise(latents, self._shape, self._denoiser)
         guidance = inputs.own_guidance(sem_guidance, self.num_calls, self._shape, self._denoiser)
         text = prompt_key(self.scene.prompt)
@@ -111,6 +121,24 @@ class EditSession:
         self._state = EditState()
 
     # ---- what is edited ----
+
+    @property
+    def scene(self) -> Scene:
+        """What is fixed for the session."""
+        return self._scene
+
+    @property
+    def num_calls(self) -> int:
+        """Model calls of a render; warm-up and cool-down count these.
+
+        Some schedulers (PNDM, Heun) call the model more often than `num_inference_steps`.
+        """
+        return self._num_calls
+
+    @property
+    def latents_shape(self) -> tuple[int, int, int, int]:
+        """Seeds, channels, height and width of the latents."""
+        return self._shape
 
     @property
     def state(self) -> EditState:
@@ -167,7 +195,11 @@ class EditSession:
         if prompt_embeds is not None:
             conditioning = self._denoiser.condition(prompt_embeds, len(self.scene.seeds))
             digest = inputs.digest(prompt_embeds)
-        elif not prompt:
+            if not prompt and name is None:
+                raise InvalidValueError(
+                    "name", name, "text, not empty", "Embeddings need one: pass name=."
+                )
+        elif not isinstance(prompt, str) or not prompt.strip():
             raise InvalidValueError("prompt", prompt, "text, not empty", "Or pass prompt_embeds=.")
         concept = Concept(
             name=prompt if name is None else name,
@@ -236,17 +268,17 @@ class EditSession:
 
     def _edit(self, state: EditState) -> None:
         """Adopt ``state`` once everything it needs is at hand; until then nothing has changed."""
+        inputs.check_unmoved(self._denoiser, *self._device_and_dtype)
         for concept in state:
             if conditioning_key(concept) not in self._conditionings:
                 self._conditionings[conditioning_key(concept)] = self._denoiser.encode(
                     concept.prompt
                 )
             if concept.warmup >= self.num_calls and concept not in self._state.concepts:
-                warnings.warn(
+                warn_caller(
                     f"{concept.name!r} has no effect: warmup is {concept.warmup}, and a render "
                     f"has only {self.num_calls} model calls. Lower warmup.",
                     NoEffectWarning,
-                    stacklevel=3,
                 )
         self._state = state
 
@@ -274,45 +306,33 @@ class EditSession:
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
             callback_on_step_end: called after each model call as ``callback(session, call,
-                timestep, {"latents": latents})``; it looks on, and may return the same dict or
-                None. Raising from it cancels the render. It is not called where the state's
-                final latents are recorded already.
+                timestep, {"latents": latents})``; it looks on, at a copy, and may return the same
+                dict or None. Raising from it cancels the render. It is not called where the
+                state's final latents are recorded already.
 
         Raises:
             InvalidValueError: an unknown output type, or the callback returned other latents.
+            NotFiniteError: the latents overflowed.
+            UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
+        inputs.check_unmoved(self._denoiser, *self._device_and_dtype)
         inputs.check_choice("output_type", output_type, get_args(OutputType))
-        scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
-        generators = [torch.Generator().manual_seed(seed) for seed in self.scene.seeds]
-        noise = self._noise
-        if noise is None:
-            noise = inputs.draw_noise(self._shape, generators, self._denoiser)
+        scheduler, start, step_arguments = inputs.start(
+            self._denoiser, self.scene, self._shape, self._noise
+        )
         with self._denoiser.progress_bar(self.num_calls) as bar:
-
-            def on_step(call: int, timestep: Tensor, latents: Tensor) -> None:
-                bar.update()
-                if callback_on_step_end is not None:
-                    given = {"latents": latents}
-                    returned = callback_on_step_end(self, call, timestep, given)
-                    if returned is not None and returned.get("latents", latents) is not latents:
-                        raise InvalidValueError(
-                            "callback_on_step_end's result",
-                            "other latents",
-                            "None, or the dict it was given",
-                            "A state has one picture; start a session with latents= instead.",
-                        )
-
             latents, evaluations = denoise(
                 self._denoiser,
                 scheduler,
-                noise * scheduler.init_noise_sigma,
+                start,
                 make_recipe(self._state, self.num_calls),
                 self._branches,
                 self._store,
-                inputs.step_arguments(scheduler, self.scene.eta, generators),
-                on_step,
+                step_arguments,
+                watch(self, bar, callback_on_step_end),
                 self._batch_plan,
             )
             bar.update(self.num_calls - bar.n)
+        inputs.check_finite(latents)
         decoded = self._denoiser.decode(latents, output_type)
         return Render(decoded.images, latents, evaluations, decoded.nsfw_content_detected)

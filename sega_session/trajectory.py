@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from numbers import Integral
 
 from attrs import frozen
 from torch import Tensor
@@ -68,10 +69,13 @@ class TrajectoryStore:
         InvalidValueError: a negative budget.
     """
 
+    max_bytes: int
+    bytes: int
+
     def __init__(self, max_bytes: int) -> None:
-        if not isinstance(max_bytes, int) or max_bytes < 0:
+        if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 0:
             raise InvalidValueError("cache_bytes", max_bytes, "an integer, at least 0")
-        self.max_bytes = max_bytes
+        self.max_bytes = int(max_bytes)
         self.bytes = 0
         self._tensors: OrderedDict[Key, Tensor] = OrderedDict()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from sega_session import EditSession, load_avatars, load_pipeline
-from sega_session.errors import CheckpointError
+from sega_session.errors import CheckpointError, InvalidValueError
 from sega_session.models import AVATARS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -72,6 +73,11 @@ def test_an_incomplete_checkpoint_is_named(tmp_path: Path) -> None:
         load_pipeline(tmp_path)
 
 
+def test_a_missing_device_is_named() -> None:
+    with pytest.raises(InvalidValueError, match="device is 'nonsense'; allowed: one that this mac"):
+        load_avatars(device="nonsense")
+
+
 Run = Callable[[str], None]
 
 
@@ -89,6 +95,18 @@ def test_the_first_edit_is_readmes() -> None:
     readme = (EXAMPLES.parent / "README.md").read_text()
     _, _, code = (EXAMPLES / "first_edit.py").read_text().partition('"""\n\n')
     assert f"```python\n{code}```" in readme
+
+
+def test_readmes_code_for_people_from_diffusers() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    (code,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+        if "from_diffusers" in block
+    ]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert [concept.scale for concept in names["session"].concepts] == [4, 5]
 
 
 def test_the_first_edit(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:

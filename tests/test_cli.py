@@ -28,7 +28,8 @@ def test_demo(tmp_path: Path) -> None:
     assert "pictures/contact_sheet.png" in done.stdout
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == [*(f"{i}.png" for i in range(8)), "contact_sheet.png"]
-    assert PIL.Image.open(tmp_path / "pictures" / "contact_sheet.png").width > 1000
+    with PIL.Image.open(tmp_path / "pictures" / "contact_sheet.png") as sheet:
+        assert sheet.width > 1000
 
 
 def test_a_failure_is_one_line(tmp_path: Path) -> None:
@@ -36,7 +37,13 @@ def test_a_failure_is_one_line(tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: checkpoint 'nowhere' cannot be loaded")
     assert len(failed.stderr.splitlines()) == 1
-    assert not (tmp_path / "sega-demo").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    failed = sega_session("demo", "--out", "taken", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr == "error: [Errno 17] File exists: 'taken'\n"
 
 
 def test_wrong_use(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ INVERT = " To push the picture away from a concept, use inverted=True or invert(
         ("enabled", None, "enabled is None; allowed: True or False."),
         ("name", " ", "name is ' '; allowed: text, not empty."),
         ("prompt", 7, "prompt is 7; allowed: text."),
+        ("prompt", "", "prompt is ''; allowed: text, not empty."),
     ],
 )
 def test_a_concept_refuses(field: str, value: Any, message: str) -> None:
@@ -85,8 +86,9 @@ def test_momentum_has_the_papers_ranges() -> None:
 
 
 def test_numpy_numbers_become_plain_ones() -> None:
-    concept = attrs.evolve(GLASSES, scale=np.float32(2), warmup=np.int64(3))
-    assert (type(concept.scale), type(concept.warmup)) == (float, int)
+    concept = attrs.evolve(GLASSES, scale=np.float32(2), warmup=np.int64(3), inverted=np.True_)
+    assert (type(concept.scale), type(concept.warmup), concept.inverted) == (float, int, True)
+    assert Scene(prompt="", height=8, width=8, seeds=np.array(3)).seeds == (3,)
     assert Scene(prompt="", height=8, width=8, seeds=np.arange(2)).seeds == (0, 1)
 
 

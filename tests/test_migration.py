@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -91,6 +92,11 @@ def test_recorded_guidance_is_replayed() -> None:
         ({"prompt": ["a", "b"]}, r"prompt is \['a', 'b'\]; allowed: one text"),
         ({"negative_prompt": ["a", "b"]}, "negative_prompt is"),
         ({"edit_threshold": [0.9]}, r"edit_threshold is \[0\.9\]; allowed: one value, or one for"),
+        ({"prompt": None}, "prompt is None; allowed: text"),
+        ({"edit_guidance_scale": "5"}, "scale is '5'; allowed: a finite number"),
+        ({"num_images_per_prompt": 0}, "num_images_per_prompt is 0; allowed: an integer, at le"),
+        ({"generator": 5}, "generator is 5; allowed: a torch.Generator, a list of them, or None"),
+        ({"height": "16", "num_images_per_prompt": 2}, "height is '16'; allowed: an integer"),
         ({"generator": [generator(1)] * 2}, "generator is 'a list of 2'; allowed: one, or a list"),
         ({"editing_prompt_embeddings": torch.zeros(4, 16, 16)}, "editing_prompt is"),
     ],
@@ -98,3 +104,14 @@ def test_recorded_guidance_is_replayed() -> None:
 def test_refusals(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
         from_diffusers(tiny_stable_diffusion(), **{"prompt": "a cat", **EDITS, **arguments})
+
+
+def test_names_are_free_and_arrays_are_lists() -> None:
+    session = from_diffusers(
+        tiny_stable_diffusion(),
+        "a cat",
+        editing_prompt=["hat", "hat", "hat 2"],
+        edit_weights=np.array([1, 2, 3]),
+    )
+    assert [c.name for c in session.concepts] == ["hat", "hat 2", "hat 2 2"]
+    assert [c.weight for c in session.concepts] == [1, 2, 3]

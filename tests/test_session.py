@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import PIL.Image
 import pytest
@@ -18,13 +19,14 @@ from sega_session import EditSession
 from sega_session.errors import (
     InvalidValueError,
     NoEffectWarning,
+    NotFiniteError,
     PromptTruncatedWarning,
     SegaSessionError,
     UnknownConceptError,
     UnsupportedPipelineError,
 )
 
-from .pipelines import SCHEDULERS, TOKENS, tiny_stable_diffusion
+from .pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,9 @@ def pipeline() -> Any:
     return tiny_stable_diffusion()
 
 
-def make(pipeline: Any, **arguments: Any) -> EditSession:
+def make(pipeline: Any, prompt: str = "a portrait", **arguments: Any) -> EditSession:
     """A session of 10 model calls without momentum."""
-    session = EditSession(pipeline, "a portrait", **{"num_inference_steps": 10, **arguments})
+    session = EditSession(pipeline, prompt, **{"num_inference_steps": 10, **arguments})
     session.momentum(scale=0)
     return session
 
@@ -100,17 +102,32 @@ def test_no_prediction_is_taken_twice(pipeline: Any) -> None:
 
 
 def test_what_readme_says_a_step_costs(pipeline: Any) -> None:
-    session = make(pipeline, num_inference_steps=50)
-    counts = [session.render(output_type="latent").evaluations]
-    session.add("hat")
-    counts.append(session.render(output_type="latent").evaluations)
-    session.reweight("hat", scale=6)
-    counts.append(session.render(output_type="latent").evaluations)
-    session.remove("hat")
-    counts.append(session.render(output_type="latent").evaluations)
-    assert counts == [100, 118, 117, 0]
+    def counts(**arguments: Any) -> list[int]:
+        session = EditSession(pipeline, "a portrait", **arguments)
+        if with_momentum is False:
+            session.momentum(scale=0)
+        made = [session.render(output_type="latent").evaluations]
+        for edit in (
+            lambda: session.add("hat"),
+            lambda: session.reweight("hat", scale=6),
+            lambda: session.remove("hat"),
+        ):
+            edit()
+            made.append(session.render(output_type="latent").evaluations)
+        return made
+
+    with_momentum = True
+    assert counts() == [100, 128, 117, 0]
+    assert counts(cache_bytes=0) == [100, 150, 150, 100]
+    with_momentum = False
+    assert counts() == [100, 118, 117, 0]
     readme = (Path(__file__).parent.parent / "README.md").read_text()
-    for row in ("| base | 100 |", "| add a concept | 118 |", "threshold | 117 |", "before | 0 |"):
+    for row in (
+        "| base | 100 | 100 |",
+        "| add a concept | 128 | 150 |",
+        "threshold | 117 | 150 |",
+        "before | 0 | 100 or 150 |",
+    ):
         assert row in readme
 
 
@@ -219,6 +236,15 @@ def test_embeddings_do_what_their_prompt_does(pipeline: Any) -> None:
         by_embeds.update("h", prompt="cap")
 
 
+def test_given_embeddings_are_copied(pipeline: Any) -> None:
+    embeds = torch.randn(1, TOKENS, 16)
+    session = make(pipeline, cache_bytes=0)
+    session.add(name="x", prompt_embeds=embeds, warmup=2)
+    expected = session.render(output_type="latent").latents
+    embeds.zero_()
+    assert torch.equal(session.render(output_type="latent").latents, expected)
+
+
 def test_embeddings_for_a_batch_keep_their_order(pipeline: Any) -> None:
     words = [
         pipeline.encode_prompt(w, "cpu", 1, do_classifier_free_guidance=False)[0]
@@ -242,14 +268,13 @@ def test_given_latents_are_used_and_copied(pipeline: Any) -> None:
 
 
 def test_fp16_stays_fp16() -> None:
-    pipeline = tiny_stable_diffusion(dtype=torch.bfloat16)
-    guidance = torch.randn(11, 1, 4, 8, 8)
-    session = make(pipeline, sem_guidance=guidance)
+    pipeline = tiny_stable_diffusion(dtype=torch.float16)
+    session = make(pipeline, sem_guidance=torch.randn(11, 1, 4, 8, 8))
     session.add("hat", warmup=2)
     session.momentum(scale=0.5)
-    latents = session.render(output_type="latent").latents
-    assert latents.dtype == torch.bfloat16
-    assert latents.isfinite().all()
+    render = session.render(output_type="np")
+    assert render.latents.dtype == torch.float16
+    assert render.latents.isfinite().all()
 
 
 # Outputs, the progress bar, the callback.
@@ -288,6 +313,53 @@ def test_the_base_picture_is_stable_diffusions_own(pipeline: Any) -> None:
         assert np.array_equal(session.render(output_type="np").images, expected)
 
 
+def test_settings_that_a_pipeline_corrects_stay_corrected() -> None:
+    # StableDiffusionPipeline sets DDIM's clip_sample and PNDM's steps_offset where they were left
+    # at their defaults.
+    for scheduler in (diffusers.DDIMScheduler(), diffusers.PNDMScheduler(skip_prk_steps=True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            pipeline = tiny_stable_diffusion(scheduler=scheduler)
+        expected = pipeline(
+            "a portrait",
+            num_inference_steps=10,
+            generator=torch.Generator().manual_seed(4),
+            output_type="latent",
+        ).images
+        found = make(pipeline, seed=4).render(output_type="latent").latents
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DDPMScheduler",
+        "DEISMultistepScheduler",
+        "KDPM2DiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "DPMSolverSinglestepScheduler",
+        "EDMEulerScheduler",
+        "SASolverScheduler",
+        "LCMScheduler",
+        "TCDScheduler",
+    ],
+)
+def test_other_schedulers_draw_the_same_again(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = tiny_stable_diffusion(scheduler=getattr(diffusers, name)())
+        session, cold = (
+            make(pipeline, num_inference_steps=6, batch_plan="canonical", cache_bytes=cache_bytes)
+            for cache_bytes in (2**30, 0)
+        )
+        session.render(output_type="latent")
+        for one in (session, cold):
+            one.add("hat", warmup=2)
+        found = session.render(output_type="latent")
+        assert torch.equal(found.latents, cold.render(output_type="latent").latents)
+        assert found.evaluations < 2 * session.num_calls + session.num_calls
+
+
 def test_the_callback_sees_every_call(pipeline: Any) -> None:
     session = make(tiny_stable_diffusion(scheduler=SCHEDULERS["PNDM"]()))
     seen: list[Any] = []
@@ -320,10 +392,19 @@ def test_a_callback_can_cancel_and_nothing_is_lost(pipeline: Any) -> None:
 
 
 def test_a_callback_cannot_change_the_picture(pipeline: Any) -> None:
-    with pytest.raises(InvalidValueError, match="callback_on_step_end's result is 'other latents'"):
-        make(pipeline).render(
-            callback_on_step_end=lambda s, i, t, given: {"latents": given["latents"] + 1}
-        )
+    expected = make(pipeline).render(output_type="latent").latents
+    session = make(pipeline)
+    for wrong in ({"latents": expected}, True, "stop"):
+        with pytest.raises(InvalidValueError, match="callback_on_step_end's result is"):
+            session.render(callback_on_step_end=lambda *_, wrong=wrong: wrong)
+    with pytest.raises(InvalidValueError, match="callback_on_step_end is 'x'; allowed: a function"):
+        session.render(callback_on_step_end="x")  # type: ignore[arg-type]
+
+    def scribble(owner: EditSession, call: int, timestep: Any, given: Any) -> None:
+        given["latents"].zero_()
+
+    drawn = session.render(output_type="latent", callback_on_step_end=scribble).latents
+    assert torch.equal(drawn, expected)
 
 
 def test_the_progress_bar_is_the_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,18 +418,41 @@ def test_the_progress_bar_is_the_pipelines(capsys: pytest.CaptureFixture[str]) -
     assert "Drawing: 100%" in capsys.readouterr().err
 
 
+def fingerprint(pipeline: Any) -> Any:
+    """Everything on a pipeline that a library could patch: attributes, methods, hooks, weights."""
+    parts = {name: part for name, part in pipeline.components.items() if part is not None}
+    modules = {
+        f"{name}.{path}": (
+            sorted(vars(module)),
+            len(module._forward_hooks) + len(module._forward_pre_hooks),
+            id(vars(module).get("forward")),
+            id(vars(module).get("processor")),
+        )
+        for name, part in parts.items()
+        if isinstance(part, torch.nn.Module)
+        for path, module in part.named_modules()
+    }
+    configs = {name: repr(getattr(part, "config", part)) for name, part in parts.items()}
+    scheduler = {key: repr(value) for key, value in vars(pipeline.scheduler).items()}
+    weights = {
+        f"{name}.{key}": value.sum().item()
+        for name, part in parts.items()
+        if isinstance(part, torch.nn.Module)
+        for key, value in part.state_dict().items()
+    }
+    identities = {name: id(part) for name, part in parts.items()}
+    return modules, configs, scheduler, weights, identities
+
+
 def test_the_pipeline_is_never_changed() -> None:
     pipeline = tiny_stable_diffusion(scheduler=SCHEDULERS["DPM++ 2M"]())
-    modules = {name: dict(vars(part)) for name, part in pipeline.components.items() if part}
-    weights = copy.deepcopy(pipeline.unet.state_dict())
+    before = fingerprint(pipeline)
     session = make(pipeline)
     session.add("hat", warmup=2)
     session.render()
-    for name, part in pipeline.components.items():
-        if part:
-            assert dict(vars(part)) == modules[name], name
-    for key, value in pipeline.unet.state_dict().items():
-        assert torch.equal(value, weights[key])
+    assert fingerprint(pipeline) == before
+    pipeline.unet.mid_block.forward = pipeline.unet.mid_block.forward
+    assert fingerprint(pipeline) != before
 
 
 def test_what_a_user_does_to_a_result_stays_with_the_user(pipeline: Any) -> None:
@@ -378,13 +482,18 @@ def test_a_scheduler_put_on_the_pipeline_later_is_another_sessions() -> None:
         ({"height": 17}, "height is 17; allowed: a multiple of 2 pixels, the VAE's factor. The n"),
         ({"width": 1}, "width is 1; allowed: a multiple of 2 pixels, the VAE's factor. The small"),
         ({"num_inference_steps": 1001}, "num_inference_steps is 1001; allowed: an integer, at l"),
-        ({"latents": torch.zeros(1, 4, 8, 9)}, r"shape of latents is (1, 4, 8, 9); allowed: (1, "),
-        ({"latents": "noise"}, "shape of latents is 'noise'; allowed: (1, 4, 8, 8): seeds, chan"),
+        ({"num_inference_steps": 1000}, "num_inference_steps is 1000; allowed: an integer, at l"),
+        ({"prompt": "\ud800"}, "prompt is '\\ud800'; allowed: text. Half a character is not text"),
+        ({"latents": torch.zeros(1, 4, 8, 9)}, "shape of latents is (1, 4, 8, 9); allowed: a t"),
+        ({"latents": "noise"}, "shape of latents is 'str'; allowed: a tensor (1, 4, 8, 8): seed"),
         ({"latents": torch.full((1, 4, 8, 8), torch.nan)}, "latents is 'not finite'; allowed: f"),
-        ({"sem_guidance": [torch.zeros(1, 4, 8, 8)] * 9}, "sem_guidance is '9 Tensor (1, 4, 8, 8)"),
-        ({"sem_guidance": [None] * 10}, "sem_guidance is '10 NoneType ()"),
+        ({"latents": torch.zeros(1, 4, 8, 8).long()}, "latents is torch.int64; allowed: floatin"),
+        ({"sem_guidance": [torch.zeros(1, 4, 8, 8)] * 9}, "sem_guidance is '9 x Tensor (1, 4, "),
+        ({"sem_guidance": [None] * 10}, "sem_guidance is '10 x NoneType ()'"),
+        ({"sem_guidance": 5}, "sem_guidance is '1 x int'; allowed: a tensor (1, 4, 8, 8) for each"),
         ({"seed": 1.5}, "seed is 1.5; allowed: an integer"),
         ({"batch_plan": "big"}, "batch_plan is 'big'; allowed: one of 'together', 'canonical'."),
+        ({"cache_bytes": True}, "cache_bytes is True; allowed: an integer, at least 0."),
         ({"cache_bytes": -1}, "cache_bytes is -1; allowed: an integer, at least 0."),
     ],
 )
@@ -401,6 +510,9 @@ REFUSED_EDITS: list[Callable[[EditSession], object]] = [
     lambda s: s.add("beard", threshold=-0.1),
     lambda s: s.add("beard", warmup=10, cooldown=5),
     lambda s: s.add(""),
+    lambda s: s.update("hat", prompt=" "),
+    lambda s: s.add(prompt_embeds=torch.zeros(1, TOKENS, 16)),
+    lambda s: s.add(name="beard", prompt_embeds=torch.full((1, TOKENS, 16), torch.inf)),
     lambda s: s.add(name="beard", prompt_embeds=torch.zeros(3, 3)),
     lambda s: s.add(name="beard", prompt_embeds="beard"),  # type: ignore[arg-type]
     lambda s: s.add(7),  # type: ignore[arg-type]
@@ -442,16 +554,86 @@ def test_embeddings_of_another_shape_are_refused(pipeline: Any) -> None:
     )
 
 
-def test_unsupported_pipelines_are_refused() -> None:
+def test_other_objects_than_pipelines_are_refused() -> None:
     with pytest.raises(UnsupportedPipelineError, match=r"a str; .*load_pipeline\(name_or_path\)"):
         EditSession("stable-diffusion", "a cat")
+    with pytest.raises(UnsupportedPipelineError, match=r"pass StableDiffusionPipeline\(\*\*it"):
+        EditSession(reference_pipeline(tiny_stable_diffusion()), "a cat")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"time_cond_proj_dim": 8}, "the U-Net's time_cond_proj_dim is 8; allowed: None"),
+        ({"encoder_hid_dim_type": "ip_image_proj"}, "allowed: None, .* without adapters"),
+        ({"in_channels": 9}, "takes 9 channels and gives 4, the VAE has 4; allowed: equal"),
+    ],
+)
+def test_other_unets_are_refused(config: dict[str, Any], message: str) -> None:
     pipeline = tiny_stable_diffusion()
-    pipeline.unet.register_to_config(time_cond_proj_dim=8)
-    with pytest.raises(UnsupportedPipelineError, match="distilled with an embedded guidance"):
+    pipeline.unet.register_to_config(**config)
+    with pytest.raises(UnsupportedPipelineError, match=message):
         EditSession(pipeline, "a cat")
-    pipeline.unet.register_to_config(time_cond_proj_dim=None, in_channels=9)
-    with pytest.raises(UnsupportedPipelineError, match="takes 9 channels and the VAE has 4"):
+
+
+def test_incomplete_pipelines_are_refused() -> None:
+    pipeline = tiny_stable_diffusion()
+    pipeline.vae = None
+    with pytest.raises(UnsupportedPipelineError, match="the pipeline's vae is None"):
         EditSession(pipeline, "a cat")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "message"),
+    [
+        (diffusers.FlowMatchEulerDiscreteScheduler(), "is for flow matching; allowed: a sched"),
+        (diffusers.DDPMScheduler(variance_type="learned_range"), "expects a learned variance"),
+        (diffusers.RePaintScheduler(), "needs mask, original_image at every step"),
+    ],
+)
+def test_other_schedulers_are_refused(scheduler: Any, message: str) -> None:
+    pipeline = tiny_stable_diffusion()
+    pipeline.scheduler = scheduler
+    with pytest.raises(UnsupportedPipelineError, match=message):
+        EditSession(pipeline, "a cat")
+
+
+def test_a_scheduler_says_how_many_steps_it_takes() -> None:
+    pipeline = tiny_stable_diffusion()
+    pipeline.scheduler = diffusers.LCMScheduler()
+    with pytest.raises(InvalidValueError, match=r"num_inference_steps is 60; .*LCMScheduler says:"):
+        EditSession(pipeline, "a cat", num_inference_steps=60)
+
+
+def test_a_pipeline_that_was_cast_is_refused() -> None:
+    pipeline = tiny_stable_diffusion()
+    session = make(pipeline)
+    expected = session.render(output_type="latent").latents
+    pipeline.to(dtype=torch.float16)
+    for call in (session.render, lambda: session.add("hat", warmup=2)):
+        with pytest.raises(UnsupportedPipelineError, match=r"in torch\.float16 now; allowed: cpu"):
+            call()
+    pipeline.to(dtype=torch.float32)
+    assert torch.equal(session.render(output_type="latent").latents, expected)
+
+
+def test_an_overflow_is_named_and_the_next_render_works(pipeline: Any) -> None:
+    session = make(pipeline)
+    session.add("hat", warmup=2, scale=1e38)
+    with pytest.raises(
+        NotFiniteError, match=r"overflowed in torch\.float32; .* Lower the"
+    ):
+        session.render()
+    session.reweight("hat", scale=5)
+    assert session.render(output_type="latent").latents.isfinite().all()
+
+
+def test_what_is_fixed_cannot_be_set(pipeline: Any) -> None:
+    session = make(pipeline)
+    for name in ("scene", "num_calls", "state", "concepts", "latents_shape"):
+        with pytest.raises(AttributeError):
+            setattr(session, name, None)
+    assert session.latents_shape == (1, 4, 8, 8)
 
 
 # Warnings.
@@ -459,8 +641,9 @@ def test_unsupported_pipelines_are_refused() -> None:
 
 def test_long_prompts_warn_with_what_was_cut(pipeline: Any) -> None:
     # One letter is one token: 16 less the start token leaves 15.
-    with pytest.warns(PromptTruncatedWarning, match="reads 16 tokens; .* 'pqr'"):
+    with pytest.warns(PromptTruncatedWarning, match="reads 16 tokens; .* 'pqr'") as caught:
         make(pipeline).add("abcdefghijklmnopqr", warmup=2)
+    assert caught[0].filename == __file__
     with pytest.warns(PromptTruncatedWarning, match="'op'"):
         make(pipeline, negative_prompt="abcdefghijklmnop")
     make(pipeline).add("abcdefghijklmno", warmup=2)
@@ -471,3 +654,6 @@ def test_a_concept_that_starts_after_the_last_call_warns(pipeline: Any) -> None:
     with pytest.warns(NoEffectWarning, match="'hat' has no effect: warmup is 10, and a render"):
         session.add("hat")
     session.add("beard", warmup=9)
+    with pytest.warns(NoEffectWarning) as caught:
+        session.update("beard", warmup=12)
+    assert caught[0].filename == __file__

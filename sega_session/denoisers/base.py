@@ -11,6 +11,8 @@ from attrs import frozen
 from PIL.Image import Image
 from torch import Tensor
 
+from ..errors import InvalidValueError
+
 OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
 ImageType: TypeAlias = "list[Image] | np.ndarray[Any, np.dtype[Any]] | Tensor"
 
@@ -49,8 +51,8 @@ class Denoiser(Protocol):
     def progress_bar(self, total: int) -> Any:
         """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
 
-    def default_size(self) -> tuple[int, int]:
-        """Height and width in pixels that the model was trained for."""
+    def default_size(self) -> tuple[int, int] | None:
+        """Height and width in pixels that the model was trained for; None: it does not say."""
 
     def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Channels, height and width of the latents of an image of ``height`` x ``width`` pixels.
@@ -90,3 +92,16 @@ class Denoiser(Protocol):
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """Final latents -> images in [0, 1]: PIL images, ``(batch, height, width, 3)`` for "np",
         ``(batch, 3, height, width)`` for "pt", or the latents themselves for "latent"."""
+
+
+def own(what: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A copy of a tensor that a user gave, on the session's device and in its precision.
+
+    Raises:
+        InvalidValueError: not real floating-point numbers, or not all of them finite.
+    """
+    if not tensor.is_floating_point():
+        raise InvalidValueError(what, tensor.dtype, "floating-point numbers")
+    if not bool(tensor.isfinite().all()):
+        raise InvalidValueError(what, "not finite", "finite numbers")
+    return tensor.detach().to(device, dtype, copy=True)

@@ -20,8 +20,10 @@ def denoiser_for(pipeline: Any) -> Denoiser:
     if isinstance(pipeline, StableDiffusionPipeline):
         return StableDiffusionDenoiser(pipeline)
     hint = "Load the checkpoint with sega_session.load_pipeline(name_or_path)."
-    if hasattr(type(pipeline), "from_pipe") or hasattr(pipeline, "components"):
-        hint = "If its models are Stable Diffusion's, pass StableDiffusionPipeline.from_pipe(it)."
+    if hasattr(pipeline, "components"):
+        hint = (
+            "If its models are Stable Diffusion's, pass StableDiffusionPipeline(**it.components)."
+        )
     raise UnsupportedPipelineError(
         f"pipeline is a {type(pipeline).__name__}; allowed: a StableDiffusionPipeline "
         f"(Stable Diffusion 1.x and 2.x). {hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,33 +9,57 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from ..errors import InvalidValueError, PromptTruncatedWarning, UnsupportedPipelineError
-from .base import Conditioning, Decoded, OutputType
+from ..errors import (
+    InvalidValueError,
+    PromptTruncatedWarning,
+    UnsupportedPipelineError,
+    warn_caller,
+)
+from .base import Conditioning, Decoded, ImageType, OutputType, own
+from .schedulers import check_scheduler, fresh_scheduler
+
+PLAIN_UNET = (
+    "time_cond_proj_dim",
+    "num_class_embeds",
+    "class_embed_type",
+    "addition_embed_type",
+    "encoder_hid_dim_type",
+)
+"""Settings of a U-Net that ask for more than latents, timestep and text; None here."""
 
 
 class StableDiffusionDenoiser:
     """Uses a pipeline's models as they are; nothing on the pipeline is changed.
 
     Raises:
-        UnsupportedPipelineError: the U-Net needs inputs beyond latents, timestep and text.
+        UnsupportedPipelineError: a model is missing, or the U-Net needs inputs beyond latents,
+            timestep and text, or the scheduler does not take what it predicts.
     """
 
     def __init__(self, pipeline: StableDiffusionPipeline) -> None:
-        unet = pipeline.unet.config
-        if unet.in_channels != pipeline.vae.config.latent_channels:
+        for part in ("vae", "text_encoder", "tokenizer", "unet", "scheduler"):
+            if getattr(pipeline, part) is None:
+                raise UnsupportedPipelineError(
+                    f"the pipeline's {part} is None; allowed: one it was trained with. "
+                    "Load the whole checkpoint."
+                )
+        unet, channels = pipeline.unet.config, pipeline.vae.config.latent_channels
+        if (unet.in_channels, unet.out_channels) != (channels, channels):
             raise UnsupportedPipelineError(
-                f"the U-Net takes {unet.in_channels} channels and the VAE has "
-                f"{pipeline.vae.config.latent_channels}; allowed: equal numbers (no inpainting, "
-                "depth or image-conditioned models). Load a text-to-image checkpoint."
+                f"the U-Net takes {unet.in_channels} channels and gives {unet.out_channels}, the "
+                f"VAE has {channels}; allowed: equal numbers (no inpainting, depth or "
+                "image-conditioned models). Load a text-to-image checkpoint."
             )
-        if unet.time_cond_proj_dim is not None:
-            raise UnsupportedPipelineError(
-                "the U-Net is distilled with an embedded guidance scale (time_cond_proj_dim is "
-                f"{unet.time_cond_proj_dim}); allowed: None. Load the checkpoint it was made from."
-            )
+        for setting in PLAIN_UNET:
+            if getattr(unet, setting, None) is not None:
+                raise UnsupportedPipelineError(
+                    f"the U-Net's {setting} is {getattr(unet, setting)!r}; allowed: None, as in "
+                    "Stable Diffusion 1.x and 2.x. Load such a checkpoint, without adapters."
+                )
         self._pipeline: Any = pipeline
         # Kept, because a scheduler that is put on the pipeline later draws another picture.
         self._scheduler: Any = pipeline.scheduler
+        check_scheduler(self._scheduler)
 
     @property
     def device(self) -> torch.device:
@@ -54,9 +77,11 @@ class StableDiffusionDenoiser:
         """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
         return self._pipeline.progress_bar(total=total)
 
-    def default_size(self) -> tuple[int, int]:
-        """Height and width in pixels that the U-Net was trained for."""
+    def default_size(self) -> tuple[int, int] | None:
+        """Height and width in pixels that the U-Net was trained for, if its config says so."""
         sample_size = self._pipeline.unet.config.sample_size
+        if sample_size is None:
+            return None
         height, width = (
             (sample_size, sample_size) if isinstance(sample_size, int) else tuple(sample_size)
         )
@@ -81,18 +106,7 @@ class StableDiffusionDenoiser:
 
     def fresh_scheduler(self, num_inference_steps: int) -> Any:
         """A new scheduler with the pipeline's settings. Raises InvalidValueError."""
-        scheduler = type(self._scheduler).from_config(self._scheduler.config)
-        longest = scheduler.config.num_train_timesteps
-        if num_inference_steps > longest:
-            raise InvalidValueError(
-                "num_inference_steps",
-                num_inference_steps,
-                f"an integer, at least 1, at most {longest} (the scheduler's training steps)",
-            )
-        # Timesteps stay on the host: schedulers index host tables with them, and a timestep on the
-        # device would be copied back at every step.
-        scheduler.set_timesteps(num_inference_steps)
-        return scheduler
+        return fresh_scheduler(self._scheduler, num_inference_steps)
 
     def encode(self, prompt: str, *, negative: bool = False) -> Conditioning:
         """Conditioning on a text, cut as the reference cuts it.
@@ -104,7 +118,7 @@ class StableDiffusionDenoiser:
             PromptTruncatedWarning: with the text that was cut.
         """
         tokenizer = self._pipeline.tokenizer
-        limit = tokenizer.model_max_length
+        limit = self._token_limit
         # Textual inversions of several vectors are one word for a person and several for CLIP.
         text = self._pipeline.maybe_convert_prompt(prompt, tokenizer)
         tokens = tokenizer(
@@ -112,11 +126,10 @@ class StableDiffusionDenoiser:
         ).input_ids
         cut = tokenizer.decode(tokens[0, limit - negative :], skip_special_tokens=True).strip()
         if cut:
-            warnings.warn(
+            warn_caller(
                 f"the text encoder reads {limit} tokens; this end of the prompt has no effect: "
                 f"{cut!r}. Shorten the prompt.",
                 PromptTruncatedWarning,
-                stacklevel=2,
             )
         if negative:
             tokens = tokenizer(
@@ -128,10 +141,7 @@ class StableDiffusionDenoiser:
 
     def condition(self, embeds: Tensor, batch: int) -> Conditioning:
         """Conditioning on ``embeds``, ``(tokens, width)`` or ``(1 or batch, tokens, width)``."""
-        text = (
-            self._pipeline.tokenizer.model_max_length,
-            self._pipeline.unet.config.cross_attention_dim,
-        )
+        text = (self._token_limit, self._pipeline.unet.config.cross_attention_dim)
         allowed = dict.fromkeys([text, (1, *text), (batch, *text)])
         shape = tuple(embeds.shape) if isinstance(embeds, Tensor) else type(embeds).__name__
         if shape not in allowed:
@@ -142,7 +152,14 @@ class StableDiffusionDenoiser:
                 "Take them from the pipeline's own encode_prompt().",
             )
         rows = embeds[None] if embeds.ndim == 2 else embeds
-        return Conditioning(rows.to(device=self.device, dtype=self.dtype))
+        return Conditioning(own("prompt_embeds", rows, self.device, self.dtype))
+
+    @property
+    def _token_limit(self) -> int:
+        # A tokenizer without a limit of its own reports a huge number.
+        tokenizer, encoder = self._pipeline.tokenizer, self._pipeline.text_encoder
+        limit: int = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        return limit
 
     def predict(
         self, latents: Tensor, timestep: Tensor, conditionings: Sequence[Conditioning]
@@ -156,12 +173,17 @@ class StableDiffusionDenoiser:
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """Final latents -> images, passed through the pipeline's safety checker if it has one."""
-        if output_type == "latent":
-            return Decoded(latents, None)
-        vae, processor = self._pipeline.vae, self._pipeline.image_processor
-        pixels = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
-        pixels, nsfw = self._pipeline.run_safety_checker(pixels, self.device, self.dtype)
-        # A flagged image comes back as zeros: black, as long as it is not rescaled from [-1, 1].
-        denormalize = [not flagged for flagged in nsfw or [False] * len(pixels)]
-        images = processor.postprocess(pixels, output_type, denormalize)
+        nsfw = None
+        images: ImageType = latents
+        if output_type != "latent":
+            vae, processor = self._pipeline.vae, self._pipeline.image_processor
+            scaled = (latents / vae.config.scaling_factor).to(vae.dtype)
+            pixels = vae.decode(scaled, return_dict=False)[0]
+            pixels, nsfw = self._pipeline.run_safety_checker(pixels, self.device, self.dtype)
+            # A flagged image comes back as zeros: black, as long as it is not rescaled from
+            # [-1, 1].
+            denormalize = [not flagged for flagged in nsfw or [False] * len(pixels)]
+            images = processor.postprocess(pixels, output_type, denormalize)
+        # Under model offloading, the pipeline's own call ends with this too.
+        self._pipeline.maybe_free_model_hooks()
         return Decoded(images, nsfw)

@@ -1,0 +1,72 @@
+"""Fresh copies of a pipeline's scheduler: schedulers keep state, so every render needs its own."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ..errors import InvalidValueError, UnsupportedPipelineError
+
+ARGUMENTS = {"self", "model_output", "timestep", "sample", "eta", "generator"}
+"""What a render can give to a scheduler's ``step``."""
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Raise UnsupportedPipelineError unless the scheduler can drive a U-Net's noise predictions."""
+    name, config = type(scheduler).__name__, scheduler.config
+    problem = ""
+    if not hasattr(scheduler, "init_noise_sigma") or not hasattr(scheduler, "scale_model_input"):
+        problem = "is for flow matching"
+    elif str(config.get("variance_type")).startswith("learned"):
+        problem = "expects a learned variance"
+    elif config.get("noise_sampler_seed", 0) is None:
+        problem = "draws other noise in every render (its noise_sampler_seed is None)"
+    else:
+        parameters = inspect.signature(scheduler.step).parameters.values()
+        needed = {
+            p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+        }
+        if needed - ARGUMENTS:
+            problem = f"needs {', '.join(sorted(needed - ARGUMENTS))} at every step"
+    if problem:
+        raise UnsupportedPipelineError(
+            f"the pipeline's scheduler, {name}, {problem}; allowed: a scheduler of Stable "
+            "Diffusion, such as DDIM, PNDM, Euler, DPM++ or UniPC. Set one with "
+            "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)."
+        )
+
+
+def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
+    """A new scheduler with the same settings, its timesteps set.
+
+    Raises:
+        InvalidValueError: the scheduler cannot take that many steps.
+        UnsupportedPipelineError: a library that it needs is missing.
+    """
+    # Pipelines correct settings that were left at their defaults (DDIM's clip_sample among them),
+    # and from_config would take what is noted as a default back to it.
+    config = {key: value for key, value in scheduler.config.items() if key != DEFAULTED}
+    fresh = type(scheduler).from_config(config)
+    longest = fresh.config.num_train_timesteps
+    # Timesteps stay on the host: schedulers index host tables with them, and a timestep on the
+    # device would be copied back at every step.
+    try:
+        fresh.set_timesteps(num_inference_steps)
+        fits = num_inference_steps <= longest and bool(fresh.timesteps.max() < longest)
+        reason = f"the model was trained with {longest}"
+    except ImportError as error:
+        raise UnsupportedPipelineError(f"{type(scheduler).__name__}: {error}") from error
+    except (ValueError, IndexError) as error:
+        fits, reason = False, f"{type(scheduler).__name__} says: {error}"
+    if not fits:
+        raise InvalidValueError(
+            "num_inference_steps",
+            num_inference_steps,
+            f"an integer, at least 1, that the scheduler can take ({reason})",
+            "Try 50.",
+        )
+    return fresh
+
+
+DEFAULTED = "_use_default_values"
+"""Where diffusers notes which settings were not given."""

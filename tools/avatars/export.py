@@ -1,0 +1,68 @@
+"""Write the trained models as a Stable Diffusion directory that diffusers loads.
+
+The UNet and the autoencoder are stored in half precision. The text encoder is not: transformers
+loads a model in the precision it was stored in, diffusers in float32 unless told otherwise, and a
+pipeline of mixed precisions fails.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from train_text import load_text_encoder, load_tokenizer
+from train_unet import build_scheduler, load_unet
+from train_vae import load_vae
+
+TARGET = Path(__file__).parents[2] / "sega_session" / "avatars" / "checkpoint"
+
+
+def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
+    """Assemble the averaged weights of the last checkpoints in `workdir`."""
+    tokenizer = load_tokenizer(workdir)
+    vae = load_vae(workdir / "vae.pt")
+    latents = torch.load(workdir / "latents.pt", weights_only=True, mmap=True)
+    vae.register_to_config(scaling_factor=latents["scaling_factor"])
+    return StableDiffusionPipeline(
+        vae=vae.half(),
+        text_encoder=load_text_encoder(workdir / "unet.pt", "encoder", tokenizer),
+        tokenizer=tokenizer,
+        unet=load_unet(workdir / "unet.pt").half(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+
+
+def write_vocabulary(directory: Path) -> None:
+    """Add ``vocab.json`` and ``merges.txt``, which older transformers read a CLIPTokenizer from."""
+    model = json.loads((directory / "tokenizer.json").read_text("utf-8"))["model"]
+    vocabulary = json.dumps(model["vocab"], ensure_ascii=False)
+    (directory / "vocab.json").write_text(vocabulary + "\n", "utf-8")
+    lines = ["#version: 0.2", *(" ".join(merge) for merge in model["merges"])]
+    (directory / "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", type=Path, default=Path(__file__).parent / "work")
+    parser.add_argument("--target", type=Path, default=TARGET)
+    args = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary) / "checkpoint"
+        build_pipeline(args.workdir).save_pretrained(directory)
+        write_vocabulary(directory / "tokenizer")
+        # Files are copied without their modes: safetensors are written for their owner alone.
+        shutil.copytree(directory, args.target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    size = sum(path.stat().st_size for path in args.target.rglob("*") if path.is_file())
+    print(f"{args.target}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

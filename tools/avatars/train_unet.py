@@ -1,0 +1,113 @@
+"""Train the UNet to denoise latents, and the text encoder along with it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from data import SHARD
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from train_text import captions_for, load_text_encoder, load_tokenizer, tokenize
+from training import Run, autocast, load_averaged, parser, prepare
+
+BATCH = 64
+GAMMA = 5.0
+"""Min-SNR's bound: steps with less noise than this count less (Hang et al. 2023)."""
+
+
+def build_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(64, 128, 192),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=(2, 4, 6),  # diffusers' name for the number of heads, 32 channels each
+        norm_num_groups=16,
+        cross_attention_dim=128,
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+class Latents:
+    """The encoded data set: draws noised-free training latents.
+
+    Args:
+        path: What train_vae.py wrote.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        saved = torch.load(path, weights_only=True)
+        self.moments: torch.Tensor = saved["moments"].to(device)
+        self.scaling_factor: float = saved["scaling_factor"]
+
+    def sample(self, picks: NDArray[np.int64]) -> torch.Tensor:
+        """Draw scaled latents of the images `picks`: float32 (len(picks), 4, 16, 16)."""
+        mean, log_variance = self.moments[torch.from_numpy(picks)].float().chunk(2, dim=1)
+        deviation = (0.5 * log_variance.clamp(-30, 20)).exp()
+        return (mean + deviation * torch.randn_like(mean)) * self.scaling_factor
+
+
+def main() -> None:
+    args = parser(__doc__.splitlines()[0], minutes=70).parse_args()
+    device = prepare(args)
+    labels: NDArray[np.int8] = np.load(args.workdir / "labels.npy")
+    latents = Latents(args.workdir / "latents.pt", device)
+    tokenizer = load_tokenizer(args.workdir)
+    encoder = load_text_encoder(args.workdir / "text.pt", "encoder", tokenizer).to(device)
+    unet = build_unet().to(device)
+    scheduler = build_scheduler()
+    signal = scheduler.alphas_cumprod.to(device)
+    weight = (GAMMA * (1 - signal) / signal).clamp(max=1.0)  # min(SNR, GAMMA) / SNR
+
+    def losses_on(picks: NDArray[np.int64], rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        clean = latents.sample(picks)
+        noise = torch.randn_like(clean)
+        # One step out of each of equal strata: less variance than independent draws.
+        strata = torch.arange(len(picks), device=device) + torch.rand(len(picks), device=device)
+        steps = (strata * len(signal) / len(picks)).long().clamp(max=len(signal) - 1)
+        noisy = scheduler.add_noise(clean, noise, steps)
+        ids = tokenize(tokenizer, captions_for(labels[picks], rng)).to(device)
+        with autocast(device):
+            predicted = unet(noisy, steps, encoder(ids).last_hidden_state).sample
+        error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+        return {"min-snr": (weight[steps] * error).mean(), "mse": error.mean()}
+
+    groups = [
+        {"params": list(unet.parameters()), "lr": 8e-4},
+        {"params": list(encoder.parameters()), "lr": 2.4e-4},
+    ]
+    encoder.train()
+    run = Run("unet", {"unet": unet, "encoder": encoder}, groups, args)
+    for _ in run.steps():
+        losses = losses_on(run.rng.integers(len(labels) - SHARD, size=BATCH), run.rng)
+        run.update({"min-snr": losses["min-snr"]})
+        run.note({"mse": float(losses["mse"].detach())})
+
+    held_out = np.arange(len(labels) - SHARD, len(labels))
+    rng = np.random.default_rng(args.seed)
+    with torch.no_grad():
+        parts = [losses_on(picks, rng) for picks in np.array_split(held_out, SHARD // 100)]
+    for name in parts[0]:
+        print(f"held-out {name}: {float(torch.stack([p[name] for p in parts]).mean()):.5f}")
+    print(f"{run.step * BATCH} samples")
+
+
+def load_unet(path: Path) -> UNet2DConditionModel:
+    unet = build_unet()
+    unet.load_state_dict(load_averaged(path, "unet"))
+    return unet.eval()
+
+
+if __name__ == "__main__":
+    main()
