@@ -620,9 +620,7 @@ def test_a_pipeline_that_was_cast_is_refused() -> None:
 def test_an_overflow_is_named_and_the_next_render_works(pipeline: Any) -> None:
     session = make(pipeline)
     session.add("hat", warmup=2, scale=1e38)
-    with pytest.raises(
-        NotFiniteError, match=r"overflowed in torch\.float32; .* Lower the"
-    ):
+    with pytest.raises(NotFiniteError, match=r"overflowed in torch\.float32; .* Lower the"):
         session.render()
     session.reweight("hat", scale=5)
     assert session.render(output_type="latent").latents.isfinite().all()
