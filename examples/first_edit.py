@@ -2,7 +2,7 @@
 
 from sega_session import EditSession, load_avatars
 
-session = EditSession(load_avatars(), "a portrait of a person", seed=7, guidance_scale=5)
+session = EditSession(load_avatars(), "a portrait of a person", seed=8, guidance_scale=5)
 session.render().image.save("base.png")
 
 session.add("glasses", scale=5, threshold=0.9)

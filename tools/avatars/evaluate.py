@@ -6,14 +6,15 @@ measures a few settings of each edit on other seeds instead, for choosing those 
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from concepts import CONCEPTS, Concept, Score, read_labels, score
+from concepts import ANYONE, EDITS, Edit, Kind, Score, score
 from export import TARGET
 from numpy.typing import NDArray
 from sheets import save_sheet
@@ -26,175 +27,212 @@ WARM_UP = 5
 GUIDANCE_SCALE = 5.0
 MOMENTUM = {"scale": 0.3, "beta": 0.6}
 BATCH = 32
-SHOWN = 16
+SHOWN = 12
 TUNING_SEEDS = range(10_000, 10_032)
 """Disjoint from the seeds of the evaluation, which start at 0."""
 
 Images = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of an edit and of re-prompting, on the same images."""
+
+    edit: Edit
+    guided: Score
+    reprompted: Score
 
 
 class Studio:
-    """Draws base, edited and re-prompted images of a list of seeds, each only once."""
+    """Draws pictures with and without edits, and reads their attributes."""
 
-    def __init__(self, pipeline: Any, seeds: range) -> None:
-        self._pipeline = pipeline
-        self._batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]
-        self._plain: dict[str, Images] = {}
-        self._sessions: dict[str, list[EditSession]] = {}
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.set_num_threads(args.threads)
+        self._pipeline: Any = load_pipeline(args.checkpoint, device=args.device)
+        self._pipeline.set_progress_bar_config(disable=True)
+        self._classifier = load_classifier(args.workdir / "classifier.pt")
+        self._workdir: Path = args.workdir
+        self._bases: dict[range, tuple[Images, Labels]] = {}
 
-    def plain(self, prompt: str) -> Images:
-        """Images of `prompt` without edits: float (seeds, 128, 128, 3) in [0, 1]."""
-        if prompt not in self._plain:
-            self._plain[prompt] = _render(self._open(prompt))
-        return self._plain[prompt]
-
-    def edited(self, concept: Concept) -> Images:
-        """The base images of `concept` with its edit."""
-        self.plain(concept.base)  # the edit reuses what this evaluates
-        sessions = self._open(concept.base)
-        for session in sessions:
-            session.add(
-                concept.prompt,
-                scale=concept.scale,
-                threshold=concept.threshold,
-                warmup=WARM_UP,
-                inverted=concept.inverted,
+    def draw(self, prompt: str, seeds: Sequence[int], edit: Edit | None = None) -> Images:
+        """Return float (seeds, 128, 128, 3) in [0, 1]."""
+        images = []
+        for first in range(0, len(seeds), BATCH):
+            session = EditSession(
+                self._pipeline,
+                prompt,
+                seed=seeds[first : first + BATCH],
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE_SCALE,
             )
-        images = _render(sessions)
-        for session in sessions:
-            session.remove(concept.prompt)
-        return images
-
-    def _open(self, prompt: str) -> list[EditSession]:
-        if prompt not in self._sessions:
-            sessions = [
-                EditSession(
-                    self._pipeline,
-                    prompt,
-                    seed=batch,
-                    num_inference_steps=STEPS,
-                    guidance_scale=GUIDANCE_SCALE,
+            session.momentum(**MOMENTUM)
+            if edit is not None:
+                session.add(
+                    edit.concept,
+                    scale=edit.scale,
+                    threshold=edit.threshold,
+                    warmup=WARM_UP,
+                    inverted=edit.inverted,
                 )
-                for batch in self._batches
-            ]
-            for session in sessions:
-                session.momentum(**MOMENTUM)
-            self._sessions[prompt] = sessions
-        return self._sessions[prompt]
+            images.append(session.render(output_type="np").images)
+        return np.concatenate(images)
+
+    @torch.no_grad()
+    def read(self, images: Images) -> Labels:
+        """Classify (count, 128, 128, 3) in [0, 1]: int64 (count, attributes)."""
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous() * 2 - 1
+        return torch.cat([self._classifier.predict(chunk) for chunk in pixels.split(64)]).numpy()
+
+    def base(self, edit: Edit, seeds: range) -> tuple[list[int], Images, Labels]:
+        """Return the seeds that `edit` applies to, and their base images and labels."""
+        if seeds not in self._bases:
+            images = self.draw(ANYONE, seeds)
+            self._bases[seeds] = images, self.read(images)
+        images, labels = self._bases[seeds]
+        mask = edit.applies_to(labels)
+        return (
+            [seed for seed, applies in zip(seeds, mask, strict=True) if applies],
+            images[mask],
+            labels[mask],
+        )
+
+    def measure(self, edit: Edit, seeds: range) -> Result:
+        """Score an edit and re-prompting; save a contact sheet."""
+        chosen, base, before = self.base(edit, seeds)
+        edited = self.draw(ANYONE, chosen, edit)
+        reprompted = self.draw(edit.reprompt, chosen)
+        rows = [
+            (f"{ANYONE!r}", base),
+            (edit.name, edited),
+            (f"instead: {edit.reprompt!r}", reprompted),
+        ]
+        sheet = f"sheet-{edit.kind.name.lower()}-{edit.thing.replace(' ', '-')}.png"
+        save_sheet([(caption, images[:SHOWN]) for caption, images in rows], self._workdir / sheet)
+        scores = [score(edit, before, self.read(images)) for images in (edited, reprompted)]
+        return Result(edit, *scores)
+
+    def try_settings(self, edit: Edit, seeds: range) -> list[tuple[Edit, Score]]:
+        """Score settings around those of `edit`."""
+        chosen, _, before = self.base(edit, seeds)
+        return [
+            (setting, score(edit, before, self.read(self.draw(ANYONE, chosen, setting))))
+            for setting in settings_around(edit)
+        ]
 
 
-def _render(sessions: list[EditSession]) -> Images:
-    return np.concatenate([session.render(output_type="np").images for session in sessions])
+def settings_around(edit: Edit) -> list[Edit]:
+    """Vary the strength of an edit and the area that it changes."""
+    changes = ((1, 1), (0.7, 1), (1.5, 1), (1, 0.5), (1, 2))
+    return [
+        replace(
+            edit,
+            scale=round(edit.scale * strength, 1),
+            threshold=round(max(0.0, 1 - (1 - edit.threshold) * area), 3),
+        )
+        for strength, area in changes
+    ]
 
 
-def table(rows: Iterable[tuple[Concept, Score, Score]]) -> Iterator[str]:
-    """Format the scores of guided and re-prompted edits as Markdown lines."""
+def table(results: Iterable[Result]) -> Iterator[str]:
+    """Format results as the lines of a Markdown table."""
     yield "| edit | scale / threshold | n | success | preserved | re-prompt: success | preserved |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for concept, edit, reprompt in rows:
+    for result in results:
+        edit, guided, reprompted = result.edit, result.guided, result.reprompted
         yield (
-            f"| {concept.name} | {concept.scale:g} / {concept.threshold:.2f} | {edit.count} "
-            f"| {edit.success:.2f} | {edit.preservation:.2f} "
-            f"| {reprompt.success:.2f} | {reprompt.preservation:.2f} |"
+            f"| {edit.name} | {edit.scale:g} / {edit.threshold:.2f} | {guided.count} "
+            f"| {guided.success:.2f} | {guided.preservation:.2f} "
+            f"| {reprompted.success:.2f} | {reprompted.preservation:.2f} |"
         )
 
 
-def means(rows: list[tuple[Concept, Score, Score]]) -> str:
-    """Format the mean over rows as one more line of the table."""
-    values = [
-        np.mean([getattr(row[column], name) for row in rows])
-        for column in (1, 2)
-        for name in ("success", "preservation")
-    ]
-    kind = "removals" if rows[0][0].inverted else "additions"
-    return (
-        f"| **mean of {kind}** | | | " + " | ".join(f"**{value:.2f}**" for value in values) + " |"
-    )
+def means(results: list[Result]) -> Iterator[str]:
+    """Format the mean of each kind of edit as further lines of the table."""
+    for kind in Kind:
+        scores = [(r.guided, r.reprompted) for r in results if r.edit.kind is kind]
+        if scores:
+            values = [(s.success, s.preservation) for pair in scores for s in pair]
+            mean = np.mean(np.array(values).reshape(len(scores), 4), axis=0)
+            cells = " | ".join(f"**{value:.2f}**" for value in mean)
+            yield f"| **mean, {kind.value}** | | | {cells} |"
 
 
-def evaluate(studio: Studio, args: argparse.Namespace) -> None:
-    classifier = load_classifier(args.workdir / "classifier.pt")
-    rows: list[tuple[Concept, Score, Score]] = []
-    for concept in CONCEPTS:
-        base, edited = studio.plain(concept.base), studio.edited(concept)
-        reprompted = studio.plain(concept.reprompt)
-        before = read_labels(classifier, base)
-        scores = [score(concept, before, read_labels(classifier, i)) for i in (edited, reprompted)]
-        rows.append((concept, scores[0], scores[1]))
-        print(list(table(rows))[-1], flush=True)
-        captioned = [
-            (f"{concept.base!r}", base),
-            (f"edit: {concept.name}", edited),
-            (f"instead: {concept.reprompt!r}", reprompted),
-        ]
-        save_sheet(
-            [(caption, images[:SHOWN]) for caption, images in captioned],
-            args.workdir / f"sheet-{concept.name.replace(' ', '-')}.png",
-        )
-    additions = [row for row in rows if not row[0].inverted]
-    removals = [row for row in rows if row[0].inverted]
-    lines = [*table(rows), means(additions), means(removals)]
-    text = _INTRODUCTION.format(seeds=args.seeds, last=args.seeds - 1) + "\n".join(lines) + "\n"
-    (Path(__file__).parent / "RESULTS.md").write_text(text, "utf-8")
+_INTRODUCTION = """# How well edits work on the embedded checkpoint
 
+Written by `evaluate.py`: seeds 0 to {last}, {steps} DDIM steps, guidance scale {guidance:g},
+warm-up {warm_up} calls, momentum {momentum[scale]} / {momentum[beta]}. Each edit has one setting,
+not chosen on these seeds. The base prompt is "a portrait of a person". Re-prompting draws the same
+seeds with the changed prompt instead: with the thing for additions, with its absence ("no glasses",
+"clean-shaven", "bareheaded") for removals.
 
-_INTRODUCTION = f"""# How well edits work on the embedded checkpoint
-
-Written by `evaluate.py`. Seeds 0 to {{last}}, {STEPS} DDIM steps, guidance scale \
-{GUIDANCE_SCALE:g}, warm-up {WARM_UP} calls, momentum \
-{MOMENTUM["scale"]} / {MOMENTUM["beta"]}; one setting an edit, chosen on other seeds. Additions \
-start from "a portrait of a person", removals from the same "with" what is removed and guide away \
-from it. Re-prompting draws the same seed with the changed prompt instead.
-
-- **n**: of the {{seeds}} base images, those that lack what is added (show what is removed).
-- **success**: share of them in which the edit adds (removes) it.
-- **preserved**: mean share of their other attributes that stay as they were, of those that can be \
-seen in both pictures. All read by the classifier.
+- **n**: the base images that lack what is added, or show what is removed; the others are left out.
+- **success**: share of them in which it appears, or disappears.
+- **preserved**: mean share of their other attributes that stay as they were, out of those that both
+  pictures show. A classifier reads all attributes.
 
 """
 
 
-def tune(studio: Studio, args: argparse.Namespace) -> None:
-    """Print the scores of settings around each concept's, on the tuning seeds."""
-    classifier = load_classifier(args.workdir / "classifier.pt")
-    for concept in CONCEPTS:
-        before = read_labels(classifier, studio.plain(concept.base))
-        for scale, threshold in _settings_around(concept):
-            setting = replace(concept, scale=scale, threshold=threshold)
-            result = score(setting, before, read_labels(classifier, studio.edited(setting)))
-            print(
-                f"{concept.name:24s} {scale:4g} / {threshold:.2f}  n {result.count:3d}  "
-                f"success {result.success:.2f}  preserved {result.preservation:.2f}",
-                flush=True,
-            )
+def report(results: list[Result], seeds: range) -> str:
+    introduction = _INTRODUCTION.format(
+        last=seeds[-1],
+        steps=STEPS,
+        guidance=GUIDANCE_SCALE,
+        warm_up=WARM_UP,
+        momentum=MOMENTUM,
+    )
+    return introduction + "\n".join([*table(results), *means(results)]) + "\n"
 
 
-def _settings_around(concept: Concept) -> list[tuple[float, float]]:
-    active = 1 - concept.threshold
-    return [
-        (concept.scale * strength, round(1 - min(1.0, active * area), 3))
-        for strength, area in ((1, 1), (0.7, 1), (1.4, 1), (1, 0.5), (1, 1.8), (1.4, 0.5))
-    ]
+_worker_studio: Studio  # of this worker process; set by _open_studio
+
+
+def _open_studio(args: argparse.Namespace) -> None:
+    global _worker_studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
+    _worker_studio = Studio(args)
+
+
+def _measure(edit: Edit, seeds: range) -> Result:
+    result = _worker_studio.measure(edit, seeds)
+    print(list(table([result]))[-1], flush=True)
+    return result
+
+
+def _tune(edit: Edit) -> None:
+    for setting, found in _worker_studio.try_settings(edit, TUNING_SEEDS):
+        print(
+            f"{edit.name:50s} {setting.scale:5g} / {setting.threshold:.2f}  n {found.count:3d}  "
+            f"success {found.success:.2f}  preserved {found.preservation:.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, default=Path(__file__).parent / "work")
     parser.add_argument("--checkpoint", type=Path, default=TARGET)
-    parser.add_argument("--seeds", type=int, default=128, help="how many to evaluate")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seeds", type=int, default=160, help="how many to evaluate")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default="", help="measure only edits whose name contains this")
     parser.add_argument("--tune", action="store_true")
     args = parser.parse_args()
 
-    torch.set_num_threads(args.threads)
-    pipeline = load_pipeline(args.checkpoint, device=args.device)
-    pipeline.set_progress_bar_config(disable=True)
     begin = time.monotonic()
-    if args.tune:
-        tune(Studio(pipeline, TUNING_SEEDS), args)
-    else:
-        evaluate(Studio(pipeline, range(args.seeds)), args)
+    edits = [edit for edit in EDITS if args.only in edit.name]
+    pool = get_context("spawn").Pool(args.processes, initializer=_open_studio, initargs=(args,))
+    with pool:
+        if args.tune:
+            pool.map(_tune, edits, chunksize=1)
+        else:
+            seeds = range(args.seeds)
+            results = pool.starmap(_measure, [(edit, seeds) for edit in edits], chunksize=1)
+            text = report(results, seeds)
+            print(text)
+            if not args.only:
+                (Path(__file__).parent / "RESULTS.md").write_text(text, "utf-8")
     print(f"{(time.monotonic() - begin) / 60:.1f} minutes")
 
 

@@ -23,14 +23,16 @@ TARGET = Path(__file__).parents[2] / "sega_session" / "avatars" / "checkpoint"
 def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
     """Assemble the averaged weights of the last checkpoints in `workdir`."""
     tokenizer = load_tokenizer(workdir)
+    refined = workdir / "refined.pt"
+    denoiser = refined if refined.exists() else workdir / "unet.pt"
     vae = load_vae(workdir / "vae.pt")
     latents = torch.load(workdir / "latents.pt", weights_only=True, mmap=True)
     vae.register_to_config(scaling_factor=latents["scaling_factor"])
     return StableDiffusionPipeline(
         vae=vae.half(),
-        text_encoder=load_text_encoder(workdir / "unet.pt", "encoder", tokenizer),
+        text_encoder=load_text_encoder(denoiser, "encoder", tokenizer),
         tokenizer=tokenizer,
-        unet=load_unet(workdir / "unet.pt").half(),
+        unet=load_unet(denoiser).half(),
         scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,

@@ -21,6 +21,7 @@ from torch.nn import functional
 from training import Run, load_averaged, parser, prepare
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+BATCH = 128
 MAX_TOKENS = 40
 MERGES = 400
 """Enough for every word of the captions to be one token."""
@@ -110,6 +111,24 @@ class AttributeHead(nn.Module):
         return torch.where(best == last, HIDDEN, best)
 
 
+def reading_loss(
+    encoder: CLIPTextModel,
+    head: AttributeHead,
+    tokenizer: CLIPTokenizer,
+    labels: NDArray[np.int8],
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """How badly `head` reads the portraits' attributes from new captions of them."""
+    ids = tokenize(tokenizer, captions_for(labels, rng)).to(encoder.device)
+    target = torch.from_numpy(labels.astype(np.int64)).to(encoder.device)
+    hidden = encoder(ids).last_hidden_state
+    # The UNet sees all positions, most of them padding: the meaning has to be there too.
+    rows = torch.arange(len(ids), device=ids.device)
+    end = (ids == tokenizer.eos_token_id).int().argmax(dim=1)
+    padding = end + (torch.rand(len(ids), device=ids.device) * (MAX_TOKENS - end)).long()
+    return (head.loss(hidden[rows, end], target) + head.loss(hidden[rows, padding], target)) / 2
+
+
 def main() -> None:
     args = parser(__doc__.splitlines()[0], minutes=3).parse_args()
     device = prepare(args)
@@ -125,22 +144,13 @@ def main() -> None:
     groups = [{"params": [*encoder.parameters(), *head.parameters()], "lr": 2e-3}]
     run = Run("text", {"encoder": encoder, "head": head}, groups, args)
 
-    def loss_on(labels: NDArray[np.int8], rng: np.random.Generator) -> torch.Tensor:
-        ids = tokenize(tokenizer, captions_for(labels, rng)).to(device)
-        target = torch.from_numpy(labels.astype(np.int64)).to(device)
-        hidden = encoder(ids).last_hidden_state
-        # The UNet sees all positions, most of them padding: the meaning has to be there too.
-        rows = torch.arange(len(ids), device=device)
-        end = (ids == tokenizer.eos_token_id).int().argmax(dim=1)
-        padding = end + (torch.rand(len(ids), device=device) * (MAX_TOKENS - end)).long()
-        return head.loss(hidden[rows, end], target) + head.loss(hidden[rows, padding], target)
-
     for _ in run.steps():
-        picks = run.rng.integers(len(train), size=128)
-        run.update({"cross-entropy": loss_on(train[picks], run.rng) / 2})
+        picks = run.rng.integers(len(train), size=BATCH)
+        run.update({"cross-entropy": reading_loss(encoder, head, tokenizer, train[picks], run.rng)})
 
     with torch.no_grad():
-        loss = float(loss_on(held_out, np.random.default_rng(args.seed)) / 2)
+        rng = np.random.default_rng(args.seed)
+        loss = float(reading_loss(encoder, head, tokenizer, held_out, rng))
     print(f"{len(tokenizer)} tokens; held-out cross-entropy per attribute: {loss:.4f}")
 
 

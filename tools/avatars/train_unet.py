@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from numpy.typing import NDArray
 from train_text import captions_for, load_text_encoder, load_tokenizer, tokenize
 from training import Run, autocast, load_averaged, parser, prepare
+from transformers import CLIPTextModel
 
 BATCH = 64
 GAMMA = 5.0
@@ -58,49 +59,72 @@ class Latents:
         return (mean + deviation * torch.randn_like(mean)) * self.scaling_factor
 
 
+class Objective:
+    """The loss of a UNet and a text encoder on the encoded data set."""
+
+    def __init__(self, workdir: Path, device: torch.device) -> None:
+        self.labels: NDArray[np.int8] = np.load(workdir / "labels.npy")
+        self.latents = Latents(workdir / "latents.pt", device)
+        self.tokenizer = load_tokenizer(workdir)
+        self.scheduler = build_scheduler()
+        self.device = device
+        signal = self.scheduler.alphas_cumprod.to(device)
+        self.weight = (GAMMA * (1 - signal) / signal).clamp(max=1.0)  # min(SNR, GAMMA) / SNR
+
+    def losses(
+        self,
+        unet: UNet2DConditionModel,
+        encoder: CLIPTextModel,
+        picks: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]:
+        """The weighted and the plain squared error of the predicted noise."""
+        clean = self.latents.sample(picks)
+        noise = torch.randn_like(clean)
+        # One step out of each of equal strata: less variance than independent draws.
+        count, last = len(picks), len(self.weight) - 1
+        strata = torch.arange(count, device=self.device) + torch.rand(count, device=self.device)
+        steps = (strata * (last + 1) / count).long().clamp(max=last)
+        noisy = self.scheduler.add_noise(clean, noise, steps)
+        ids = tokenize(self.tokenizer, captions_for(self.labels[picks], rng)).to(self.device)
+        with autocast(self.device):
+            predicted = unet(noisy, steps, encoder(ids).last_hidden_state).sample
+        error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+        return {"min-snr": (self.weight[steps] * error).mean(), "mse": error.mean()}
+
+    def train(self, run: Run, unet: UNet2DConditionModel, encoder: CLIPTextModel) -> None:
+        """Train both until the run's time is over; print what they reach on held-out images."""
+        for _ in run.steps():
+            picks = run.rng.integers(len(self.labels) - SHARD, size=BATCH)
+            losses = self.losses(unet, encoder, picks, run.rng)
+            run.update({"min-snr": losses["min-snr"]})
+            run.note({"mse": float(losses["mse"].detach())})
+
+        held_out = np.arange(len(self.labels) - SHARD, len(self.labels))
+        rng = np.random.default_rng(0)
+        with torch.no_grad():
+            parts = [
+                self.losses(unet, encoder, picks, rng)
+                for picks in np.array_split(held_out, SHARD // 100)
+            ]
+        for name in parts[0]:
+            print(f"held-out {name}: {float(torch.stack([p[name] for p in parts]).mean()):.5f}")
+        print(f"{run.step * BATCH} samples")
+
+
 def main() -> None:
     args = parser(__doc__.splitlines()[0], minutes=70).parse_args()
     device = prepare(args)
-    labels: NDArray[np.int8] = np.load(args.workdir / "labels.npy")
-    latents = Latents(args.workdir / "latents.pt", device)
-    tokenizer = load_tokenizer(args.workdir)
-    encoder = load_text_encoder(args.workdir / "text.pt", "encoder", tokenizer).to(device)
+    objective = Objective(args.workdir, device)
+    encoder = load_text_encoder(args.workdir / "text.pt", "encoder", objective.tokenizer).to(device)
     unet = build_unet().to(device)
-    scheduler = build_scheduler()
-    signal = scheduler.alphas_cumprod.to(device)
-    weight = (GAMMA * (1 - signal) / signal).clamp(max=1.0)  # min(SNR, GAMMA) / SNR
-
-    def losses_on(picks: NDArray[np.int64], rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        clean = latents.sample(picks)
-        noise = torch.randn_like(clean)
-        # One step out of each of equal strata: less variance than independent draws.
-        strata = torch.arange(len(picks), device=device) + torch.rand(len(picks), device=device)
-        steps = (strata * len(signal) / len(picks)).long().clamp(max=len(signal) - 1)
-        noisy = scheduler.add_noise(clean, noise, steps)
-        ids = tokenize(tokenizer, captions_for(labels[picks], rng)).to(device)
-        with autocast(device):
-            predicted = unet(noisy, steps, encoder(ids).last_hidden_state).sample
-        error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-        return {"min-snr": (weight[steps] * error).mean(), "mse": error.mean()}
-
+    encoder.train()
     groups = [
         {"params": list(unet.parameters()), "lr": 8e-4},
         {"params": list(encoder.parameters()), "lr": 2.4e-4},
     ]
-    encoder.train()
     run = Run("unet", {"unet": unet, "encoder": encoder}, groups, args)
-    for _ in run.steps():
-        losses = losses_on(run.rng.integers(len(labels) - SHARD, size=BATCH), run.rng)
-        run.update({"min-snr": losses["min-snr"]})
-        run.note({"mse": float(losses["mse"].detach())})
-
-    held_out = np.arange(len(labels) - SHARD, len(labels))
-    rng = np.random.default_rng(args.seed)
-    with torch.no_grad():
-        parts = [losses_on(picks, rng) for picks in np.array_split(held_out, SHARD // 100)]
-    for name in parts[0]:
-        print(f"held-out {name}: {float(torch.stack([p[name] for p in parts]).mean()):.5f}")
-    print(f"{run.step * BATCH} samples")
+    objective.train(run, unet, encoder)
 
 
 def load_unet(path: Path) -> UNet2DConditionModel:
