@@ -49,8 +49,13 @@ def test_it_loads_in_half_precision() -> None:
 
 
 def test_an_edit_changes_the_picture_where_the_concept_is(pipeline: Any) -> None:
+    bare_eyed = [2, 6, 8, 10]  # seeds that draw nobody with glasses
     session = EditSession(
-        pipeline, "a portrait of a person", seed=range(4), num_inference_steps=25, guidance_scale=5
+        pipeline,
+        "a portrait of a person",
+        seed=bare_eyed,
+        num_inference_steps=25,
+        guidance_scale=5,
     )
     before = session.render(output_type="np").images
     session.add("glasses", scale=5, threshold=0.9, warmup=5)

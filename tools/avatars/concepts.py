@@ -112,12 +112,12 @@ _ADDITIONS = (
         attribute="hat",
         source=("none",),
         target=_HATS,
-        scale=6,
-        threshold=0.85,
+        scale=7,
+        threshold=0.80,
     ),
     _addition("curly hair", "hair", "curly", scale=5, threshold=0.88),
     _addition("long hair", "hair", "long", scale=5, threshold=0.88),
-    _addition("blue hair", "hair_color", "blue", scale=5, threshold=0.88),
+    _addition("blue hair", "hair_color", "blue", scale=12, threshold=0.80),
     _addition("yellow background", "background", "yellow", scale=6, threshold=0.60),
 )
 
