@@ -63,6 +63,7 @@ class EditSession:
         cache_bytes: how much memory recorded predictions may take, on the pipeline's device; the
             least recently used leave first and are evaluated again when needed. One branch of a
             512-pixel image takes 32 KB a step in half precision.
+        batch_plan: "together" evaluates all branches of a call in one batch. "canonical" evaluates
             each in a batch of its own, so that a picture has the same bits whatever was drawn
             before it; slower where the device is not busy with one branch.
 
