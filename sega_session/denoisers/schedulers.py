@@ -10,6 +10,9 @@ from ..errors import InvalidValueError, UnsupportedPipelineError
 ARGUMENTS = {"self", "model_output", "timestep", "sample", "eta", "generator"}
 """What a render can give to a scheduler's ``step``."""
 
+DEFAULTED = "_use_default_values"
+"""Where diffusers' configs note which settings were not given."""
+
 
 def check_scheduler(scheduler: Any) -> None:
     """Raise UnsupportedPipelineError unless the scheduler can drive a U-Net's noise predictions."""
@@ -66,7 +69,3 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
             "Try 50.",
         )
     return fresh
-
-
-DEFAULTED = "_use_default_values"
-"""Where diffusers notes which settings were not given."""
