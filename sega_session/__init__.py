@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .errors import SegaSessionError
     from .migration import from_diffusers
     from .models import load_avatars, load_pipeline
+    from .modes import anchored
     from .render import Render
     from .session import EditSession
 
@@ -20,6 +21,7 @@ __all__ = [
     "Render",
     "Scene",
     "SegaSessionError",
+    "anchored",
     "from_diffusers",
     "load_avatars",
     "load_pipeline",
@@ -32,6 +34,7 @@ _HOME = {
     "Render": "render",
     "Scene": "edits",
     "SegaSessionError": "errors",
+    "anchored": "modes",
     "from_diffusers": "migration",
     "load_avatars": "models",
     "load_pipeline": "models",

@@ -279,3 +279,15 @@ def momentum(
         momentum_scale=state.momentum_scale if scale is None else scale,
         momentum_beta=state.momentum_beta if beta is None else beta,
     )
+
+
+def only(state: EditState, name: str) -> EditState:
+    """The state in which all other concepts push with scale 0.
+
+    They still count where the concepts' weights are normalised, so that the guidance of such
+    states adds up to that of the whole. Raises UnknownConceptError.
+    """
+    kept = state.concept(name)
+    return attrs.evolve(
+        state, concepts=tuple(c if c is kept else attrs.evolve(c, scale=0.0) for c in state)
+    )

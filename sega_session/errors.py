@@ -6,6 +6,7 @@ SegaSessionError                     catch this one to catch them all
 │   └── UnknownConceptError          no concept has this name
 ├── CheckpointError                  a checkpoint is missing or cannot be read
 ├── NotFiniteError                   a render overflowed
+├── OutOfMemoryError                 a render does not fit the device (also a MemoryError)
 └── UnsupportedPipelineError         a pipeline class, or a model in it, that cannot be edited
 
 SegaSessionWarning                   filter this one to filter them all (a UserWarning)
@@ -72,6 +73,20 @@ class CheckpointError(SegaSessionError):
 
 class NotFiniteError(SegaSessionError, ArithmeticError):
     """A render's latents overflowed to infinity or NaN; there is no picture in them."""
+
+
+class OutOfMemoryError(SegaSessionError, MemoryError):
+    """A render ran out of memory, with the smallest batch and nothing left to clear from the cache.
+
+    The session is as it was, and what was evaluated is recorded as far as `cache_bytes` allows.
+    """
+
+    def __init__(self, device: object, part: str) -> None:
+        super().__init__(
+            f"{device} has no memory left for {part}; allowed: what fits one image of this size. "
+            "Lower height and width, use fewer seeds or cache_bytes, or load the pipeline in half "
+            "precision; enable_model_cpu_offload() and enable_attention_slicing() on it help too."
+        )
 
 
 class UnsupportedPipelineError(SegaSessionError, TypeError):

@@ -1,32 +1,33 @@
-"""The denoising loop: recorded predictions where there are any, the model where there are none."""
+"""From an edit state to a picture, and what is said of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
-from .denoisers import Conditioning, Denoiser, ImageType
+from . import inputs
+from .branches import Branches, semantic_guidance
+from .denoise import Denoised, Job, OnStep, denoise
+from .denoisers import Denoiser, ImageType, OutputType
+from .edits import EditState, Scene
 from .errors import InvalidValueError
-from .guidance import (
-    concept_guidance,
-    text_guidance,
-    update_momentum,
-    weighted_sum,
-    with_momentum,
-)
-from .recipe import Recipe, StepRecipe, Term
-from .trajectory import FINAL, Key, TrajectoryStore, latent_keys
-
-UNCOND = "uncond"
+from .estimates import Recording
+from .modes import Exact, Mode
+from .planning import planned_evaluations
+from .predictions import BatchPlan, PredictionSource, memory_for
+from .recipe import Recipe, make_recipe
+from .store import TrajectoryStore
+from .trajectory import LATENTS, Key, estimated_key, latent_keys
+from .walk import Walk
 
 
 @frozen(eq=False)
 class Render:
-    """A finished picture, and what it cost.
+    """A finished picture, how it was made, and what it cost.
 
     Attributes:
         images: one an edited seed, in the `output_type` that was asked for.
@@ -34,12 +35,25 @@ class Render:
             session's device.
         evaluations: branch-steps evaluated by this render: one branch of one model call for one
             image each. 0 where everything was recorded before.
+        mode: how it was made, in words: "exact", "anchored(every=4)", "replay" or "preview".
+        exact: SEGA as computed from scratch; nothing was estimated or replayed.
+        error_estimate: for each image the estimated distance of the latents from the exact ones,
+            root mean square, where a latent's own spread is about 1. None where the mode gives
+            no estimate: for exact pictures, where it is 0, and for a replay.
+        state: what was drawn.
+        before: the exact render's state that estimates and replays started from; where `exact`,
+            the one before it. None for a session's first.
         nsfw_content_detected: the pipeline's safety checker's verdict for each image, or None.
     """
 
     images: ImageType
     latents: Tensor
     evaluations: int
+    mode: str
+    exact: bool
+    error_estimate: tuple[float, ...] | None
+    state: EditState
+    before: EditState | None
     nsfw_content_detected: list[bool] | None = None
 
     @property
@@ -48,38 +62,6 @@ class Render:
         return self.images[0]
 
 
-@frozen(eq=False)
-class Branches:
-    """What the branches of a session's renders are.
-
-    Attributes:
-        conditionings: by key: `UNCOND`, the scene's prompt, and every concept.
-        text: key of the scene's prompt.
-        guidance_scale: of the text; up to 1, classifier-free guidance is off.
-        sem_guidance: recorded guidance that is added at each call, ``(calls or more, batch,
-            channels, height, width)``, or None.
-    """
-
-    conditionings: Mapping[str, Conditioning]
-    text: str
-    guidance_scale: float
-    sem_guidance: Tensor | None = None
-
-    def needed(self, step: StepRecipe) -> tuple[str, ...]:
-        """Keys of the branches that one model call needs, each once."""
-        concepts = step.conditionings
-        uncond = (UNCOND,) if self.guidance_scale > 1 or concepts else ()
-        return tuple(dict.fromkeys((*uncond, self.text, *concepts)))
-
-
-BatchPlan = Literal["together", "canonical"]
-"""How many branches one model call evaluates: all that are missing, or always one.
-
-A row's last bits depend on the size of the batch that it is evaluated in. Under "canonical" that
-size is always the number of images, so a result has the same bits whatever was recorded before.
-"""
-
-OnStep = Callable[[int, Tensor, Tensor], None]
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]
 
 
@@ -110,111 +92,142 @@ def watch(owner: object, bar: Any, callback: StepCallback | None) -> OnStep:
     return on_step
 
 
-def denoise(
-    denoiser: Denoiser,
-    scheduler: Any,
-    latents: Tensor,
-    recipe: Recipe,
-    branches: Branches,
-    store: TrajectoryStore,
-    step_kwargs: Mapping[str, Any],
-    on_step: OnStep,
-    batch_plan: BatchPlan = "together",
-) -> tuple[Tensor, int]:
-    """Run SEGA from the initial latents to the final ones.
-
-    A scheduler keeps state, so no call is skipped: where predictions are recorded, it is driven
-    through them, which costs elementwise work only.
+class Renderer:
+    """Draws the edit states of one scene, taking no prediction twice.
 
     Args:
-        scheduler: fresh, its timesteps set; used up by this.
-        latents: the initial latents, already scaled by the scheduler's ``init_noise_sigma``.
-        store: where predictions are looked up and recorded.
-        step_kwargs: further arguments for ``scheduler.step``.
-        on_step: called after each model call with its number, timestep and new latents.
-        batch_plan: how many branches are evaluated at once.
-
-    Returns:
-        The final latents and the branch-steps evaluated.
+        noise: the initial latents that the user gave, or None to draw them from the seeds.
     """
-    keys = latent_keys(recipe)
-    final = store.get(Key(keys[-1], FINAL))
-    if final is not None:
-        return final.clone(), 0
 
-    timesteps = scheduler.timesteps.to(latents.device)
-    momentum = torch.zeros_like(latents)
-    evaluations = 0
-    for call, step in enumerate(recipe.steps):
-        timestep = scheduler.timesteps[call]
-        model_input = scheduler.scale_model_input(latents, timestep)
-        wanted = [Key(keys[call], branch) for branch in branches.needed(step)]
-        predictions = {key.branch: found for key in wanted if (found := store.get(key)) is not None}
-        missing = [key for key in wanted if key.branch not in predictions]
-        at_once = 1 if batch_plan == "canonical" else len(missing) or 1
-        for first in range(0, len(missing), at_once):
-            group = missing[first : first + at_once]
-            conditionings = [branches.conditionings[key.branch] for key in group]
-            taken = denoiser.predict(model_input, timesteps[call], conditionings)
-            for key, prediction in zip(group, taken, strict=True):
-                predictions[key.branch] = prediction
-                store.put(key, prediction)
-        evaluations += len(missing) * len(latents)
-        noise, momentum = guide(predictions, step, recipe, branches, call, momentum)
-        latents = scheduler.step(noise, timestep, latents, **step_kwargs).prev_sample
-        on_step(call, timestep, latents)
-    store.put(Key(keys[-1], FINAL), latents)
-    return latents, evaluations
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        scene: Scene,
+        shape: inputs.Shape,
+        noise: Tensor | None,
+        branches: Branches,
+        store: TrajectoryStore,
+        batch_plan: BatchPlan,
+    ) -> None:
+        self.store = store
+        self._denoiser = denoiser
+        self._scene = scene
+        self._shape = shape
+        self._noise = noise
+        self._branches = branches
+        self._batch_plan = batch_plan
+        self._calls = len(denoiser.fresh_scheduler(scene.num_inference_steps).timesteps)
 
-
-def planned_evaluations(
-    recipe: Recipe, branches: Branches, store: TrajectoryStore, images: int
-) -> int:
-    """The branch-steps that `denoise` would evaluate now for so many images."""
-    keys = latent_keys(recipe)
-    if Key(keys[-1], FINAL) in store:
-        return 0
-    wanted = (
-        Key(latents, branch)
-        for latents, step in zip(keys, recipe.steps, strict=False)
-        for branch in branches.needed(step)
-    )
-    return images * sum(key not in store for key in wanted)
-
-
-def guide(
-    predictions: Mapping[str, Tensor],
-    step: StepRecipe,
-    recipe: Recipe,
-    branches: Branches,
-    call: int,
-    momentum: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """One call's predictions -> the guided prediction (Eq. 3) and the next call's momentum."""
-
-    def total(terms: Sequence[Term]) -> Tensor:
-        if not terms:
-            return torch.zeros_like(momentum)
-        uncond = predictions[UNCOND]
-        return weighted_sum(
-            [
-                concept_guidance(uncond, predictions[t.conditioning], t.scale, t.threshold)
-                for t in terms
-            ],
-            [t.weight for t in terms],
+    def plan(self, state: EditState, mode: Mode, before: EditState | None) -> int:
+        """How many evaluations `render` would take now; see `Render.evaluations`."""
+        recipe = make_recipe(state, self._calls)
+        keys = latent_keys(recipe)
+        recording = self._recording(before) if before else None
+        images = len(self._scene.seeds)
+        return images * planned_evaluations(
+            recipe, keys, self._branches, self.store, mode, recording
         )
 
-    text = predictions[branches.text]
-    if branches.guidance_scale > 1:
-        base = predictions[UNCOND]
-        guidance = text_guidance(base, text, branches.guidance_scale)
-    else:
-        base, guidance = text, torch.zeros_like(text)
+    @torch.no_grad()
+    def render(
+        self,
+        state: EditState,
+        mode: Mode,
+        before: EditState | None,
+        output_type: OutputType,
+        watched: Callable[[Any], OnStep],
+    ) -> Render:
+        """Draw a state.
 
-    if recipe.momentum_scale:
-        fed = with_momentum(total(step.feeding), momentum, recipe.momentum_scale)
-        momentum = update_momentum(momentum, fed, recipe.momentum_beta)
-    guidance = guidance + (fed if step.momentum_applied else total(step.applied))
-    if branches.sem_guidance is not None:
-        guidance = guidance + branches.sem_guidance[call]
-    return base + guidance, momentum
+        Args:
+            before: the state whose recorded render modes other than exact start from. Where it
+                is not recorded, or the state itself is, the picture is exact.
+            watched: makes of a progress bar what is called at every step.
+
+        Raises:
+            NotFiniteError: the latents overflowed.
+            OutOfMemoryError: there is no memory for one branch of one image.
+        """
+        recipe = make_recipe(state, self._calls)
+        keys = latent_keys(recipe)
+        source = PredictionSource(
+            self._denoiser, self._branches.conditionings, self.store, self._batch_plan
+        )
+        with self._denoiser.progress_bar(self._calls) as bar:
+            on_step = watched(bar)
+            done = self._final(keys[-1])
+            if done is None:
+                recording = self._recording(before) if before else None
+                if recording is None:
+                    mode = Exact()
+                self._begin(keys[-1], mode, recording)
+                job = Job(self._walk(recipe), keys, source, on_step)
+                done = denoise(job, mode, recording)
+            bar.update(self._calls - bar.n)
+        inputs.check_finite(done.latents)
+        with memory_for("the picture's decoding", self._denoiser.device):
+            decoded = self._denoiser.decode(done.latents, output_type)
+        return Render(
+            images=decoded.images,
+            latents=done.latents,
+            evaluations=source.evaluations,
+            mode=str(Exact() if done.exact else mode),
+            exact=done.exact,
+            error_estimate=None if done.error is None else tuple(done.error.tolist()),
+            state=state,
+            before=before,
+            nsfw_content_detected=decoded.nsfw_content_detected,
+        )
+
+    @torch.no_grad()
+    def guidance(self, state: EditState, part: EditState) -> list[Tensor]:
+        """What ``part`` of a recorded state adds to the guidance at each call.
+
+        The whole state's includes the guidance that the session was given.
+
+        Raises:
+            InvalidValueError: the budget does not hold a whole render.
+        """
+        recording = self._recording(state)
+        if recording is None:
+            raise InvalidValueError(
+                "cache_bytes",
+                self.store.max_bytes,
+                "enough for all predictions of one render",
+                "Start a session with more, and render() there.",
+            )
+        taken = (recording.predictions(call) for call in range(self._calls))
+        guidance = list(semantic_guidance(make_recipe(part, self._calls), self._branches, taken))
+        given = self._branches.sem_guidance
+        if part is state and given is not None:
+            guidance = [one + other for one, other in zip(guidance, given, strict=False)]
+        return guidance
+
+    def _final(self, key: str) -> Denoised | None:
+        """The exact picture, if it is recorded."""
+        latents = self.store.get(Key(key, LATENTS))
+        if latents is None:
+            return None
+        self.store.hits += 1
+        self.store.begin(key)
+        return Denoised(latents.clone(), exact=True)
+
+    def _recording(self, state: EditState) -> Recording | None:
+        """The state's recorded render, if all of it is."""
+        recipe = make_recipe(state, self._calls)
+        recording = Recording(recipe, latent_keys(recipe), self._branches, self.store)
+        return recording if recording.complete else None
+
+    def _begin(self, key: str, mode: Mode, recording: Recording | None) -> None:
+        """Open the trajectory; what it starts from and the unedited picture's stay."""
+        kept = [latent_keys(make_recipe(EditState(), self._calls))[-1]]
+        if recording and not isinstance(mode, Exact):
+            kept.append(recording.keys[-1])
+            key = estimated_key(key, recording.keys[-1], str(mode))
+        self.store.begin(key, kept)
+
+    def _walk(self, recipe: Recipe) -> Walk:
+        scheduler, start, arguments = inputs.start(
+            self._denoiser, self._scene, self._shape, self._noise
+        )
+        return Walk(scheduler, start, recipe, self._branches, arguments)

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from . import edits, inputs
+from . import inputs
+from .branches import UNCOND, Branches
 from .denoisers import OutputType, denoiser_for
-from .edits import Concept, EditState, Scene
-from .errors import (
-    InvalidValueError,
-    NoEffectWarning,
-    warn_caller,
-)
-from .recipe import conditioning_key, make_recipe, prompt_key
-from .render import (
-    UNCOND,
-    BatchPlan,
-    Branches,
-    Render,
-    StepCallback,
-    denoise,
-    planned_evaluations,
-    watch,
-)
-from .trajectory import TrajectoryStore
+from .editing import Editing
+from .edits import EditState, Scene, only
+from .modes import MODES, Exact, Mode, as_mode
+from .predictions import BatchPlan
+from .quality import Measurement, measure
+from .recipe import prompt_key
+from .render import Render, Renderer, StepCallback, watch
+from .store import CacheInfo, TrajectoryStore, default_cache_bytes
 
 
-class EditSession:
+class EditSession(Editing):
     """One picture (or a batch, one a seed) and the concepts that edit it.
 
     The session fixes the scene and the initial latents. Edits (`add`, `remove`, `reweight`,
@@ -60,9 +51,12 @@ class EditSession:
             width / factor)``, instead of noise drawn from the seeds.
         sem_guidance: guidance recorded by diffusers' `SemanticStableDiffusionPipeline`, one
             tensor of the latents' shape a model call, added to every render.
-        cache_bytes: how much memory recorded predictions may take, on the pipeline's device; the
-            least recently used leave first and are evaluated again when needed. One branch of a
-            512-pixel image takes 32 KB a step in half precision.
+        cache_bytes: how much memory recorded latents and predictions may take, on the pipeline's
+            device. The least recently drawn renders leave first and are evaluated again when
+            needed, never the unedited one or the current one. One branch of a 512-pixel image
+            takes 32 KB a step in half precision. None: 1 GiB, on CUDA a quarter of the memory
+            that is free now, between 256 MiB and 8 GiB.
+        spill_bytes: how much host memory may hold what left the device; 0: none.
         batch_plan: "together" evaluates all branches of a call in one batch. "canonical" evaluates
             each in a batch of its own, so that a picture has the same bits whatever was drawn
             before it; slower where the device is not busy with one branch.
@@ -86,13 +80,13 @@ class EditSession:
         eta: float = 0.0,
         latents: Tensor | None = None,
         sem_guidance: Sequence[Tensor] | Tensor | None = None,
-        cache_bytes: int = 2**30,
+        cache_bytes: int | None = None,
+        spill_bytes: int = 0,
         batch_plan: BatchPlan = "together",
     ) -> None:
-        self._denoiser = denoiser_for(pipeline)
-        self._device_and_dtype = (self._denoiser.device, self._denoiser.dtype)
-        default_height, default_width = self._denoiser.default_size() or (None, None)
-        self._scene = Scene(
+        denoiser = denoiser_for(pipeline)
+        default_height, default_width = denoiser.default_size() or (None, None)
+        scene = Scene(
             prompt=prompt,
             negative_prompt=negative_prompt,
             seeds=seed,
@@ -102,39 +96,23 @@ class EditSession:
             width=default_width if width is None else width,
             eta=eta,
         )
-        self._shape = (
-            len(self.scene.seeds),
-            *self._denoiser.latents_shape(self.scene.height, self.scene.width),
-        )
-        scheduler = self._denoiser.fresh_scheduler(self.scene.num_inference_steps)
-        self._num_calls = len(scheduler.timesteps)
-        self._noise = inputs.own_noise(latents, self._shape, self._denoiser)
-        guidance = inputs.own_guidance(sem_guidance, self.num_calls, self._shape, self._denoiser)
-        text = prompt_key(self.scene.prompt)
-        self._conditionings = {
-            UNCOND: self._denoiser.encode(self.scene.negative_prompt, negative=True),
-            text: self._denoiser.encode(self.scene.prompt),
+        self._shape = (len(scene.seeds), *denoiser.latents_shape(scene.height, scene.width))
+        num_calls = len(denoiser.fresh_scheduler(scene.num_inference_steps).timesteps)
+        noise = inputs.own_noise(latents, self._shape, denoiser)
+        guidance = inputs.own_guidance(sem_guidance, num_calls, self._shape, denoiser)
+        text = prompt_key(scene.prompt)
+        conditionings = {
+            UNCOND: denoiser.encode(scene.negative_prompt, negative=True),
+            text: denoiser.encode(scene.prompt),
         }
-        self._branches = Branches(self._conditionings, text, self.scene.guidance_scale, guidance)
+        branches = Branches(conditionings, text, scene.guidance_scale, guidance)
         inputs.check_choice("batch_plan", batch_plan, get_args(BatchPlan))
-        self._batch_plan = batch_plan
-        self._store = TrajectoryStore(cache_bytes)
-        self._state = EditState()
-
-    # ---- what is edited ----
-
-    @property
-    def scene(self) -> Scene:
-        """What is fixed for the session."""
-        return self._scene
-
-    @property
-    def num_calls(self) -> int:
-        """Model calls of a render; warm-up and cool-down count these.
-
-        Some schedulers (PNDM, Heun) call the model more often than `num_inference_steps`.
-        """
-        return self._num_calls
+        if cache_bytes is None:
+            cache_bytes = default_cache_bytes(denoiser.device)
+        store = TrajectoryStore(cache_bytes, spill_bytes)
+        super().__init__(denoiser, scene, num_calls, conditionings)
+        self._renderer = Renderer(denoiser, scene, self._shape, noise, branches, store, batch_plan)
+        self._before: EditState | None = None
 
     @property
     def latents_shape(self) -> tuple[int, int, int, int]:
@@ -142,168 +120,37 @@ class EditSession:
         return self._shape
 
     @property
-    def state(self) -> EditState:
-        """The current edit state, a frozen value."""
-        return self._state
+    def cache(self) -> CacheInfo:
+        """What is recorded: bytes, trajectories, hits."""
+        return self._renderer.store.info
 
-    @property
-    def concepts(self) -> tuple[Concept, ...]:
-        """The concepts, in the order they were added."""
-        return self._state.concepts
+    def plan(self, mode: str | Mode = "exact") -> int:
+        """How many evaluations `render` would take now; see `Render.evaluations`.
 
-    def __repr__(self) -> str:
-        names = ", ".join(concept.name for concept in self.concepts) or "none"
-        return f"<EditSession {self.scene.prompt!r}, seeds {self.scene.seeds}, concepts: {names}>"
-
-    # ---- edits ----
-
-    def add(
-        self,
-        prompt: str = "",
-        name: str | None = None,
-        scale: float = 5.0,
-        threshold: float = 0.9,
-        warmup: int = 10,
-        cooldown: int | None = None,
-        weight: float = 1.0,
-        inverted: bool = False,
-        *,
-        prompt_embeds: Tensor | None = None,
-    ) -> None:
-        """Add a concept; the ranges are those of `Concept`.
-
-        Args:
-            prompt: the concept in words. With ``prompt_embeds`` it is only a label.
-            name: how to refer to the concept; None: its prompt.
-            scale: strength of the direction, >= 0.
-            threshold: share of latent entries left alone, 0 <= threshold < 1.
-            warmup: first model call at which it is applied.
-            cooldown: first model call at which it is no longer applied; None: never.
-            weight: share among several concepts, >= 0.
-            inverted: steer away from the concept.
-            prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
-                ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one a seed in order.
-
-        Raises:
-            DuplicateConceptError: the name is taken.
-            InvalidValueError: a value is outside its range.
-
-        Warns:
-            PromptTruncatedWarning: the end of the prompt does not fit the text encoder.
-            NoEffectWarning: the warm-up outlasts the render.
+        For ``anchored(tolerance=...)`` it is the most they can be. Raises InvalidValueError.
         """
-        conditioning, digest = None, None
-        if prompt_embeds is not None:
-            conditioning = self._denoiser.condition(prompt_embeds, len(self.scene.seeds))
-            digest = inputs.digest(prompt_embeds)
-            if not prompt and name is None:
-                raise InvalidValueError(
-                    "name", name, "text, not empty", "Embeddings need one: pass name=."
-                )
-        elif not isinstance(prompt, str) or not prompt.strip():
-            raise InvalidValueError("prompt", prompt, "text, not empty", "Or pass prompt_embeds=.")
-        concept = Concept(
-            name=prompt if name is None else name,
-            prompt=prompt,
-            embedding=digest,
-            scale=scale,
-            threshold=threshold,
-            warmup=warmup,
-            cooldown=cooldown,
-            weight=weight,
-            inverted=inverted,
-        )
-        state = edits.add(self._state, concept)
-        if conditioning is not None:
-            self._conditionings[conditioning_key(concept)] = conditioning
-        self._edit(state)
+        return self._renderer.plan(self._state, as_mode(mode), self._before)
 
-    def remove(self, name: str) -> None:
-        """Take a concept out. Raises UnknownConceptError."""
-        self._edit(edits.remove(self._state, name))
-
-    def reweight(
-        self, name: str, *, scale: float | None = None, weight: float | None = None
-    ) -> None:
-        """Change a concept's scale, its weight, or both; None keeps what is set.
-
-        Raises:
-            UnknownConceptError: no concept has this name.
-            InvalidValueError: a value is outside its range.
-        """
-        given = {"scale": scale, "weight": weight}
-        self.update(name, **{field: value for field, value in given.items() if value is not None})
-
-    def invert(self, name: str) -> None:
-        """Turn a concept's direction around. Raises UnknownConceptError."""
-        self.update(name, inverted=not self._state.concept(name).inverted)
-
-    def enable(self, name: str) -> None:
-        """Let a muted concept act again. Raises UnknownConceptError."""
-        self.update(name, enabled=True)
-
-    def disable(self, name: str) -> None:
-        """Mute a concept, as if removed, and keep its settings. Raises UnknownConceptError."""
-        self.update(name, enabled=False)
-
-    def update(self, name: str, /, **fields: Any) -> None:
-        """Change any of a concept's fields (see `Concept`), its name and prompt included.
-
-        Raises:
-            UnknownConceptError: no concept has this name.
-            DuplicateConceptError: the new name is taken.
-            InvalidValueError: an unknown field, or a value outside its range.
-        """
-        self._edit(edits.update(self._state, name, **fields))
-
-    def momentum(self, *, scale: float | None = None, beta: float | None = None) -> None:
-        """Set momentum's scale (0 to 1, 0 is off), its decay beta (0 <= beta < 1), or both.
-
-        A new session has diffusers' values, 0.1 and 0.4. With momentum on, concepts are evaluated
-        during their warm-up too, because momentum builds up there.
-
-        Raises:
-            InvalidValueError: a value is outside its range.
-        """
-        self._edit(edits.momentum(self._state, scale=scale, beta=beta))
-
-    def _edit(self, state: EditState) -> None:
-        """Adopt ``state`` once everything it needs is at hand; until then nothing has changed."""
-        inputs.check_unmoved(self._denoiser, *self._device_and_dtype)
-        for concept in state:
-            if conditioning_key(concept) not in self._conditionings:
-                self._conditionings[conditioning_key(concept)] = self._denoiser.encode(
-                    concept.prompt
-                )
-            if concept.warmup >= self.num_calls and concept not in self._state.concepts:
-                warn_caller(
-                    f"{concept.name!r} has no effect: warmup is {concept.warmup}, and a render "
-                    f"has only {self.num_calls} model calls. Lower warmup.",
-                    NoEffectWarning,
-                )
-        self._state = state
-
-    # ---- rendering ----
-
-    def plan(self) -> int:
-        """How many evaluations `render` would take now; see `Render.evaluations`."""
-        recipe = make_recipe(self._state, self.num_calls)
-        return planned_evaluations(recipe, self._branches, self._store, len(self.scene.seeds))
-
-    @torch.no_grad()
     def render(
         self,
+        mode: str | Mode = "exact",
         *,
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Render:
-        """Draw the current state: SEGA as computed from scratch, up to float rounding.
+        """Draw the current state.
 
-        A U-Net's row changes in its last bits with the size of the batch it is in, so a render
-        that reuses recorded predictions equals one from scratch up to that rounding, or, with
-        ``batch_plan="canonical"``, to the last bit.
+        A U-Net's row changes in its last bits with the size of the batch it is in, so an exact
+        render that reuses recorded predictions equals one from scratch up to that rounding, or,
+        with ``batch_plan="canonical"``, to the last bit.
+
+        The other modes start from the last exact render and take a part of the evaluations; what
+        they miss is in benchmarks/results. Where there is no exact render to start from, or the
+        state's own is recorded, the picture is exact, and `Render.mode` says so.
 
         Args:
+            mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
+                every 4), "replay" or "preview".
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
             callback_on_step_end: called after each model call as ``callback(session, call,
@@ -312,28 +159,90 @@ class EditSession:
                 state's final latents are recorded already.
 
         Raises:
-            InvalidValueError: an unknown output type, or the callback returned other latents.
+            InvalidValueError: an unknown mode or output type, or the callback returned other
+                latents.
             NotFiniteError: the latents overflowed.
+            OutOfMemoryError: there is no memory for one branch of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
-        inputs.check_unmoved(self._denoiser, *self._device_and_dtype)
-        inputs.check_choice("output_type", output_type, get_args(OutputType))
-        scheduler, start, step_arguments = inputs.start(
-            self._denoiser, self.scene, self._shape, self._noise
+        return self._render(self._state, as_mode(mode), output_type, callback_on_step_end)
+
+    def stream(
+        self,
+        *,
+        output_type: OutputType = "pil",
+        callback_on_step_end: StepCallback | None = None,
+    ) -> Iterator[Render]:
+        """Draw the current state better and better: preview, anchored, exact.
+
+        Each picture reuses what those before it evaluated at the same latents. The first exact
+        one is the last. Leaving the loop cancels what is left, and raising from the callback
+        cancels at once; edits made meanwhile are for the next stream.
+
+        Args: as for `render`. Raises: as `render` does.
+        """
+        state = self._state
+        for name in ("preview", "anchored", "exact"):
+            picture = self._render(state, MODES[name], output_type, callback_on_step_end)
+            yield picture
+            if picture.exact:
+                return
+
+    def measure(self, render: Render) -> Measurement:
+        """Compare a render of this session with the exact one of the same state, drawn for that.
+
+        Raises: as `render` does.
+        """
+        exact = self._draw(render.state, Exact(), None, "latent")
+        before = self._draw(render.before or render.state, Exact(), None, "latent")
+        found, wanted, unedited = (
+            torch.as_tensor(self._denoiser.decode(one.latents, "pt").images)
+            for one in (render, exact, before)
         )
-        with self._denoiser.progress_bar(self.num_calls) as bar:
-            latents, evaluations = denoise(
-                self._denoiser,
-                scheduler,
-                start,
-                make_recipe(self._state, self.num_calls),
-                self._branches,
-                self._store,
-                step_arguments,
-                watch(self, bar, callback_on_step_end),
-                self._batch_plan,
-            )
-            bar.update(self.num_calls - bar.n)
-        inputs.check_finite(latents)
-        decoded = self._denoiser.decode(latents, output_type)
-        return Render(decoded.images, latents, evaluations, decoded.nsfw_content_detected)
+        return measure(found, wanted, unedited, exact.evaluations + before.evaluations)
+
+    def sem_guidance(self, concept: str | None = None) -> list[Tensor]:
+        """The concepts' guidance at each model call, as the exact render of this state has it.
+
+        It is what diffusers' `SemanticStableDiffusionPipeline` takes as ``sem_guidance``, and
+        `EditSession` too: one tensor of the latents' shape a call, in the latents' precision, on
+        their device. The state is drawn exactly first, unless it has been.
+
+        Args:
+            concept: only this one's part, its share of the momentum included; None: all, with
+                the guidance that the session was given. The parts add up to the whole.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+            InvalidValueError: `cache_bytes` is too small for one whole render.
+        """
+        part = self._state if concept is None else only(self._state, concept)
+        self._draw(self._state, Exact(), self._before, "latent")
+        return self._renderer.guidance(self._state, part)
+
+    def _render(
+        self,
+        state: EditState,
+        mode: Mode,
+        output_type: OutputType,
+        callback: StepCallback | None,
+    ) -> Render:
+        """Draw a state; an exact picture is what estimates start from next."""
+        picture = self._draw(state, mode, self._before, output_type, callback)
+        if picture.exact:
+            self._before = state
+        return picture
+
+    def _draw(
+        self,
+        state: EditState,
+        mode: Mode,
+        before: EditState | None,
+        output_type: OutputType,
+        callback: StepCallback | None = None,
+    ) -> Render:
+        self._check_unmoved()
+        inputs.check_choice("output_type", output_type, get_args(OutputType))
+        return self._renderer.render(
+            state, mode, before, output_type, lambda bar: watch(self, bar, callback)
+        )

@@ -1,4 +1,4 @@
-"""Recorded predictions under chained keys, within a byte budget.
+"""The names of what a render evaluates: latents in a chain of digests, predictions at them.
 
 A render's latents are named by a chain of digests, one link a model call: the latents after a
 call are named by those before it and by what the call applied. No tensor is hashed. Two edit
@@ -9,13 +9,9 @@ with them every prediction taken at these latents, in whatever order the edits c
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from numbers import Integral
 
 from attrs import frozen
-from torch import Tensor
 
-from .errors import InvalidValueError
 from .recipe import Recipe
 
 
@@ -25,14 +21,14 @@ class Key:
 
     Attributes:
         latents: the link of the chain, see `latent_keys`.
-        branch: the branch's conditioning key, or `FINAL` for the latents themselves.
+        branch: the branch's conditioning key, or `LATENTS` for the latents themselves.
     """
 
     latents: str
     branch: str
 
 
-FINAL = "final latents"
+LATENTS = "latents"
 
 
 def latent_keys(recipe: Recipe) -> tuple[str, ...]:
@@ -54,47 +50,25 @@ def latent_keys(recipe: Recipe) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def estimated_key(exact: str, reference: str, how: object) -> str:
+    """The name of latents that estimated predictions led to; never one that `latent_keys` gives.
+
+    Args:
+        exact: what the latents would be called had every prediction been taken.
+        reference: the last key of the recorded trajectory that the estimates started from.
+        how: what tells these estimates from others.
+    """
+    return "estimated " + _link(exact, reference, how)
+
+
+def last_shared_call(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """The last model call that two trajectories make at the same latents."""
+    return next(
+        (call - 1 for call, (a, b) in enumerate(zip(one, other, strict=True)) if a != b),
+        len(one) - 1,
+    )
+
+
 def _link(*parts: object) -> str:
     """A digest of frozen values; their repr spells every field, floats to the last bit."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-class TrajectoryStore:
-    """Tensors by `Key`, on the device they were made on; the least recently used leave first.
-
-    Args:
-        max_bytes: the budget; 0 records nothing.
-
-    Raises:
-        InvalidValueError: a negative budget.
-    """
-
-    max_bytes: int
-    bytes: int
-
-    def __init__(self, max_bytes: int) -> None:
-        if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 0:
-            raise InvalidValueError("cache_bytes", max_bytes, "an integer, at least 0")
-        self.max_bytes = int(max_bytes)
-        self.bytes = 0
-        self._tensors: OrderedDict[Key, Tensor] = OrderedDict()
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._tensors
-
-    def get(self, key: Key) -> Tensor | None:
-        """The recorded tensor, or None."""
-        if key in self._tensors:
-            self._tensors.move_to_end(key)
-        return self._tensors.get(key)
-
-    def put(self, key: Key, tensor: Tensor) -> None:
-        """Record a tensor, dropping the least recently used until the budget holds it."""
-        if key in self._tensors or tensor.nbytes > self.max_bytes:
-            return
-        # A copy, because a view of a batch would keep the whole batch alive.
-        self._tensors[key] = tensor.clone()
-        self.bytes += tensor.nbytes
-        while self.bytes > self.max_bytes:
-            _, dropped = self._tensors.popitem(last=False)
-            self.bytes -= dropped.nbytes

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sega_session.denoisers import Conditioning, Decoded, OutputType
+from sega_session.denoisers import Conditioning, Decoded, ModelInput, OutputType
 
 from .pipelines import SCHEDULERS
 
@@ -35,10 +35,11 @@ class FakeDenoiser:
         factor = (sum(map(ord, prompt)) + negative) % 17 / 17
         return Conditioning(torch.full((1, 1, 1), factor, device=self.device))
 
-    def predict(
-        self, latents: Tensor, timestep: Tensor, conditionings: Sequence[Conditioning]
-    ) -> tuple[Tensor, ...]:
-        return tuple(latents * c.prompt_embeds[..., None] + timestep / 1000 for c in conditionings)
+    def predict(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
+        return tuple(
+            one.latents * one.conditioning.prompt_embeds[..., None] + one.timestep / 1000
+            for one in inputs
+        )
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         return Decoded(latents, None)

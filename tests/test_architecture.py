@@ -17,15 +17,25 @@ FLOORS = [
     "errors",
     "edits",
     "recipe",
-    "guidance",
     "trajectory",
+    "modes",
+    "guidance",
+    "store",
     "denoisers.base",
     "denoisers.schedulers",
     "denoisers.stable_diffusion",
     "denoisers.families",
     "denoisers",
+    "branches",
+    "walk",
+    "predictions",
+    "estimates",
+    "denoise",
+    "planning",
+    "quality",
     "inputs",
     "render",
+    "editing",
     "session",
     "models",
     "migration",
@@ -35,7 +45,7 @@ FLOORS = [
 ]
 """Each file imports only from the files above it."""
 
-NO_TORCH = ["errors", "edits", "recipe"]
+NO_TORCH = ["errors", "edits", "recipe", "trajectory", "modes"]
 
 
 def module_of(path: Path) -> str:

@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 import torch
 
+from sega_session.branches import UNCOND, Branches
+from sega_session.denoise import Job, denoise
 from sega_session.edits import Concept, EditState
+from sega_session.modes import Exact
+from sega_session.predictions import PredictionSource
 from sega_session.recipe import make_recipe
-from sega_session.render import UNCOND, Branches, denoise
-from sega_session.trajectory import TrajectoryStore, latent_keys
+from sega_session.store import TrajectoryStore
+from sega_session.trajectory import latent_keys
+from sega_session.walk import Walk
 
 from .fake_denoiser import FakeDenoiser
 from .pipelines import SCHEDULERS
@@ -30,17 +35,13 @@ def run(denoiser: FakeDenoiser, **step_kwargs: Any) -> torch.Tensor:
         UNCOND: denoiser.encode("", negative=True),
         **{f"prompt:{word}": denoiser.encode(word) for word in ("a cat", "hat", "beard")},
     }
-    latents, _ = denoise(
-        denoiser,  # type: ignore[arg-type]
-        scheduler,
-        torch.ones(2, 4, 8, 8, device=denoiser.device) * scheduler.init_noise_sigma,
-        make_recipe(STATE, len(scheduler.timesteps)),
-        Branches(conditionings, "prompt:a cat", 7.5),
-        TrajectoryStore(2**30),
-        step_kwargs,
-        lambda *_: None,
-    )
-    return latents
+    recipe = make_recipe(STATE, len(scheduler.timesteps))
+    branches = Branches(conditionings, "prompt:a cat", 7.5)
+    start = torch.ones(2, 4, 8, 8, device=denoiser.device) * scheduler.init_noise_sigma
+    source = PredictionSource(denoiser, conditionings, TrajectoryStore(2**30), "together")  # type: ignore[arg-type]
+    walk = Walk(scheduler, start, recipe, branches, step_kwargs)
+    job = Job(walk, latent_keys(recipe), source, lambda *_: None)
+    return denoise(job, Exact(), None).latents
 
 
 @pytest.mark.parametrize("scheduler", sorted(SCHEDULERS))

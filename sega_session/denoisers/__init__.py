@@ -1,6 +1,17 @@
 """The seam to diffusers: what the render loop asks of a model, and the model families."""
 
-from .base import Conditioning, Decoded, Denoiser, ImageType, OutputType, own
+from .base import Conditioning, Decoded, Denoiser, ImageType, ModelInput, OutputType, own
 from .families import denoiser_for
+from .schedulers import signal_and_noise
 
-__all__ = ["Conditioning", "Decoded", "Denoiser", "ImageType", "OutputType", "denoiser_for", "own"]
+__all__ = [
+    "Conditioning",
+    "Decoded",
+    "Denoiser",
+    "ImageType",
+    "ModelInput",
+    "OutputType",
+    "denoiser_for",
+    "own",
+    "signal_and_noise",
+]

@@ -30,6 +30,36 @@ class Conditioning:
 
 
 @frozen(eq=False)
+class ModelInput:
+    """What one branch of one model call is evaluated on.
+
+    Attributes:
+        latents: ``(batch, channels, height, width)``, scaled as the scheduler asks.
+        timestep: 0-dimensional, on the latents' device.
+        conditioning: what the branch is conditioned on.
+    """
+
+    latents: Tensor
+    timestep: Tensor
+    conditioning: Conditioning
+
+    def halves(self) -> tuple[ModelInput, ModelInput]:
+        """The first images and the others, for ``batch`` of 2 or more."""
+        middle = len(self.latents) // 2
+        embeds = self.conditioning.prompt_embeds
+        one_each = len(embeds) > 1
+        first, second = (
+            ModelInput(
+                self.latents[part],
+                self.timestep,
+                Conditioning(embeds[part] if one_each else embeds),
+            )
+            for part in (slice(middle), slice(middle, None))
+        )
+        return first, second
+
+
+@frozen(eq=False)
 class Decoded:
     """Images, and what the pipeline's safety checker says of each (None: it has none)."""
 
@@ -78,16 +108,8 @@ class Denoiser(Protocol):
             InvalidValueError: the shape does not fit the model or the batch.
         """
 
-    def predict(
-        self, latents: Tensor, timestep: Tensor, conditionings: Sequence[Conditioning]
-    ) -> tuple[Tensor, ...]:
-        """One prediction for each conditioning, all in one model call.
-
-        Args:
-            latents: ``(batch, channels, height, width)``, scaled as the scheduler asks.
-            timestep: 0-dimensional, on the latents' device.
-            conditionings: the branches to evaluate.
-        """
+    def predict(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
+        """One prediction for each input, of its latents' shape, all in one model call."""
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """Final latents -> images in [0, 1]: PIL images, ``(batch, height, width, 3)`` for "np",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
+
 from ..errors import InvalidValueError, UnsupportedPipelineError
 
 ARGUMENTS = {"self", "model_output", "timestep", "sample", "eta", "generator"}
@@ -69,3 +71,19 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
             "Try 50.",
         )
     return fresh
+
+
+def signal_and_noise(scheduler: Any) -> tuple[tuple[float, float], ...]:
+    """For each model call how much signal and noise its latents hold, as the model takes them.
+
+    ``model input = signal · picture + noise · ε`` with signal² + noise² = 1, from the schedule
+    that the model was trained with. (1, 0) at every call where the model does not predict ε, or
+    where the scheduler knows no such schedule (EDM).
+    """
+    calls = scheduler.timesteps.tolist()
+    table = getattr(scheduler, "alphas_cumprod", None)
+    if table is None or scheduler.config.get("prediction_type", "epsilon") != "epsilon":
+        return ((1.0, 0.0),) * len(calls)
+    # Some schedulers place their calls between the timesteps of the training.
+    kept = np.interp(calls, np.arange(len(table)), table.double().cpu().numpy())
+    return tuple((float(one) ** 0.5, float(1 - one) ** 0.5) for one in kept)

@@ -15,7 +15,7 @@ from ..errors import (
     UnsupportedPipelineError,
     warn_caller,
 )
-from .base import Conditioning, Decoded, ImageType, OutputType, own
+from .base import Conditioning, Decoded, ImageType, ModelInput, OutputType, own
 from .schedulers import check_scheduler, fresh_scheduler
 
 PLAIN_UNET = (
@@ -161,15 +161,20 @@ class StableDiffusionDenoiser:
         limit: int = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         return limit
 
-    def predict(
-        self, latents: Tensor, timestep: Tensor, conditionings: Sequence[Conditioning]
-    ) -> tuple[Tensor, ...]:
-        """One prediction for each conditioning, all in one call of the U-Net."""
-        batch = latents.shape[0]
-        embeds = torch.cat([c.prompt_embeds.expand(batch, -1, -1) for c in conditionings])
-        rows = torch.cat([latents] * len(conditionings))
-        noise: Tensor = self._pipeline.unet(rows, timestep, encoder_hidden_states=embeds).sample
-        return noise.chunk(len(conditionings))
+    def predict(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
+        """One prediction for each input, all in one call of the U-Net."""
+        rows = [len(one.latents) for one in inputs]
+        noise: Tensor = self._pipeline.unet(
+            torch.cat([one.latents for one in inputs]),
+            torch.cat([one.timestep.expand(n) for one, n in zip(inputs, rows, strict=True)]),
+            encoder_hidden_states=torch.cat(
+                [
+                    one.conditioning.prompt_embeds.expand(n, -1, -1)
+                    for one, n in zip(inputs, rows, strict=True)
+                ]
+            ),
+        ).sample
+        return torch.split(noise, rows)
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """Final latents -> images, passed through the pipeline's safety checker if it has one."""
