@@ -41,26 +41,22 @@ class Recording:
     @property
     def complete(self) -> bool:
         """Whether nothing of it has given way to other renders."""
-        return all(
-            key in self.store
-            for call in range(len(self.recipe.steps))
-            for key in (self._key(call), *self._prediction_keys(call).values())
-        )
+        calls = range(len(self.recipe.steps))
+        latents = [Key(name, LATENTS) for name in self.keys]
+        predictions = [key for call in calls for key in self._prediction_keys(call).values()]
+        return all(key in self.store for key in (*latents, *predictions))
 
     def branches_at(self, call: int) -> frozenset[str]:
         """What was predicted at a call."""
         return frozenset(self._prediction_keys(call))
 
     def latents(self, call: int) -> Tensor:
-        """The latents before a call."""
-        return self._found(self._key(call))
+        """The latents before a call, or after the last."""
+        return self._found(Key(self.keys[call], LATENTS))
 
     def predictions(self, call: int) -> dict[str, Tensor]:
         """What was predicted there, by branch."""
         return {name: self._found(key) for name, key in self._prediction_keys(call).items()}
-
-    def _key(self, call: int) -> Key:
-        return Key(self.keys[call], LATENTS)
 
     def _prediction_keys(self, call: int) -> dict[str, Key]:
         needed = self.branches.needed(self.recipe.steps[call])

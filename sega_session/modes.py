@@ -21,7 +21,7 @@ def _check_every(_: object, __: object, value: Any) -> None:
 def _check_tolerance(_: object, __: object, value: Any) -> None:
     if value is None:
         return
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
         raise InvalidValueError("tolerance", value, "a number above 0", "Try 0.05.")
 
 

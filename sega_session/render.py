@@ -38,8 +38,9 @@ class Render:
         mode: how it was made, in words: "exact", "anchored(every=4)", "replay" or "preview".
         exact: SEGA as computed from scratch; nothing was estimated or replayed.
         error_estimate: for each image the estimated distance of the latents from the exact ones,
-            root mean square, where a latent's own spread is about 1. None where the mode gives
-            no estimate: for exact pictures, where it is 0, and for a replay.
+            root mean square, where a latent's own spread is about 1; good for ranking, and most
+            often within a factor of 3. None for exact pictures, for a replay, and for an edit
+            so late that no estimate could be compared with a prediction.
         state: what was drawn.
         before: the exact render's state that estimates and replays started from; where `exact`,
             the one before it. None for a session's first.
