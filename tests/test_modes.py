@@ -426,7 +426,7 @@ def test_measuring(pipeline: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: anchored(), r"\(every=, tolerance=\) is \(None, None\); allowed: exactly one"),
+        (anchored, r"\(every=, tolerance=\) is \(None, None\); allowed: exactly one"),
         (lambda: anchored(every=2, tolerance=0.1), "allowed: exactly one of the two"),
         (lambda: anchored(every=0), "every is 0; allowed: an integer, at least 1"),
         (lambda: anchored(every=2.5), "every is 2.5; allowed: an integer"),
