@@ -24,8 +24,14 @@ DAMPING = 0.5
 A preview's anchors are too far apart for a slope to mean anything; it holds the last correction.
 """
 
-LONGEST_SPAN = 10
+LONGEST_SPAN = 4
 """Anchors that a tolerance places are at most so many calls apart."""
+
+LEAD = 3
+"""So many of the first changed calls are evaluated one by one under a tolerance.
+
+What goes wrong there is small at first and grows; an error measured locally does not show it.
+"""
 
 
 @frozen(eq=False)
@@ -232,7 +238,8 @@ class Spans:
         self._previous = first
         self._tolerance = mode.tolerance if isinstance(mode, Anchored) else None
         self._fixed = () if self._tolerance else anchors(mode, first, calls)
-        self._span = 2.0
+        self._lead = first + LEAD
+        self._span = 1.0
 
     @property
     def next_anchor(self) -> int:
@@ -247,7 +254,7 @@ class Spans:
         if not self._tolerance:
             return
         if corrected is None:
-            self._span = 2.0
+            self._span = 1.0 if anchor < self._lead else 2.0
             return
         # Read on the host, because it decides what is evaluated next. A span's error grows with
         # its length squared; each call may have an equal share of the tolerance.

@@ -35,7 +35,7 @@ class Render:
             session's device.
         evaluations: branch-steps evaluated by this render: one branch of one model call for one
             image each. 0 where everything was recorded before.
-        mode: how it was made, in words: "exact", "anchored(every=4)", "replay" or "preview".
+        mode: how it was made, in words: "exact", "anchored(every=5)", "replay" or "preview".
         exact: SEGA as computed from scratch; nothing was estimated or replayed.
         error_estimate: for each image the estimated distance of the latents from the exact ones,
             root mean square, where a latent's own spread is about 1; good for ranking, and most

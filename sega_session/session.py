@@ -150,7 +150,7 @@ class EditSession(Editing):
 
         Args:
             mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
-                every 4), "replay" or "preview".
+                every 5), "replay" or "preview".
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
             callback_on_step_end: called after each model call as ``callback(session, call,
@@ -188,6 +188,7 @@ class EditSession(Editing):
             if picture.exact:
                 return
 
+    @torch.no_grad()
     def measure(self, render: Render) -> Measurement:
         """Compare a render of this session with the exact one of the same state, drawn for that.
 

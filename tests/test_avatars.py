@@ -134,3 +134,30 @@ def test_the_published_example(run_example: Run, capsys: pytest.CaptureFixture[s
         for name in ("four_concepts.png", "without_beard.png")
     )
     assert np.abs(four - three).mean() > 0.5
+
+
+def test_readmes_code_for_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    (code,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+        if "anchored" in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
+    assert lines[0] == "117 12"
+    assert lines[1].startswith("anchored(every=5) False (0.0")
+    assert lines[2].startswith("Measurement(psnr=(")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [
+        "anchored(every=5)",
+        "exact",
+        "preview",
+    ]
+
+
+def test_the_modes_side_by_side() -> None:
+    names = runpy.run_path(str(EXAMPLES / "compare_modes.py"))
+    names["EDITS"].pop("add a beard")
+    names["EDITS"].pop("invert the smile")
+    assert names["main"]().width > 4 * 256

@@ -54,7 +54,7 @@ EDITS: dict[str, Callable[[EditSession], object]] = {
 def test_evaluations_of_every_mode(pipeline: Any) -> None:
     def counts(edit: Callable[[EditSession], object], momentum: float) -> dict[str, int]:
         found = {}
-        for mode in ("exact", "replay", anchored(every=4), anchored(every=2), "preview"):
+        for mode in ("exact", "replay", anchored(every=5), anchored(every=2), "preview"):
             session = EditSession(pipeline, "a portrait")
             session.momentum(scale=momentum)
             session.add("hat")
@@ -67,13 +67,14 @@ def test_evaluations_of_every_mode(pipeline: Any) -> None:
             found[str(mode)] = planned
         return found
 
-    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Every
-    # fourth of them: 14, 18 to 46, nine anchors; every second: 12 to 48, nineteen.
+    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors
+    # 1, 2, 3, 4 and then 5 calls apart: 11, 13, 16, 20, 25 to 45, nine; 1 and then 2 calls apart:
+    # 11, 13 to 47, nineteen.
     reweight = counts(lambda s: s.reweight("hat", scale=7), 0.1)
     assert reweight == {
         "exact": 4 * 39,
         "replay": 2 * 39,
-        "anchored(every=4)": 4 * 9,
+        "anchored(every=5)": 4 * 9,
         "anchored(every=2)": 4 * 19,
         "preview": 4 * 4,
     }
@@ -83,7 +84,7 @@ def test_evaluations_of_every_mode(pipeline: Any) -> None:
     assert added == {
         "exact": 1 + 5 * 39,
         "replay": 1 + 3 * 39,
-        "anchored(every=4)": 1 + 5 * 9,
+        "anchored(every=5)": 1 + 5 * 9,
         "anchored(every=2)": 1 + 5 * 19,
         "preview": 1 + 5 * 4,
     }
@@ -364,12 +365,13 @@ def test_a_stream_gets_better(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"])
     alone = session.plan()
     pictures = list(session.stream(output_type="latent"))
-    assert [p.mode for p in pictures] == ["preview", "anchored(every=4)", "exact"]
+    assert [p.mode for p in pictures] == ["preview", "anchored(every=5)", "exact"]
     exact = pictures[-1].latents
     cold = edited(pipeline, EDITS["add"], cache_bytes=0).render(output_type="latent").latents
     torch.testing.assert_close(exact, cold, rtol=1e-5, atol=1e-4)
-    # What feeds the momentum, and the first changed call, are evaluated by the preview already.
-    assert pictures[-1].evaluations == alone - 5
+    # The preview has evaluated what feeds the momentum and the first changed call; the anchored
+    # picture the call after it, whose latents are exact.
+    assert pictures[-1].evaluations == alone - 5 - 5
     assert [p.mode for p in session.stream(output_type="latent")] == ["exact"]
 
 
@@ -449,7 +451,8 @@ def test_an_unknown_mode_is_named(pipeline: Any) -> None:
 
 
 def test_where_anchors_are() -> None:
-    assert anchors(Anchored(every=4), 10, 50) == (14, 18, 22, 26, 30, 34, 38, 42, 46)
+    assert anchors(Anchored(every=5), 10, 50) == (11, 13, 16, 20, 25, 30, 35, 40, 45)
+    assert anchors(Anchored(every=2), 10, 20) == (11, 13, 15, 17)
     assert anchors(Preview(), 10, 50) == (14, 20, 28, 38)
     assert anchors(Preview(), 48, 50) == (49,)
     assert anchors(Anchored(every=4), 48, 50) == ()

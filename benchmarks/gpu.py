@@ -1,0 +1,240 @@
+"""What an edit costs on a CUDA device, at Stable Diffusion 1.5's size.
+
+    python benchmarks/gpu.py
+    python benchmarks/gpu.py --compile    # and the U-Net under torch.compile, with CUDA graphs
+
+The U-Net and the text encoder have the configuration of SD 1.5 and random weights, which take as
+long as trained ones and need no download; the VAE is a small one, and nothing is decoded. One
+image of 512 pixels in half precision, 50 steps, warm-up 10, 3 concepts. SDXL is not covered: the
+package does not support it.
+
+Beside the seconds, compared with P1 and P0 as in speed.py, it counts the copies from the device
+to the host between the first and the last model call of an exact render, which must be none: each
+would make the host wait. The same count for P0, which makes some, shows that they are seen.
+Results: results/gpu.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import speed
+import torch
+from attrs import frozen
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from rich.console import Console
+from torch.profiler import profile, supported_activities
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from sega_session import EditSession
+
+STEPS, CONCEPTS, REPETITIONS = 50, 3, 3
+
+
+@frozen
+class Row:
+    """One operation; the ratios are of the median seconds, to P1 and P0 on 3 concepts.
+
+    Attributes:
+        peak_bytes: the most memory that tensors took meanwhile, the models' weights included.
+    """
+
+    operation: str
+    mode: str
+    evaluations: int | None
+    seconds: float
+    of_p1: float | None
+    of_p0: float | None
+    peak_bytes: int
+
+
+def random_pipeline(unet: UNet2DConditionModel, **text: int) -> StableDiffusionPipeline:
+    """A pipeline with random weights around a U-Net; the tokenizer knows single letters.
+
+    Args:
+        text: settings of the text encoder, which are otherwise those of SD 1.5.
+    """
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{x}</w>" for x in letters)]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+    sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, **text}
+    config = CLIPTextConfig(
+        num_hidden_layers=12,
+        max_position_embeddings=77,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **sizes,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=2,
+        sample_size=512,
+    )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        steps_offset=1,
+        clip_sample=False,
+        set_alpha_to_one=False,
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(config).eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def copies_to_host(unet: torch.nn.Module, calls: int, draw: Callable[[], Any]) -> int:
+    """How many there are between the first and the last of so many model calls."""
+    profiler, made = profile(activities=supported_activities()), []
+
+    def before(*_: Any) -> None:
+        made.append(None)
+        if len(made) == 1:
+            torch.cuda.synchronize()
+            profiler.start()
+
+    def after(*_: Any) -> None:
+        if len(made) == calls:
+            torch.cuda.synchronize()
+            profiler.stop()
+
+    hooks = unet.register_forward_pre_hook(before), unet.register_forward_hook(after)
+    try:
+        draw()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(made) != calls:
+        raise RuntimeError(f"{len(made)} model calls, expected {calls}")
+    return sum("Memcpy DtoH" in event.name for event in profiler.events() or ())
+
+
+def measured(prepare: Callable[[], Any], draw: Callable[[Any], Any]) -> tuple[float, int, Any]:
+    """Median seconds, peak bytes, and what was drawn last; the first run is not counted."""
+    seconds: list[float] = []
+    drawn: Any = None
+    for _ in range(1 + REPETITIONS):
+        prepared = prepare()
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        drawn = draw(prepared)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:]), torch.cuda.max_memory_allocated(), drawn
+
+
+def rows(pipeline: Any, reference: Any, steps: int) -> list[Row]:
+    """P1, P0, and what they are compared with."""
+    uncached = speed.opened(pipeline, CONCEPTS, steps, cache_bytes=0)
+    p1, p1_bytes, p1_run = measured(lambda: uncached, drawing(pipeline, speed.nothing, "exact"))
+    p0, p0_bytes, _ = measured(
+        lambda: reference, lambda given: speed.run_reference(given, CONCEPTS, steps)
+    )
+    cold = speed.opened(pipeline, CONCEPTS, steps)
+    fewer, before = (speed.opened(pipeline, count, steps) for count in (CONCEPTS - 1, CONCEPTS))
+    for session in (fewer, before):
+        session.render(output_type="latent")
+    reweight = speed.update(scale=7)
+    found = [
+        Row("P1", "exact", p1_run.evaluations, p1, 1.0, p1 / p0, p1_bytes),
+        Row("P0", "exact", (2 + CONCEPTS) * steps, p0, p0 / p1, 1.0, p0_bytes),
+    ]
+    for name, start, edit, mode in (
+        ("first render", cold, speed.nothing, "exact"),
+        ("add", fewer, speed.add, "exact"),
+        ("reweight", before, reweight, "exact"),
+        ("reweight", before, reweight, "anchored"),
+        ("reweight", before, reweight, "preview"),
+    ):
+        seconds, peak, run = measured(
+            lambda start=start: speed.copied(start, pipeline), drawing(pipeline, edit, mode)
+        )
+        found.append(Row(name, mode, run.evaluations, seconds, seconds / p1, seconds / p0, peak))
+    return found
+
+
+def drawing(pipeline: Any, edit: speed.Edit, mode: str) -> Callable[[EditSession], speed.Sample]:
+    """What makes an edit of a session and draws it."""
+    return lambda session: speed.run(pipeline, session, (edit,), mode)
+
+
+def compiled_rows(pipeline: Any, steps: int) -> list[Row]:
+    """The first render before and after compiling the U-Net, which stays compiled.
+
+    A batch of five rows is that of 3 concepts; without concepts and guidance there is one row.
+    """
+    one = EditSession(pipeline, speed.PROMPT, num_inference_steps=steps, guidance_scale=1)
+    five = speed.opened(pipeline, CONCEPTS, steps)
+    found = []
+    for how in ("eager", "compiled"):
+        if how == "compiled":
+            pipeline.unet.compile(mode="reduce-overhead", dynamic=False)
+        for batch, cold in ((1, one), (5, five)):
+            seconds, peak, render = measured(
+                lambda cold=cold: speed.copied(cold, pipeline),
+                lambda session: session.render(output_type="latent"),
+            )
+            name = f"first render, batch of {batch}, {how}"
+            found.append(Row(name, "exact", render.evaluations, seconds, None, None, peak))
+    return found
+
+
+def main() -> None:
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too; minutes")
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("needs a CUDA device")
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+    pipeline = random_pipeline(unet).to("cuda", torch.float16)
+    reference = speed.reference_pipeline(pipeline)
+    cold = speed.opened(pipeline, CONCEPTS, STEPS)
+    speed.copied(cold, pipeline).render(output_type="latent")
+    copies = {
+        "ours": copies_to_host(unet, STEPS, lambda: cold.render(output_type="latent")),
+        "P0": copies_to_host(unet, STEPS, lambda: speed.run_reference(reference, CONCEPTS, STEPS)),
+    }
+    found = rows(pipeline, reference, STEPS)
+    if arguments.compile:
+        found += compiled_rows(pipeline, STEPS)
+    device = torch.cuda.get_device_properties(0)
+    results = {
+        "machine": {**speed.machine(), "gpu": device.name, "gpu_bytes": device.total_memory},
+        "copies_to_host": copies,
+        "rows": [attrs.asdict(row) for row in found],
+    }
+    Console().print(speed.table(found), "copies to the host:", copies)
+    output = Path(__file__).parent / "results" / "gpu.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=1) + "\n")
+    if copies["ours"] or not copies["P0"]:
+        sys.exit("copies to the host: expected none of ours, and some of P0")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,428 @@
+"""What an edit costs, in evaluations and in seconds, on the embedded checkpoint on the CPU.
+
+    python benchmarks/speed.py            # the whole grid, about a quarter of an hour on two cores
+    python benchmarks/speed.py --quick    # 1 concept, 10 steps, once; writes only to --output
+
+One image in float32, guidance scale 5, momentum 0.1 / 0.4; 0 to 8 concepts and 10 to 50 steps.
+Every operation but the first render starts from an exact render of the concepts in its row, in a
+copy of that session, so that nothing is reused between operations or repetitions.
+
+A row's seconds are those of its edits and renders, encoding an added concept's text included;
+opening the session, the render before and decoding are not timed. Modes other than exact draw
+every picture of a drag or a script; no exact one follows. They are measured for 2 concepts only,
+the exact mode for all. Drags and scripts are sums over many pictures and are timed once,
+everything else as often as `repetitions` says; the median counts.
+
+Beside them, in the same shuffled order, every number of concepts drawn is rendered from scratch:
+
+- P1: our own loop with nothing recorded (``cache_bytes=0``).
+- P0: diffusers' `SemanticStableDiffusionPipeline` on the same models. Its call encodes all the
+  texts, and that is timed too: there is no calling it without.
+
+A row is compared with one such render for each of its pictures. Not measured: several seeds, a
+cache that overflows, spilling, and other devices (see gpu.py). Results: results/speed.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import random
+import statistics
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import attrs
+import numpy as np
+import torch
+from attrs import frozen
+from diffusers import SemanticStableDiffusionPipeline, UNet2DConditionModel
+from diffusers.utils import logging
+from rich.console import Console
+from rich.table import Table
+
+from sega_session import EditSession, anchored, load_avatars
+from sega_session.modes import Mode, as_mode
+
+PROMPT = "a portrait of a person"
+CONCEPTS = (
+    *("glasses", "a smile", "a beard", "curly hair", "a hat"),
+    *("sunglasses", "long hair", "blue hair", "earrings"),
+)
+MODES: tuple[str | Mode, ...] = ("exact", "anchored", anchored(every=2), "replay", "preview")
+ALL_MODES_AT = 2
+REPETITIONS = {10: 3, 25: 2, 50: 1}
+"""By number of steps."""
+
+Edit = Callable[[EditSession], None]
+
+
+def add(session: EditSession) -> None:
+    """Add the next concept of the list."""
+    prompt, steps = CONCEPTS[len(session.concepts)], session.num_calls
+    session.add(prompt, scale=5, threshold=0.9, warmup=steps // 5)
+
+
+def update(**fields: Any) -> Edit:
+    """An edit of the first concept."""
+    return lambda session: session.update(CONCEPTS[0], **fields)
+
+
+def later(session: EditSession) -> None:
+    """Let the first concept set in later, by a tenth of the steps."""
+    update(warmup=session.num_calls // 5 + session.num_calls // 10)(session)
+
+
+def remove(session: EditSession) -> None:
+    """Remove the concept added last."""
+    session.remove(session.concepts[-1].name)
+
+
+def nothing(_: EditSession) -> None:
+    """Leave the session as it is."""
+
+
+UPRIGHT, INVERTED = update(inverted=False), update(inverted=True)
+FIRST, UNDO, DRAG, SCRIPT = "first render", "undo", "slider drag", "script"
+OPERATIONS: dict[str, tuple[Edit, ...]] = {
+    FIRST: (nothing,),
+    "add": (add,),
+    "reweight": (update(scale=7),),
+    "invert": (INVERTED,),
+    "remove": (remove,),
+    UNDO: (remove,),
+    "threshold": (update(threshold=0.8),),
+    "warm-up": (later,),
+    DRAG: tuple(update(scale=5 + tick / 10) for tick in range(1, 21)),
+    # The last edit leads back to a picture that was drawn three edits before.
+    SCRIPT: (
+        *(update(scale=7), INVERTED, add, update(threshold=0.95), remove),
+        *(later, UPRIGHT, add, update(scale=6), remove),
+    ),
+}
+"""By name: the edits, each followed by a render. An undo takes back an `add` that was drawn."""
+
+
+@frozen
+class Sample:
+    """One timed run: `drawn` is the number of concepts in each picture."""
+
+    seconds: float
+    evaluations: int
+    model_calls: int
+    drawn: tuple[int, ...]
+    new_bytes: int = 0
+
+
+@frozen
+class Row:
+    """One operation in one mode, or P0 or P1; the ratios are of seconds.
+
+    Attributes:
+        concepts: before the operation.
+        bytes_per_evaluation: newly cached, latents included; None where nothing was evaluated.
+    """
+
+    operation: str
+    mode: str
+    concepts: int
+    steps: int
+    pictures: int
+    repetitions: int
+    evaluations: int
+    model_calls: int
+    seconds: float
+    of_p1: float
+    of_p0: float
+    bytes_per_evaluation: float | None
+
+
+@frozen
+class Fit:
+    """Seconds a picture as a line in evaluations a picture, over the exact rows; None: all T."""
+
+    steps: int | None
+    ms_per_evaluation: float
+    intercept_ms: float
+    r_squared: float
+
+
+@frozen
+class Overhead:
+    """A step of our loop without the model, and a model call, at SD 1.5's size with 3 concepts."""
+
+    loop_ms_per_step: float
+    unet_ms_per_call: float | None = None
+    ratio: float | None = None
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    packages = ("torch", "diffusers", "transformers", "sega-session")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "platform": platform.platform(),
+        "cpu": models[0] if models else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+    }
+
+
+def reference_pipeline(pipeline: Any) -> SemanticStableDiffusionPipeline:
+    """P0: the authors' SEGA in diffusers, on the same models, with a scheduler of its own."""
+    components = {k: v for k, v in pipeline.components.items() if k != "image_encoder"}
+    components["scheduler"] = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+    logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference = SemanticStableDiffusionPipeline(**components, requires_safety_checker=False)
+    reference.set_progress_bar_config(disable=True)
+    return reference
+
+
+def opened(pipeline: Any, concepts: int, steps: int, **arguments: Any) -> EditSession:
+    """A session with the first concepts of the list; nothing is drawn yet."""
+    session = EditSession(
+        pipeline, PROMPT, seed=1, num_inference_steps=steps, guidance_scale=5, **arguments
+    )
+    for _ in range(concepts):
+        add(session)
+    return session
+
+
+def copied(session: EditSession, pipeline: Any) -> EditSession:
+    """A session of its own with all that is recorded; the models are shared.
+
+    Drawing the render before an edit once for all operations takes most of the time otherwise.
+    """
+    return copy.deepcopy(session, {id(pipeline): pipeline})
+
+
+@contextmanager
+def counted(model: torch.nn.Module) -> Iterator[list[None]]:
+    """A list that grows by one at each call of the model."""
+    calls: list[None] = []
+    hook = model.register_forward_hook(lambda *_: calls.append(None))
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def run(pipeline: Any, session: EditSession, edits: tuple[Edit, ...], mode: str | Mode) -> Sample:
+    """Make the edits and draw each."""
+    evaluations, drawn, before = 0, [], session.cache.bytes
+    with counted(pipeline.unet) as calls:
+        start = time.perf_counter()
+        for edit in edits:
+            edit(session)
+            evaluations += session.render(mode, output_type="latent").evaluations
+            drawn.append(len(session.concepts))
+        seconds = time.perf_counter() - start
+    new_bytes = session.cache.bytes - before
+    return Sample(seconds, evaluations, len(calls), tuple(drawn), new_bytes)
+
+
+def run_reference(reference: Any, concepts: int, steps: int) -> Sample:
+    """Draw the first concepts of the list with diffusers."""
+    with counted(reference.unet) as calls:
+        start = time.perf_counter()
+        reference(
+            PROMPT,
+            generator=torch.Generator().manual_seed(1),
+            num_inference_steps=steps,
+            guidance_scale=5,
+            output_type="latent",
+            editing_prompt=list(CONCEPTS[:concepts]) or None,
+            edit_guidance_scale=5,
+            edit_threshold=0.9,
+            edit_warmup_steps=steps // 5,
+            edit_momentum_scale=0.1,
+            edit_mom_beta=0.4,
+        )
+        seconds = time.perf_counter() - start
+    return Sample(seconds, (2 + concepts) * steps, len(calls), (concepts,))
+
+
+def modes_of(operation: str, concepts: int, *, quick: bool) -> tuple[str | Mode, ...]:
+    """The modes that an operation is measured in; none where it needs a concept."""
+    if not concepts and operation not in (FIRST, UNDO, "add"):
+        return ()
+    if operation in (FIRST, UNDO) or not (quick or concepts == ALL_MODES_AT):
+        return ("exact",)
+    return ("exact", "preview") if quick else MODES
+
+
+def block(
+    pipeline: Any, concepts: int, steps: int, repetitions: int, *, quick: bool
+) -> Iterator[Row]:
+    """All operations on so many concepts and steps, with P0 and P1 in between."""
+    reference = reference_pipeline(pipeline)
+    cold = opened(pipeline, concepts, steps)
+    before = copied(cold, pipeline)
+    run(pipeline, before, (nothing,), "exact")
+    added = copied(before, pipeline)
+    run(pipeline, added, (add,), "exact")
+    run_reference(reference, concepts, steps)
+
+    starts = defaultdict(lambda: before, {FIRST: cold, UNDO: added})
+    jobs: dict[tuple[str, Any], Callable[[], Sample]] = {}
+    for name, edits in OPERATIONS.items():
+        for mode in modes_of(name, concepts, quick=quick):
+            shortened = edits[: 3 if quick else None]
+            jobs[name, as_mode(mode)] = lambda name=name, edits=shortened, mode=mode: run(
+                pipeline, copied(starts[name], pipeline), edits, mode
+            )
+    for drawn in range(max(0, concepts - 1), concepts + 2):
+        uncached = opened(pipeline, drawn, steps, cache_bytes=0)
+        jobs["P1", drawn] = lambda uncached=uncached: run(pipeline, uncached, (nothing,), "exact")
+        jobs["P0", drawn] = lambda drawn=drawn: run_reference(reference, drawn, steps)
+
+    samples: dict[tuple[str, Any], list[Sample]] = defaultdict(list)
+    for repetition in range(repetitions):
+        order = [key for key in jobs if not repetition or key[0] not in (DRAG, SCRIPT)]
+        # A machine's speed drifts; in a mixed order it drifts for all alike.
+        random.Random(repetition).shuffle(order)
+        for key in order:
+            samples[key].append(jobs[key]())
+
+    medians = {key: statistics.median(s.seconds for s in found) for key, found in samples.items()}
+    for name, how in jobs:
+        one, seconds, ours = samples[name, how][0], medians[name, how], name in OPERATIONS
+        yield Row(
+            operation=name,
+            mode=str(how) if ours else "exact",
+            concepts=concepts if ours else how,
+            steps=steps,
+            pictures=len(one.drawn),
+            repetitions=len(samples[name, how]),
+            evaluations=one.evaluations,
+            model_calls=one.model_calls,
+            seconds=seconds,
+            of_p1=seconds / sum(medians["P1", drawn] for drawn in one.drawn),
+            of_p0=seconds / sum(medians["P0", drawn] for drawn in one.drawn),
+            bytes_per_evaluation=one.new_bytes / one.evaluations if one.evaluations else None,
+        )
+
+
+def fitted(rows: list[Row], steps: int | None) -> Fit:
+    """The line through the exact rows of our sessions with so many steps."""
+    kept = [r for r in rows if r.mode == "exact" and r.operation in OPERATIONS]
+    kept = [r for r in kept if steps in (None, r.steps)]
+    x = np.array([r.evaluations / r.pictures for r in kept])
+    y = np.array([1000 * r.seconds / r.pictures for r in kept])
+    slope, intercept = np.polyfit(x, y, 1)
+    left = y - (slope * x + intercept)
+    return Fit(steps, float(slope), float(intercept), float(1 - left.var() / y.var()))
+
+
+def bytes_per_concept_step(pipeline: Any) -> float:
+    """What the cache grows by for each new prediction of an added concept, of one image."""
+    session = opened(pipeline, 0, 10)
+    session.render(output_type="latent")
+    before = session.cache.bytes
+    # It sets in at the last call: only its own predictions and the final latents are new.
+    session.add(CONCEPTS[0], warmup=session.num_calls - 1)
+    render = session.render(output_type="latent")
+    return (session.cache.bytes - before - render.latents.nbytes) / render.evaluations
+
+
+def loop_overhead(pipeline: Any, steps: int) -> float:
+    """Milliseconds a step of a first render at 512 pixels, with a model that takes no time."""
+    predictions = torch.randn(5, 4, 64, 64, generator=torch.Generator().manual_seed(1))
+
+    def instant(latents: Any, *_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace(sample=predictions[: len(latents)])
+
+    cold = opened(pipeline, 3, steps, height=512, width=512)
+    with mock.patch.object(pipeline.unet, "forward", instant):
+        runs = [
+            run(pipeline, copied(cold, pipeline), (nothing,), "exact").seconds for _ in range(4)
+        ]
+    return 1000 * statistics.median(runs[1:]) / steps
+
+
+@torch.no_grad()
+def unet_call() -> float:
+    """Milliseconds of one call of a U-Net of SD 1.5's size (3.4 GB), five branches."""
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768).eval()
+    latents, text = torch.randn(5, 4, 64, 64), torch.randn(5, 77, 768)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        unet(latents, 500, encoder_hidden_states=text)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * seconds[-1]
+
+
+def overhead(pipeline: Any, *, quick: bool) -> Overhead:
+    """Our loop beside the model; quick: without the model."""
+    loop = loop_overhead(pipeline, 10 if quick else 50)
+    unet = None if quick else unet_call()
+    return Overhead(loop, unet, unet and loop / unet)
+
+
+def table(rows: Sequence[Any]) -> Table:
+    """Rows of one class, a column a field."""
+    made = Table(title="What an edit costs")
+    for field in attrs.fields(type(rows[0])):
+        made.add_column(field.name.replace("_", " "), justify="right")
+    for row in rows:
+        values = attrs.astuple(row)
+        made.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+    return made
+
+
+def main() -> None:
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one concept, 10 steps, once")
+    parser.add_argument("--output", type=Path, help="the JSON file to write")
+    arguments = parser.parse_args()
+    quick, output = arguments.quick, arguments.output
+    if output is None and not quick:
+        output = Path(__file__).parent / "results" / "speed.json"
+
+    pipeline = load_avatars(device="cpu", dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    grid = {10: 1} if quick else REPETITIONS
+    rows: list[Row] = []
+    for steps, repetitions in grid.items():
+        for concepts in (1,) if quick else (0, 1, 2, 3, 4, 8):
+            rows += block(pipeline, concepts, steps, repetitions, quick=quick)
+    fits = [fitted(rows, steps) for steps in (*grid, None)]
+    bytes_each = bytes_per_concept_step(pipeline)
+    outside = overhead(pipeline, quick=quick)
+
+    console = Console()
+    console.print(table(rows), f"{bytes_each:.0f} bytes cached a concept and step", *fits, outside)
+    if output is not None:
+        results = {
+            "machine": machine(),
+            "quick": quick,
+            "bytes_per_concept_step": bytes_each,
+            "rows": [attrs.asdict(row) for row in rows],
+            "fits": [attrs.asdict(fit) for fit in fits],
+            "overhead": attrs.asdict(outside),
+        }
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

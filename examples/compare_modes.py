@@ -1,0 +1,43 @@
+"""One edit in every mode, side by side: writes modes.png."""
+
+from PIL import Image
+
+from sega_session import EditSession, anchored, load_avatars
+from sega_session.contact_sheet import Tile, contact_sheet
+from sega_session.render import Render
+
+EDITS = {
+    "add a beard": lambda s: s.add("a beard", scale=5, threshold=0.92),
+    "invert the smile": lambda s: s.invert("a smile"),
+    "remove the glasses": lambda s: s.remove("glasses"),
+}
+MODES = ("preview", anchored(every=5), "replay", "exact")
+
+
+def main() -> Image.Image:
+    """Draw the sheet: a row an edit, the picture before it first."""
+    pipeline = load_avatars()
+    pipeline.set_progress_bar_config(disable=True)
+    tiles: list[Tile] = []
+    for label, edit in EDITS.items():
+        renders: list[Render] = []
+        for mode in MODES:
+            # A session each, so that no mode finds what another has evaluated.
+            session = EditSession(pipeline, "a portrait of a person", seed=8, guidance_scale=5)
+            session.add("glasses", scale=5, threshold=0.9)
+            session.add("a smile", scale=6, threshold=0.95)
+            before = session.render()
+            edit(session)
+            renders.append(session.render(mode))
+        tiles.append(Tile(before.image, "before", f"then: {label}"))
+        for render in renders:
+            off = session.measure(render).psnr[0]
+            quality = "" if render.exact else f", {off:.0f} dB"
+            tiles.append(
+                Tile(render.image, render.mode, f"{render.evaluations} evaluations{quality}")
+            )
+    return contact_sheet(tiles, columns=len(MODES) + 1)
+
+
+if __name__ == "__main__":
+    main().save("modes.png")

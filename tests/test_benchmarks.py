@@ -1,0 +1,65 @@
+"""What README quotes was measured, and the benchmarks run."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """A Markdown table's rows by their first cell."""
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines()]
+    return {first: rest for first, *rest in cells if rest}
+
+
+def test_readme_quotes_what_was_measured() -> None:
+    measured = rows((RESULTS / "fidelity.md").read_text().partition("PSNR of each edit")[0])
+    readme = (ROOT / "README.md").read_text()
+    quoted = rows(readme.partition("| mode | evaluations |")[2].partition("\n\n")[0])
+    del quoted["---"], quoted["PSNR, median"]
+    assert "preview" in quoted
+    assert "anchored(tolerance=0.1)" in quoted
+    for mode, cells in quoted.items():
+        evaluations, median, tenth, _, _, _, nearer, _ = measured[mode]
+        assert cells == [evaluations, median, tenth, nearer]
+
+
+def test_fidelity_reaches_what_it_aims_at() -> None:
+    measured = rows((RESULTS / "fidelity.md").read_text().partition("PSNR of each edit")[0])
+
+    def number(mode: str, column: int) -> float:
+        return float(measured[mode][column].rstrip("%"))
+
+    assert number("anchored(every=5)", 0) <= 20
+    assert number("anchored(every=5)", 1) >= 48
+    assert number("anchored(every=5)", 2) >= 32
+    assert number("anchored(every=2)", 0) <= 40
+    assert number("anchored(every=2)", 1) >= 58
+    assert number("anchored(every=2)", 2) >= 40
+    assert number("preview", 6) >= 95
+
+
+@pytest.mark.parametrize("arguments", [["fidelity.py", "--seeds", "1"]])
+def test_a_benchmark_runs(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name, *rest = arguments
+    monkeypatch.setattr(sys, "argv", [name, *rest, "--output", str(tmp_path)])
+    module: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / name))
+    operations = module["OPERATIONS"]
+    for operation in list(operations)[1:]:
+        del operations[operation]
+    module["main"]()
+    assert re.search(r"\| preview \| \d", capsys.readouterr().out)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md", ".png"}
