@@ -62,7 +62,7 @@ CONCEPTS = (
 )
 MODES: tuple[str | Mode, ...] = ("exact", "anchored", anchored(every=2), "replay", "preview")
 ALL_MODES_AT = 2
-REPETITIONS = {10: 3, 25: 2, 50: 1}
+REPETITIONS = {10: 3, 25: 1, 50: 1}
 """By number of steps."""
 
 Edit = Callable[[EditSession], None]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -47,19 +50,37 @@ def test_fidelity_reaches_what_it_aims_at() -> None:
     assert number("preview", 6) >= 95
 
 
-@pytest.mark.parametrize("arguments", [["fidelity.py", "--seeds", "1"]])
-def test_a_benchmark_runs(
-    arguments: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_fidelity_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, *rest = arguments
-    monkeypatch.setattr(sys, "argv", [name, *rest, "--output", str(tmp_path)])
-    module: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / name))
+    monkeypatch.setattr(sys, "argv", ["fidelity.py", "--seeds", "1", "--output", str(tmp_path)])
+    module: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / "fidelity.py"))
     operations = module["OPERATIONS"]
     for operation in list(operations)[1:]:
         del operations[operation]
     module["main"]()
     assert re.search(r"\| preview \| \d", capsys.readouterr().out)
     assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md", ".png"}
+
+
+def test_speed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "speed.json"
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--quick", "--output", str(output)])
+    runpy.run_path(str(ROOT / "benchmarks" / "speed.py"), run_name="__main__")
+    found = {
+        (row["operation"], row["mode"]): row["evaluations"]
+        for row in json.loads(output.read_text())["rows"]
+    }
+    # One concept from call 2 of 10 on, momentum on.
+    assert found["first render", "exact"] == 3 * 10
+    assert found["reweight", "exact"] == 3 * 7
+    assert found["reweight", "preview"] == 3 * 4
+    assert found["undo", "exact"] == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would run for minutes")
+def test_the_gpu_benchmark_says_what_it_needs() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "needs a CUDA device" in done.stdout + done.stderr
