@@ -35,21 +35,6 @@ def test_readme_quotes_what_was_measured() -> None:
         assert cells == [evaluations, median, tenth, nearer]
 
 
-def test_fidelity_reaches_what_it_aims_at() -> None:
-    measured = rows((RESULTS / "fidelity.md").read_text().partition("PSNR of each edit")[0])
-
-    def number(mode: str, column: int) -> float:
-        return float(measured[mode][column].rstrip("%"))
-
-    assert number("anchored(every=5)", 0) <= 20
-    assert number("anchored(every=5)", 1) >= 48
-    assert number("anchored(every=5)", 2) >= 32
-    assert number("anchored(every=2)", 0) <= 40
-    assert number("anchored(every=2)", 1) >= 58
-    assert number("anchored(every=2)", 2) >= 40
-    assert number("preview", 6) >= 95
-
-
 def test_fidelity_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
