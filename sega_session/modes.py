@@ -133,7 +133,8 @@ def anchors(mode: Anchored | Preview, first: int, calls: int) -> tuple[int, ...]
         changed = calls - first
         offsets = [max(1, round(share * changed)) for share in PREVIEW_ANCHORS]
         return tuple(sorted({first + one for one in offsets if first + one < calls}))
-    found, call, span = [], first, 0
+    found: list[int] = []
+    call, span = first, 0
     while True:
         span = min(span + 1, mode.every or 1)
         call += span
