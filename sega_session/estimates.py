@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from .branches import UNCOND, Branches, Predictions
@@ -31,20 +31,30 @@ class Recording:
 
     Attributes:
         keys: of its latents, see `trajectory.latent_keys`.
+        tensors: what `loaded` has taken from the store.
     """
 
     recipe: Recipe
     keys: tuple[str, ...]
     branches: Branches
     store: TrajectoryStore
+    tensors: Mapping[Key, Tensor] = field(factory=dict)
+
+    def loaded(self) -> Recording | None:
+        """With all its tensors at hand, whatever gives way later; None if something has already."""
+        found = {key: tensor for key in self._all() if (tensor := self.store.get(key)) is not None}
+        return evolve(self, tensors=found) if len(found) == len(set(self._all())) else None
 
     @property
     def complete(self) -> bool:
         """Whether nothing of it has given way to other renders."""
+        return all(key in self.store for key in self._all())
+
+    def _all(self) -> list[Key]:
         calls = range(len(self.recipe.steps))
         latents = [Key(name, LATENTS) for name in self.keys]
         predictions = [key for call in calls for key in self._prediction_keys(call).values()]
-        return all(key in self.store for key in (*latents, *predictions))
+        return [*latents, *predictions]
 
     def branches_at(self, call: int) -> frozenset[str]:
         """What was predicted at a call."""
@@ -52,21 +62,15 @@ class Recording:
 
     def latents(self, call: int) -> Tensor:
         """The latents before a call, or after the last."""
-        return self._found(Key(self.keys[call], LATENTS))
+        return self.tensors[Key(self.keys[call], LATENTS)]
 
     def predictions(self, call: int) -> dict[str, Tensor]:
         """What was predicted there, by branch."""
-        return {name: self._found(key) for name, key in self._prediction_keys(call).items()}
+        return {name: self.tensors[key] for name, key in self._prediction_keys(call).items()}
 
     def _prediction_keys(self, call: int) -> dict[str, Key]:
         needed = self.branches.needed(self.recipe.steps[call])
         return {branch: Key(self.keys[call], branch) for branch in needed}
-
-    def _found(self, key: Key) -> Tensor:
-        tensor = self.store.get(key)
-        if tensor is None:
-            raise LookupError(f"{key} gave way while it was in use")
-        return tensor
 
 
 @frozen(eq=False)

@@ -159,6 +159,8 @@ class Renderer:
             done = self._final(keys[-1])
             if done is None:
                 recording = self._recording(before) if before else None
+                if recording is not None and not isinstance(mode, Exact):
+                    recording = recording.loaded()
                 if recording is None:
                     mode = Exact()
                 self._begin(keys[-1], mode, recording)
@@ -189,7 +191,8 @@ class Renderer:
         Raises:
             InvalidValueError: the budget does not hold a whole render.
         """
-        recording = self._recording(state)
+        complete = self._recording(state)
+        recording = complete.loaded() if complete else None
         if recording is None:
             raise InvalidValueError(
                 "cache_bytes",
