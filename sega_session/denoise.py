@@ -64,12 +64,11 @@ class Job:
     source: PredictionSource
     on_step: OnStep
 
-    def advance(self, predictions: Predictions, *, feed: bool = True) -> Tensor:
+    def advance(self, predictions: Predictions, *, feed: bool = True) -> None:
         """Make the walk's next call, and tell."""
         call, timestep = self.walk.call, self.walk.timestep
-        guided = self.walk.advance(predictions, feed=feed)
+        self.walk.advance(predictions, feed=feed)
         self.on_step(call, timestep, self.walk.latents)
-        return guided
 
     def take(self, walk: Walk, latents: str, branches: Sequence[str]) -> dict[str, Tensor]:
         """Predictions at a walk's latents, which are called ``latents``."""
@@ -122,12 +121,13 @@ def exactly(job: Job, until: int) -> dict[str, Tensor]:
 
     def catch_up() -> dict[str, Tensor]:
         taken = job.source.take([one for _, group in waiting for one in group])
+        predictions: dict[str, Tensor] = {}
         for call, group in waiting:
+            predictions = by_branch({one.key: taken[one.key] for one in group})
             if call < walk.call and walk.recipe.momentum_scale:
-                walk.feed({one.key.branch: taken[one.key] for one in group}, call)
-        last = waiting[-1][1]
+                walk.feed(predictions, call)
         waiting.clear()
-        return {one.key.branch: taken[one.key] for one in last}
+        return predictions
 
     predictions: dict[str, Tensor] = {}
     while walk.call < until:
@@ -183,7 +183,7 @@ def estimated(
     walk = job.walk
     first = walk.call - 1
     estimator = Estimator(recording, walk)
-    damping = 0.0 if isinstance(mode, Preview) else DAMPING
+    damping = damping_of(mode)
     history = [estimator.correction(first, torch.zeros_like(walk.latents), predictions)]
     forced = unrecorded(walk.recipe, walk.branches, recording, first)
     spans = Spans(mode, first, walk.calls)
@@ -267,6 +267,11 @@ class Spans:
 def root_mean_square(latents: Tensor) -> Tensor:
     """Of each image, in float32: ``(batch, ...) -> (batch,)``."""
     return latents.float().square().flatten(start_dim=1).mean(dim=1).sqrt()
+
+
+def damping_of(mode: Anchored | Preview) -> float:
+    """See `DAMPING`."""
+    return 0.0 if isinstance(mode, Preview) else DAMPING
 
 
 def unrecorded(recipe: Recipe, branches: Branches, recording: Recording, first: int) -> list[int]:

@@ -42,8 +42,10 @@ class Recording:
 
     def loaded(self) -> Recording | None:
         """With all its tensors at hand, whatever gives way later; None if something has already."""
+        if not self.complete:
+            return None
         found = {key: tensor for key in self._all() if (tensor := self.store.get(key)) is not None}
-        return evolve(self, tensors=found) if len(found) == len(set(self._all())) else None
+        return evolve(self, tensors=found)
 
     @property
     def complete(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .branches import UNCOND, Branches
-from .denoise import DAMPING, key_of, unrecorded
+from .denoise import damping_of, key_of, unrecorded
 from .estimates import Recording
 from .modes import Anchored, Exact, Mode, Replay, anchors
 from .recipe import Recipe
@@ -49,7 +49,7 @@ def _wanted(
             yield from (Key(latents, branch) for branch in needed[call] if branch not in known)
             exact = exact and known.isdisjoint(needed[call])
         return
-    damping = DAMPING if isinstance(mode, Anchored) else 0.0
+    damping = damping_of(mode)
     any_call = isinstance(mode, Anchored) and mode.tolerance is not None
     taken = [first]
     forced = unrecorded(recipe, branches, recording, first)

@@ -98,6 +98,7 @@ class Renderer:
 
     Args:
         noise: the initial latents that the user gave, or None to draw them from the seeds.
+        calls: model calls of a render.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Renderer:
         branches: Branches,
         store: TrajectoryStore,
         batch_plan: BatchPlan,
+        calls: int,
     ) -> None:
         self.store = store
         self._denoiser = denoiser
@@ -117,13 +119,15 @@ class Renderer:
         self._noise = noise
         self._branches = branches
         self._batch_plan = batch_plan
-        self._calls = len(denoiser.fresh_scheduler(scene.num_inference_steps).timesteps)
+        self._calls = calls
 
     def plan(self, state: EditState, mode: Mode, before: EditState | None) -> int:
         """How many evaluations `render` would take now; see `Render.evaluations`."""
         recipe = make_recipe(state, self._calls)
         keys = latent_keys(recipe)
         recording = self._recording(before) if before else None
+        if recording is not None and not recording.complete:
+            recording = None
         images = len(self._scene.seeds)
         return images * planned_evaluations(
             recipe, keys, self._branches, self.store, mode, recording
@@ -158,9 +162,9 @@ class Renderer:
             on_step = watched(bar)
             done = self._final(keys[-1])
             if done is None:
-                recording = self._recording(before) if before else None
-                if recording is not None and not isinstance(mode, Exact):
-                    recording = recording.loaded()
+                recording = None
+                if before and not isinstance(mode, Exact):
+                    recording = self._recording(before).loaded()
                 if recording is None:
                     mode = Exact()
                 self._begin(keys[-1], mode, recording)
@@ -191,8 +195,7 @@ class Renderer:
         Raises:
             InvalidValueError: the budget does not hold a whole render.
         """
-        complete = self._recording(state)
-        recording = complete.loaded() if complete else None
+        recording = self._recording(state).loaded()
         if recording is None:
             raise InvalidValueError(
                 "cache_bytes",
@@ -216,16 +219,15 @@ class Renderer:
         self.store.begin(key)
         return Denoised(latents.clone(), exact=True)
 
-    def _recording(self, state: EditState) -> Recording | None:
-        """The state's recorded render, if all of it is."""
+    def _recording(self, state: EditState) -> Recording:
+        """The state's render, as far as it is recorded."""
         recipe = make_recipe(state, self._calls)
-        recording = Recording(recipe, latent_keys(recipe), self._branches, self.store)
-        return recording if recording.complete else None
+        return Recording(recipe, latent_keys(recipe), self._branches, self.store)
 
     def _begin(self, key: str, mode: Mode, recording: Recording | None) -> None:
         """Open the trajectory; what it starts from and the unedited picture's stay."""
         kept = [latent_keys(make_recipe(EditState(), self._calls))[-1]]
-        if recording and not isinstance(mode, Exact):
+        if recording:
             kept.append(recording.keys[-1])
             key = estimated_key(key, recording.keys[-1], str(mode))
         self.store.begin(key, kept)

@@ -111,7 +111,9 @@ class EditSession(Editing):
             cache_bytes = default_cache_bytes(denoiser.device)
         store = TrajectoryStore(cache_bytes, spill_bytes)
         super().__init__(denoiser, scene, num_calls, conditionings)
-        self._renderer = Renderer(denoiser, scene, self._shape, noise, branches, store, batch_plan)
+        self._renderer = Renderer(
+            denoiser, scene, self._shape, noise, branches, store, batch_plan, num_calls
+        )
         self._before: EditState | None = None
 
     @property

@@ -70,8 +70,8 @@ class Walk:
         )
         return scaled
 
-    def advance(self, predictions: Predictions, *, feed: bool = True) -> Tensor:
-        """Make the next call with these predictions; returns the guided prediction.
+    def advance(self, predictions: Predictions, *, feed: bool = True) -> None:
+        """Make the next call with these predictions.
 
         Args:
             feed: False leaves the momentum as it is, for `feed` to catch up.
@@ -83,22 +83,18 @@ class Walk:
             if feed and self.recipe.momentum_scale:
                 self.feed(predictions, call)
             semantic = self.branches.semantic(predictions, step.applied)
-        guided = self.branches.guided(predictions, semantic, call)
-        self.follow(guided)
-        return guided
+        self.latents = self.scheduler.step(
+            self.branches.guided(predictions, semantic, call),
+            self.scheduler.timesteps[call],
+            self.latents,
+            **self._step_arguments,
+        ).prev_sample
+        self.call += 1
 
     def feed(self, predictions: Predictions, call: int) -> Tensor:
         """Update the momentum with one call's guidance, which is returned with momentum."""
         guidance, self._momentum = self._momentum.fed(predictions, call)
         return guidance
-
-    def follow(self, guided: Tensor) -> None:
-        """Make the next call with a guided prediction."""
-        timestep = self.scheduler.timesteps[self.call]
-        self.latents = self.scheduler.step(
-            guided, timestep, self.latents, **self._step_arguments
-        ).prev_sample
-        self.call += 1
 
     def fork(self) -> Self:
         """A walk of its own from here on; it draws the same noise as this one will."""
