@@ -188,7 +188,7 @@ def estimated(
     forced = unrecorded(walk.recipe, walk.branches, recording, first)
     spans = Spans(mode, first, walk.calls)
     taken, exact = [first], True
-    last = worst = None
+    corrected: list[Tensor] = []
     while walk.call < walk.calls:
         anchor = min([spans.next_anchor, *(call for call in forced if call >= walk.call)])
         exact = exact and anchor == walk.call
@@ -211,22 +211,25 @@ def estimated(
         if ahead is walk:
             spans.reached(anchor, length, None)
         else:
-            signal = estimator.signal(anchor)
             off = walk.scaled(ahead.latents) - walk.scaled(walk.latents)
-            last = root_mean_square(off) / signal
-            share = last / (root_mean_square(estimator.moved(walk)) / signal).clamp_min(1e-6)
-            worst = share if worst is None else torch.maximum(worst, share)
-            spans.reached(anchor, length, last)
+            corrected.append(root_mean_square(off) / estimator.signal(anchor))
+            spans.reached(anchor, length, corrected[-1])
             predictions = estimator.predictions(walk, correction.changes)
         taken.append(anchor)
         history.append(correction)
         job.advance(predictions)
-    if last is None or worst is None:
-        return Denoised(walk.latents, exact)
-    # Found by trial (benchmarks/NOTES.md): neither the last correction nor the largest in
-    # proportion ranks renders by their true error as well as both together.
-    edit = root_mean_square(walk.latents - recording.latents(walk.calls))
-    return Denoised(walk.latents, exact, (last * worst * edit).sqrt())
+    return Denoised(walk.latents, exact, error_of(corrected) if corrected else None)
+
+
+def error_of(corrected: list[Tensor]) -> Tensor:
+    """An estimate of the final error from what was corrected on the way, each ``(batch,)``.
+
+    The last two stand for what is left at the end, the largest for how far the picture was led
+    astray. This mean of theirs ranked renders best of what was tried (benchmarks/NOTES.md).
+    """
+    late = torch.stack(corrected[-2:]).mean(dim=0)
+    largest = torch.stack(corrected).amax(dim=0)
+    return (late * late * largest).pow(1 / 3)
 
 
 class Spans:
@@ -244,8 +247,9 @@ class Spans:
     @property
     def next_anchor(self) -> int:
         """The number of its call; the number of calls if there is none."""
-        if self._tolerance:
-            return min(self._previous + int(self._span), self._calls)
+        last = self._calls - 2
+        if self._tolerance and self._previous < last:
+            return min(self._previous + int(self._span), last)
         return min((c for c in self._fixed if c > self._previous), default=self._calls)
 
     def reached(self, anchor: int, length: int, corrected: Tensor | None) -> None:

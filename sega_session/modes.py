@@ -125,19 +125,15 @@ PREVIEW_ANCHORS = (0.1, 0.25, 0.45, 0.7)
 def anchors(mode: Anchored | Preview, first: int, calls: int) -> tuple[int, ...]:
     """The model calls to evaluate after the ``first`` changed one.
 
-    Where a picture goes is decided early, so the first anchors are 1, 2, 3, ... calls apart until
-    `every` is reached. The last call is none: nothing comes after it. For a tolerance these are
-    all calls: which of them it takes, the render finds out.
+    Counted back from the last call but one: what is wrong in the last calls, nothing mends. Where
+    a picture goes is decided early, so the way to the first is halved until it is 2 calls or
+    fewer. For a tolerance these are all calls: which of them it takes, the render finds out.
     """
     if isinstance(mode, Preview):
         changed = calls - first
         offsets = [max(1, round(share * changed)) for share in PREVIEW_ANCHORS]
         return tuple(sorted({first + one for one in offsets if first + one < calls}))
-    found: list[int] = []
-    call, span = first, 0
-    while True:
-        span = min(span + 1, mode.every or 1)
-        call += span
-        if call >= calls - 1:
-            return tuple(found)
-        found.append(call)
+    found = list(range(calls - 2, first, -(mode.every or 1)))
+    while found and found[-1] - first > 2:
+        found.append(first + (found[-1] - first) // 2)
+    return tuple(reversed(found))

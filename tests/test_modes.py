@@ -67,9 +67,9 @@ def test_evaluations_of_every_mode(pipeline: Any) -> None:
             found[str(mode)] = planned
         return found
 
-    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors
-    # 1, 2, 3, 4 and then 5 calls apart: 11, 13, 16, 20, 25 to 45, nine; 1 and then 2 calls apart:
-    # 11, 13 to 47, nineteen.
+    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors back
+    # from call 48, 5 calls apart: 48, 43 to 13, eight, and 11 halfway to the first of them; 2 calls
+    # apart: 48, 46 to 12, nineteen.
     reweight = counts(lambda s: s.reweight("hat", scale=7), 0.1)
     assert reweight == {
         "exact": 4 * 39,
@@ -368,9 +368,8 @@ def test_a_stream_gets_better(pipeline: Any) -> None:
     exact = pictures[-1].latents
     cold = edited(pipeline, EDITS["add"], cache_bytes=0).render(output_type="latent").latents
     torch.testing.assert_close(exact, cold, rtol=1e-5, atol=1e-4)
-    # The preview has evaluated what feeds the momentum and the first changed call; the anchored
-    # picture the call after it, whose latents are exact.
-    assert pictures[-1].evaluations == alone - 5 - 5
+    # The preview has evaluated what feeds the momentum, and the first changed call.
+    assert pictures[-1].evaluations == alone - 5
     assert [p.mode for p in session.stream(output_type="latent")] == ["exact"]
 
 
@@ -450,8 +449,9 @@ def test_an_unknown_mode_is_named(pipeline: Any) -> None:
 
 
 def test_where_anchors_are() -> None:
-    assert anchors(Anchored(every=5), 10, 50) == (11, 13, 16, 20, 25, 30, 35, 40, 45)
-    assert anchors(Anchored(every=2), 10, 20) == (11, 13, 15, 17)
+    assert anchors(Anchored(every=5), 10, 50) == (11, 13, 18, 23, 28, 33, 38, 43, 48)
+    assert anchors(Anchored(every=2), 10, 20) == (12, 14, 16, 18)
+    assert anchors(Anchored(every=100), 10, 50) == (12, 14, 19, 29, 48)
     assert anchors(Preview(), 10, 50) == (14, 20, 28, 38)
     assert anchors(Preview(), 48, 50) == (49,)
     assert anchors(Anchored(every=4), 48, 50) == ()
