@@ -1,6 +1,6 @@
 """How near each mode comes to the exact picture, and for how many evaluations.
 
-    python benchmarks/fidelity.py                      # 32 seeds, a quarter of an hour
+    python benchmarks/fidelity.py                      # 32 seeds, 12 to 25 minutes on two cores
     python benchmarks/fidelity.py --seeds 2 --output . # a taste
 
 On the embedded checkpoint: 50 steps, guidance scale 5, warm-up 10, momentum 0.1 / 0.4; ten edits of
@@ -281,21 +281,19 @@ def plot(cases: list[Case], path: Path) -> None:
         colour = colours.get(mode.split("=")[0], "C1" if mode == "preview" else "0.35")
         low = middle - np.percentile(psnr, 10)
         axes.errorbar([100 * share], [middle], yerr=[[low], [0]], fmt="o", color=colour, capsize=4)
-        # Two rows of labels, since tolerances lie among the fixed anchors.
-        below = "tolerance" in mode
         axes.annotate(
-            mode,
-            (100 * share, middle - low if below else middle),
-            xytext=(0, -14 if below else 7),
+            mode.removeprefix("anchored(").removesuffix(")").replace("=", " "),
+            (100 * share, middle),
+            xytext=(0, 8) if "0.05" in mode else (-7, 3),
             textcoords="offset points",
-            ha="center",
+            ha="center" if "0.05" in mode else "right",
             color=colour,
             fontsize=9,
         )
     axes.set_xlabel("evaluations, % of those from scratch")
     axes.set_ylabel("PSNR against the exact picture, dB")
     axes.set_title("Median over all edits and seeds; the bar reaches down to the 10th percentile")
-    axes.set(xlim=(-6, 62), ylim=(10, 65))
+    axes.set(xlim=(-12, 56), ylim=(10, 70))
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 

@@ -1,6 +1,6 @@
 """What an edit costs, in evaluations and in seconds, on the embedded checkpoint on the CPU.
 
-    python benchmarks/speed.py            # the whole grid, about a quarter of an hour on two cores
+    python benchmarks/speed.py            # the whole grid, about 20 minutes on two cores
     python benchmarks/speed.py --quick    # 1 concept, 10 steps, once; writes only to --output
 
 One image in float32, guidance scale 5, momentum 0.1 / 0.4; 0 to 8 concepts and 10 to 50 steps.
@@ -150,10 +150,10 @@ class Row:
 
 @frozen
 class Fit:
-    """Seconds a picture as a line in evaluations a picture, over the exact rows; None: all T."""
+    """Seconds a picture as a sum of its evaluations and model calls, over all rows of ours."""
 
-    steps: int | None
     ms_per_evaluation: float
+    ms_per_model_call: float
     intercept_ms: float
     r_squared: float
 
@@ -320,15 +320,13 @@ def block(
         )
 
 
-def fitted(rows: list[Row], steps: int | None) -> Fit:
-    """The line through the exact rows of our sessions with so many steps."""
-    kept = [r for r in rows if r.mode == "exact" and r.operation in OPERATIONS]
-    kept = [r for r in kept if steps in (None, r.steps)]
-    x = np.array([r.evaluations / r.pictures for r in kept])
-    y = np.array([1000 * r.seconds / r.pictures for r in kept])
-    slope, intercept = np.polyfit(x, y, 1)
-    left = y - (slope * x + intercept)
-    return Fit(steps, float(slope), float(intercept), float(1 - left.var() / y.var()))
+def fitted(rows: list[Row]) -> Fit:
+    """The plane through the rows of our sessions, by least squares."""
+    kept = [row for row in rows if row.operation != "P0"]
+    x = np.array([[r.evaluations / r.pictures, r.model_calls / r.pictures, 1] for r in kept])
+    y = np.array([1000 * row.seconds / row.pictures for row in kept])
+    solution = np.linalg.lstsq(x, y)[0]
+    return Fit(*map(float, solution), float(1 - (y - x @ solution).var() / y.var()))
 
 
 def bytes_per_concept_step(pipeline: Any) -> float:
@@ -405,19 +403,19 @@ def main() -> None:
     for steps, repetitions in grid.items():
         for concepts in (1,) if quick else (0, 1, 2, 3, 4, 8):
             rows += block(pipeline, concepts, steps, repetitions, quick=quick)
-    fits = [fitted(rows, steps) for steps in (*grid, None)]
+    fit = fitted(rows)
     bytes_each = bytes_per_concept_step(pipeline)
     outside = overhead(pipeline, quick=quick)
 
     console = Console()
-    console.print(table(rows), f"{bytes_each:.0f} bytes cached a concept and step", *fits, outside)
+    console.print(table(rows), f"{bytes_each:.0f} bytes cached a concept and step", fit, outside)
     if output is not None:
         results = {
             "machine": machine(),
             "quick": quick,
             "bytes_per_concept_step": bytes_each,
             "rows": [attrs.asdict(row) for row in rows],
-            "fits": [attrs.asdict(fit) for fit in fits],
+            "fit": attrs.asdict(fit),
             "overhead": attrs.asdict(outside),
         }
         output.parent.mkdir(parents=True, exist_ok=True)

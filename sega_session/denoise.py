@@ -64,11 +64,17 @@ class Job:
     source: PredictionSource
     on_step: OnStep
 
-    def advance(self, predictions: Predictions, *, feed: bool = True) -> None:
-        """Make the walk's next call, and tell."""
+    def advance(self, predictions: Predictions, *, exact: bool, feed: bool = True) -> None:
+        """Make the walk's next call, record where it led if that is ``exact``, and tell."""
         call, timestep = self.walk.call, self.walk.timestep
         self.walk.advance(predictions, feed=feed)
+        if exact:
+            self.record()
         self.on_step(call, timestep, self.walk.latents)
+
+    def record(self) -> None:
+        """Record the walk's latents, which are exact."""
+        self.source.store.put(Key(self.keys[self.walk.call], LATENTS), self.walk.latents)
 
     def take(self, walk: Walk, latents: str, branches: Sequence[str]) -> dict[str, Tensor]:
         """Predictions at a walk's latents, which are called ``latents``."""
@@ -95,11 +101,10 @@ def denoise(job: Job, mode: Mode, recording: Recording | None) -> Denoised:
     Raises:
         OutOfMemoryError: there is no memory to evaluate one branch of one image.
     """
-    walk, store = job.walk, job.source.store
+    job.record()
     if recording is None or isinstance(mode, Exact):
-        exactly(job, walk.calls)
-        store.put(Key(job.keys[-1], LATENTS), walk.latents)
-        return Denoised(walk.latents, exact=True)
+        exactly(job, job.walk.calls)
+        return Denoised(job.walk.latents, exact=True)
     # Up to the first call that the edit changes the latents are the recorded ones.
     predictions = exactly(job, last_shared_call(job.keys, recording.keys) + 1)
     if isinstance(mode, Replay):
@@ -132,7 +137,6 @@ def exactly(job: Job, until: int) -> dict[str, Tensor]:
     predictions: dict[str, Tensor] = {}
     while walk.call < until:
         latents, step = job.keys[walk.call], walk.step
-        store.put(Key(latents, LATENTS), walk.latents)
         here = wanted(walk, latents, walk.branches.needed(step))
         missing = {one.key.branch for one in here if one.key not in store}
         only_feeding = not step.momentum_applied and missing.isdisjoint(
@@ -141,10 +145,10 @@ def exactly(job: Job, until: int) -> dict[str, Tensor]:
         behind = bool(waiting)
         waiting.append((walk.call, here))
         if only_feeding and (missing or behind):
-            job.advance(by_branch(job.source.recorded(here)), feed=False)
+            job.advance(by_branch(job.source.recorded(here)), exact=True, feed=False)
         else:
             predictions = catch_up()
-            job.advance(predictions)
+            job.advance(predictions, exact=True)
     return catch_up() if waiting else predictions
 
 
@@ -163,7 +167,7 @@ def replayed(job: Job, recording: Recording) -> Denoised:
         for branch in replay:
             predictions[branch] = predictions[UNCOND] + (recorded[branch] - recorded[UNCOND])
         exact = exact and not replay
-        job.advance(predictions)
+        job.advance(predictions, exact=exact)
     return Denoised(walk.latents, exact)
 
 
@@ -195,7 +199,7 @@ def estimated(
         if anchor == walk.calls:
             while walk.call < anchor:
                 changes = extrapolated(history, walk.call, damping)
-                job.advance(estimator.predictions(walk, changes))
+                job.advance(estimator.predictions(walk, changes), exact=False)
             break
         ahead = walk.fork() if anchor > walk.call else walk
         while ahead.call < anchor:
@@ -206,7 +210,7 @@ def estimated(
         correction = estimator.correction(anchor, estimator.moved(ahead), predictions)
         while walk.call < anchor:
             changes = interpolated(history[-1], correction, walk.call)
-            job.advance(estimator.predictions(walk, changes))
+            job.advance(estimator.predictions(walk, changes), exact=False)
         length = anchor - taken[-1]
         if ahead is walk:
             spans.reached(anchor, length, None)
@@ -217,7 +221,7 @@ def estimated(
             predictions = estimator.predictions(walk, correction.changes)
         taken.append(anchor)
         history.append(correction)
-        job.advance(predictions)
+        job.advance(predictions, exact=exact)
     return Denoised(walk.latents, exact, error_of(corrected) if corrected else None)
 
 

@@ -35,6 +35,30 @@ def test_readme_quotes_what_was_measured() -> None:
         assert cells == [evaluations, median, tenth, nearer]
 
 
+def test_readme_quotes_the_seconds_that_were_measured() -> None:
+    results = json.loads((RESULTS / "speed.json").read_text())
+    measured = {
+        (row["operation"], row["mode"]): row
+        for row in results["rows"]
+        if (row["concepts"], row["steps"]) == (2, 50)
+    }
+    readme = (ROOT / "README.md").read_text()
+    lines = readme.partition("| edit | mode |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(lines) > 10
+    for line in lines:
+        operation, mode, *cells = (cell.strip() for cell in line.strip("| ").split("|"))
+        row = measured[operation, mode]
+        assert cells == [
+            *(str(row["evaluations"]), str(row["model_calls"]), f"{row['seconds']:.2f}"),
+            *(f"{row['of_p1']:.1%}", f"{row['of_p0']:.1%}"),
+        ]
+    fit, overhead = results["fit"], results["overhead"]
+    text = " ".join(readme.split())
+    assert f"{fit['ms_per_evaluation']:.1f} ms and {fit['ms_per_model_call']:.1f} ms" in text
+    assert f"(R² {fit['r_squared']:.2f})" in text
+    assert f"is {overhead['ratio']:.2%} of the model's time" in text
+
+
 def test_fidelity_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -259,9 +259,9 @@ def test_an_approximate_render_is_not_evaluated_twice(pipeline: Any) -> None:
 )
 def test_plans_come_true(walk: list[tuple[str, Any]]) -> None:
     session = edited(tiny_stable_diffusion(), lambda s: None, num_inference_steps=16)
-    base = session.state
+    base = session.history.current
     for edit, mode in walk:
-        session._state = base
+        session.checkout(base)
         EDITS[edit](session)
         planned = session.plan(mode)
         assert session.render(mode, output_type="latent").evaluations == planned
