@@ -11,9 +11,10 @@ from .denoisers import Conditioning, Denoiser
 from .edits import Concept, EditState, Scene
 from .errors import InvalidValueError, NoEffectWarning, warn_caller
 from .recipe import conditioning_key
+from .timeline import Timeline
 
 
-class Editing:
+class Editing(Timeline):
     """What `EditSession` knows of its concepts, and the edits on them.
 
     A refused edit leaves everything as it was.
@@ -26,12 +27,12 @@ class Editing:
         num_calls: int,
         conditionings: dict[str, Conditioning],
     ) -> None:
+        super().__init__()
         self._denoiser = denoiser
         self._device_and_dtype = (denoiser.device, denoiser.dtype)
         self._scene = scene
         self._num_calls = num_calls
         self._conditionings = conditionings
-        self._state = EditState()
 
     @property
     def scene(self) -> Scene:
@@ -47,14 +48,9 @@ class Editing:
         return self._num_calls
 
     @property
-    def state(self) -> EditState:
-        """The current edit state, a frozen value."""
-        return self._state
-
-    @property
     def concepts(self) -> tuple[Concept, ...]:
         """The concepts, in the order they were added."""
-        return self._state.concepts
+        return self.state.concepts
 
     def __repr__(self) -> str:
         names = ", ".join(concept.name for concept in self.concepts) or "none"
@@ -117,14 +113,14 @@ class Editing:
             weight=weight,
             inverted=inverted,
         )
-        state = edits.add(self._state, concept)
+        state = edits.add(self.state, concept)
         if conditioning is not None:
             self._conditionings[conditioning_key(concept)] = conditioning
         self._edit(state)
 
     def remove(self, name: str) -> None:
         """Take a concept out. Raises UnknownConceptError."""
-        self._edit(edits.remove(self._state, name))
+        self._edit(edits.remove(self.state, name))
 
     def reweight(
         self, name: str, *, scale: float | None = None, weight: float | None = None
@@ -140,7 +136,7 @@ class Editing:
 
     def invert(self, name: str) -> None:
         """Turn a concept's direction around. Raises UnknownConceptError."""
-        self.update(name, inverted=not self._state.concept(name).inverted)
+        self.update(name, inverted=not self.state.concept(name).inverted)
 
     def enable(self, name: str) -> None:
         """Let a muted concept act again. Raises UnknownConceptError."""
@@ -158,7 +154,7 @@ class Editing:
             DuplicateConceptError: the new name is taken.
             InvalidValueError: an unknown field, or a value outside its range.
         """
-        self._edit(edits.update(self._state, name, **fields))
+        self._edit(edits.update(self.state, name, **fields))
 
     def momentum(self, *, scale: float | None = None, beta: float | None = None) -> None:
         """Set momentum's scale (0 to 1, 0 is off), its decay beta (0 <= beta < 1), or both.
@@ -169,23 +165,28 @@ class Editing:
         Raises:
             InvalidValueError: a value is outside its range.
         """
-        self._edit(edits.momentum(self._state, scale=scale, beta=beta))
+        self._edit(edits.momentum(self.state, scale=scale, beta=beta))
 
     def _edit(self, state: EditState) -> None:
         """Adopt ``state`` once everything it needs is at hand; until then nothing has changed."""
-        self._check_unmoved()
+        self._prepare(state)
         for concept in state:
-            if conditioning_key(concept) not in self._conditionings:
-                self._conditionings[conditioning_key(concept)] = self._denoiser.encode(
-                    concept.prompt
-                )
-            if concept.warmup >= self.num_calls and concept not in self._state.concepts:
+            if concept.warmup >= self.num_calls and concept not in self.concepts:
                 warn_caller(
                     f"{concept.name!r} has no effect: warmup is {concept.warmup}, and a render "
                     f"has only {self.num_calls} model calls. Lower warmup.",
                     NoEffectWarning,
                 )
-        self._state = state
+        self._commit(state)
+
+    def _prepare(self, state: EditState) -> None:
+        """Encode what a state's concepts say."""
+        for concept in state:
+            if conditioning_key(concept) not in self._conditionings:
+                self._check_unmoved()
+                self._conditionings[conditioning_key(concept)] = self._denoiser.encode(
+                    concept.prompt
+                )
 
     def _check_unmoved(self) -> None:
         """Raise UnsupportedPipelineError unless the pipeline is where the session began."""

@@ -5,11 +5,17 @@ SegaSessionError                     catch this one to catch them all
 │   ├── DuplicateConceptError        a concept's name is taken
 │   └── UnknownConceptError          no concept has this name
 ├── CheckpointError                  a checkpoint is missing or cannot be read
+├── HistoryError                     no such place in the history, or no way there now
+├── ModelMismatchError               a session file was made with another model
 ├── NotFiniteError                   a render overflowed
 ├── OutOfMemoryError                 a render does not fit the device (also a MemoryError)
+├── ScriptError                      a script is not valid, or a step of it failed
+├── SessionFileError                 a session file cannot be read or written (also an OSError)
+├── SessionFormatError               what a file holds is no session, or a damaged one
 └── UnsupportedPipelineError         a pipeline class, or a model in it, that cannot be edited
 
 SegaSessionWarning                   filter this one to filter them all (a UserWarning)
+├── AutosaveWarning                  an edit could not be saved, or not be recovered
 ├── PromptTruncatedWarning           a prompt is longer than the text encoder reads
 └── NoEffectWarning                  a setting that cannot change the picture
 
@@ -71,6 +77,14 @@ class CheckpointError(SegaSessionError):
     """A checkpoint is missing, incomplete or unreadable."""
 
 
+class HistoryError(SegaSessionError, LookupError):
+    """There is no such place in a session's history, or no way to it now."""
+
+
+class ModelMismatchError(SegaSessionError):
+    """A session file was made with another model, scheduler or precision than the pipeline's."""
+
+
 class NotFiniteError(SegaSessionError, ArithmeticError):
     """A render's latents overflowed to infinity or NaN; there is no picture in them."""
 
@@ -89,12 +103,36 @@ class OutOfMemoryError(SegaSessionError, MemoryError):
         )
 
 
+class ScriptError(SegaSessionError, ValueError):
+    """A scripted edit history is not valid, or one of its operations failed.
+
+    Attributes:
+        index: the number of the operation, counted from 0; None: the script as a whole.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        self.index = index
+        super().__init__(message if index is None else f"operation {index}: {message}")
+
+
+class SessionFileError(SegaSessionError, OSError):
+    """A session file cannot be read or written; on writing, the file before is unharmed."""
+
+
+class SessionFormatError(SegaSessionError, ValueError):
+    """What a file holds is not a session, or is damaged; nothing of it was used."""
+
+
 class UnsupportedPipelineError(SegaSessionError, TypeError):
     """The pipeline's class, or the kind of a model in it, cannot be edited with SEGA here."""
 
 
 class SegaSessionWarning(UserWarning):
     """The root of every warning that this package gives."""
+
+
+class AutosaveWarning(SegaSessionWarning):
+    """An edit could not be written to the journal, or not be read from it."""
 
 
 class PromptTruncatedWarning(SegaSessionWarning):
