@@ -13,13 +13,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
+from . import cli_files
+from .cli_files import load
 from .errors import SegaSessionError
+from .script import Script
 
 if TYPE_CHECKING:
     from .demo import Row
 
-app = App(name="sega-session", help="Edit images along concepts, and keep what was computed.")
+app = App(
+    name="sega-session",
+    help="Edit images along concepts, and keep what was computed.",
+    help_epilogue="An error is one line; with --debug it is a traceback.",
+)
+
+DType = Literal["float32", "float16", "bfloat16"]
 
 
 @app.command
@@ -29,7 +39,7 @@ def demo(
     model: str | None = None,
     prompt: str | None = None,
     device: str | None = None,
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    dtype: DType | None = None,
 ) -> None:
     """Edit a portrait step by step: add, reweight, invert, remove.
 
@@ -52,20 +62,12 @@ def demo(
     """
     console = Console()
     out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be made
-    with console.status("Loading the model"):
-        # Imported here, since torch and diffusers take seconds that `--help` need not wait for.
-        _quiet_libraries()
-        import torch
+    pipeline = load(console, model, device, dtype)
+    from .contact_sheet import Tile, contact_sheet
+    from .demo import run, settings_for
+    from .models import AVATARS
 
-        from .contact_sheet import Tile, contact_sheet
-        from .demo import run, settings_for
-        from .models import AVATARS, load_pipeline
-
-        model = model or str(AVATARS)
-        pipeline = load_pipeline(
-            model, device=device, dtype=getattr(torch, dtype) if dtype else None
-        )
-        pipeline.set_progress_bar_config(disable=True)
+    model = model or str(AVATARS)
     settings = settings_for(model)
     prompt = settings.prompt if prompt is None else prompt
 
@@ -116,24 +118,115 @@ def _print_table(console: Console, rows: list[Row]) -> None:
     console.print(table)
 
 
-def _quiet_libraries() -> None:
-    """Keep loading bars and advice for developers out of a command's output."""
-    import transformers
+@app.command(name="run")
+def run_script_file(
+    script: Path,
+    *,
+    out: Path,
+    model: str | None = None,
+    device: str | None = None,
+    dtype: DType | None = None,
+) -> None:
+    """Run a scripted edit history.
 
-    # Before diffusers is imported, which makes transformers speak of torchvision.
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    import diffusers
+    Writes what the script says, and beside it contact_sheet.png, session.safetensors and
+    report.json, which has the evaluations and times.
 
-    diffusers.logging.set_verbosity_error()
-    diffusers.logging.disable_progress_bar()
+    Parameters
+    ----------
+    script
+        The script, a JSON file.
+    out
+        The folder for all output; made if it is missing.
+    model
+        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
+        embedded one.
+    device
+        Where the model runs, "cpu" or "cuda". Default: CUDA if there is any.
+    dtype
+        The model's precision. Default: float16 on CUDA, else float32.
+    """
+    console = Console()
+    read = Script.load(script)
+    out.mkdir(parents=True, exist_ok=True)
+    pipeline = load(console, model, device, dtype)
+    from .session import EditSession
+
+    cli_files.run_script(console, read, EditSession.of_scene(read.scene, pipeline), out)
+
+
+@app.command
+def info(file: Path) -> None:
+    """Print what a session file holds: scene, concepts, history, sizes.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to.
+    """
+    Console().print(cli_files.about(file))
+
+
+@app.command
+def render(
+    file: Path,
+    *,
+    out: Path,
+    model: str | None = None,
+    device: str | None = None,
+    dtype: DType | None = None,
+) -> None:
+    """Draw a session file's current state to a PNG file.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to.
+    out
+        The picture's file, ending in .png; of several seeds, each picture gets a number.
+    model
+        The checkpoint that the session was made with, a directory or a Hugging Face hub id.
+        Default: the embedded one.
+    device
+        Where the model runs, "cpu" or "cuda". Default: CUDA if there is any.
+    dtype
+        The model's precision. Default: float16 on CUDA, else float32.
+    """
+    console = Console()
+    pipeline = load(console, model, device, dtype)
+    from .session import EditSession
+
+    picture = EditSession.load(file, pipeline).render()
+    for path in picture.save(out):
+        console.print(Text(f"{path}: {picture.evaluations} evaluations"))
+
+
+@app.command
+def export_script(file: Path, *, out: Path | None = None) -> None:
+    """Write a session file's history as a script, which makes the same history again.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to.
+    out
+        The script's file. Default: printed.
+    """
+    script = cli_files.exported(file)
+    if out is None:
+        sys.stdout.write(script.dump())
+    else:
+        script.save(out)
 
 
 def main() -> None:
-    """Run the command; an error is one line on stderr."""
+    """Run the command; an error is one line on stderr, or a traceback with --debug."""
+    arguments = [one for one in sys.argv[1:] if one != "--debug"]
     try:
-        app()
+        app(arguments)
     except (SegaSessionError, OSError) as error:
+        if len(arguments) < len(sys.argv) - 1:
+            raise
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
 

@@ -39,18 +39,28 @@ def start(
     """What a render begins with: a scheduler, the scaled latents, and further step arguments.
 
     Args:
-        noise: latents that the user gave; None: drawn from the seeds, each image's from its own
-            generator on the host.
+        noise: latents that the user gave; None: drawn from the seeds.
     """
     scheduler = denoiser.fresh_scheduler(scene.num_inference_steps)
-    generators = [torch.Generator().manual_seed(seed) for seed in scene.seeds]
+    drawn_from = generators(scene)
     if noise is None:
-        noise = randn_tensor(shape, generators, denoiser.device, denoiser.dtype)
+        noise = draw_noise(denoiser, shape, drawn_from)
     # The generators go on where the noise ended: stochastic schedulers draw from them.
-    offered = {"eta": scene.eta, "generator": generators}
+    offered = {"eta": scene.eta, "generator": drawn_from}
     accepted = inspect.signature(scheduler.step).parameters
     step_arguments = {name: value for name, value in offered.items() if name in accepted}
     return scheduler, noise * scheduler.init_noise_sigma, step_arguments
+
+
+def generators(scene: Scene) -> list[torch.Generator]:
+    """A generator for each image, on the host, so that a seed means the same on every device."""
+    return [torch.Generator().manual_seed(seed) for seed in scene.seeds]
+
+
+def draw_noise(denoiser: Denoiser, shape: Shape, drawn_from: list[torch.Generator]) -> Tensor:
+    """Initial latents, each image's from its own generator, on the host."""
+    noise: Tensor = randn_tensor(shape, drawn_from, denoiser.device, denoiser.dtype)
+    return noise
 
 
 def own_noise(latents: Tensor | None, shape: Shape, denoiser: Denoiser) -> Tensor | None:

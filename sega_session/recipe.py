@@ -73,8 +73,13 @@ class Recipe:
 def conditioning_key(concept: Concept) -> str:
     """Names what a concept's branch is conditioned on; equal prompts share one key."""
     if concept.embedding is not None:
-        return f"embedding:{concept.embedding}"
+        return embedding_key(concept.embedding)
     return prompt_key(concept.prompt)
+
+
+def embedding_key(digest: str) -> str:
+    """Names the branch that is conditioned on embeddings."""
+    return f"embedding:{digest}"
 
 
 def prompt_key(prompt: str) -> str:

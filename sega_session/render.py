@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import Tensor
 
 from . import inputs
@@ -16,9 +18,12 @@ from .denoisers import Denoiser, ImageType, OutputType
 from .edits import EditState, Scene
 from .errors import InvalidValueError
 from .estimates import Recording
+from .files import file_errors
+from .identity import model_of
 from .modes import Exact, Mode
 from .planning import planned_evaluations
 from .predictions import BatchPlan, PredictionSource, memory_for
+from .provenance import Provenance, png_text
 from .recipe import Recipe, make_recipe
 from .store import TrajectoryStore
 from .trajectory import LATENTS, Key, estimated_key, latent_keys
@@ -39,12 +44,14 @@ class Render:
         exact: SEGA as computed from scratch; nothing was estimated or replayed.
         error_estimate: for each image the estimated distance of the latents from the exact ones,
             root mean square, where a latent's own spread is about 1; good for ranking, and most
-            often within a factor of 3. None for exact pictures, for a replay, and for an edit
-            so late that no estimate could be compared with a prediction.
+            often within a factor of 3 (for a preview, too low by half). None for exact pictures,
+            for a replay, and for an edit so late that no estimate met a prediction.
         state: what was drawn.
         before: the exact render's state that estimates and replays started from; where `exact`,
             the one before it. None for a session's first.
         nsfw_content_detected: the pipeline's safety checker's verdict for each image, or None.
+        provenance: says what made it, as `save` writes it into files; it takes seconds the first
+            time, since the model's weights are read for their digest.
     """
 
     images: ImageType
@@ -55,12 +62,42 @@ class Render:
     error_estimate: tuple[float, ...] | None
     state: EditState
     before: EditState | None
+    provenance: Callable[[], Provenance] = field(repr=False)
     nsfw_content_detected: list[bool] | None = None
 
     @property
     def image(self) -> Any:
         """The first image."""
         return self.images[0]
+
+    def save(self, path: str | Path, *, metadata: bool = True) -> tuple[Path, ...]:
+        """Write the images to PNG files, with what made them: `EditSession.from_image` reads it.
+
+        Args:
+            path: "smile.png"; of several images, each gets a number: "smile-0.png".
+            metadata: False writes the pixels alone.
+
+        Raises:
+            InvalidValueError: the path does not end in .png, or the images are not PIL's.
+            SessionFileError: a file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise InvalidValueError(
+                "path", str(path), "a file name that ends in .png", "For others: image.save()."
+            )
+        if not isinstance(self.images, list):
+            kind = type(self.images).__name__
+            raise InvalidValueError("images", kind, "PIL images", 'Render with output_type="pil".')
+        several = len(self.images) > 1
+        written = []
+        for index, image in enumerate(self.images):
+            target = path.with_stem(f"{path.stem}-{index}") if several else path
+            text = png_text(self.provenance(), index) if metadata else None
+            with file_errors(target, "cannot be written"):
+                image.save(target, pnginfo=text)
+            written.append(target)
+        return tuple(written)
 
 
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]
@@ -113,13 +150,19 @@ class Renderer:
         calls: int,
     ) -> None:
         self.store = store
+        self.noise = noise
+        self.branches = branches
+        self.batch_plan = batch_plan
         self._denoiser = denoiser
         self._scene = scene
         self._shape = shape
-        self._noise = noise
-        self._branches = branches
-        self._batch_plan = batch_plan
         self._calls = calls
+
+    def initial_latents(self) -> Tensor:
+        """What renders start from, before the scheduler scales it."""
+        if self.noise is not None:
+            return self.noise
+        return inputs.draw_noise(self._denoiser, self._shape, inputs.generators(self._scene))
 
     def plan(self, state: EditState, mode: Mode, before: EditState | None) -> int:
         """How many evaluations `render` would take now; see `Render.evaluations`."""
@@ -130,7 +173,7 @@ class Renderer:
             recording = None
         images = len(self._scene.seeds)
         return images * planned_evaluations(
-            recipe, keys, self._branches, self.store, mode, recording
+            recipe, keys, self.branches, self.store, mode, recording
         )
 
     @torch.no_grad()
@@ -156,7 +199,7 @@ class Renderer:
         recipe = make_recipe(state, self._calls)
         keys = latent_keys(recipe)
         source = PredictionSource(
-            self._denoiser, self._branches.conditionings, self.store, self._batch_plan
+            self._denoiser, self.branches.conditionings, self.store, self.batch_plan
         )
         with self._denoiser.progress_bar(self._calls) as bar:
             on_step = watched(bar)
@@ -172,7 +215,7 @@ class Renderer:
                 done = denoise(job, mode, recording)
             bar.update(self._calls - bar.n)
         inputs.check_finite(done.latents)
-        with memory_for("the picture's decoding", self._denoiser.device):
+        with memory_for("the picture's decoding", done.latents.device):
             decoded = self._denoiser.decode(done.latents, output_type)
         return Render(
             images=decoded.images,
@@ -183,6 +226,7 @@ class Renderer:
             error_estimate=None if done.error is None else tuple(done.error.tolist()),
             state=state,
             before=before,
+            provenance=partial(self._provenance, state, str(Exact() if done.exact else mode)),
             nsfw_content_detected=decoded.nsfw_content_detected,
         )
 
@@ -204,11 +248,23 @@ class Renderer:
                 "Start a session with more, and render() there.",
             )
         taken = (recording.predictions(call) for call in range(self._calls))
-        guidance = list(semantic_guidance(make_recipe(part, self._calls), self._branches, taken))
-        given = self._branches.sem_guidance
+        guidance = list(semantic_guidance(make_recipe(part, self._calls), self.branches, taken))
+        given = self.branches.sem_guidance
         if part is state and given is not None:
             guidance = [one + other for one, other in zip(guidance, given, strict=False)]
         return guidance
+
+    def _provenance(self, state: EditState, mode: str) -> Provenance:
+        model = model_of(self._denoiser)
+        given = (("latents", self.noise), ("sem_guidance", self.branches.sem_guidance))
+        return Provenance(
+            scene=self._scene,
+            state=state,
+            mode=mode,
+            sampler=model.sampler,
+            model=model.digest,
+            given=tuple(name for name, tensor in given if tensor is not None),
+        )
 
     def _final(self, key: str) -> Denoised | None:
         """The exact picture, if it is recorded."""
@@ -222,7 +278,7 @@ class Renderer:
     def _recording(self, state: EditState) -> Recording:
         """The state's render, as far as it is recorded."""
         recipe = make_recipe(state, self._calls)
-        return Recording(recipe, latent_keys(recipe), self._branches, self.store)
+        return Recording(recipe, latent_keys(recipe), self.branches, self.store)
 
     def _begin(self, key: str, mode: Mode, recording: Recording | None) -> None:
         """Open the trajectory; what it starts from and the unedited picture's stay."""
@@ -234,6 +290,6 @@ class Renderer:
 
     def _walk(self, recipe: Recipe) -> Walk:
         scheduler, start, arguments = inputs.start(
-            self._denoiser, self._scene, self._shape, self._noise
+            self._denoiser, self._scene, self._shape, self.noise
         )
-        return Walk(scheduler, start, recipe, self._branches, arguments)
+        return Walk(scheduler, start, recipe, self.branches, arguments)

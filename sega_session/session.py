@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -11,22 +12,25 @@ from torch import Tensor
 from . import inputs
 from .branches import UNCOND, Branches
 from .denoisers import OutputType, denoiser_for
-from .editing import Editing
 from .edits import EditState, Scene, only
 from .modes import MODES, Exact, Mode, as_mode
 from .predictions import BatchPlan
 from .quality import Measurement, measure
 from .recipe import prompt_key
 from .render import Render, Renderer, StepCallback, watch
+from .saving import Saving
+from .script import Script
+from .scripting import run, script_of
 from .store import CacheInfo, TrajectoryStore, default_cache_bytes
 
 
-class EditSession(Editing):
+class EditSession(Saving):
     """One picture (or a batch, one a seed) and the concepts that edit it.
 
     The session fixes the scene and the initial latents. Edits (`add`, `remove`, `reweight`,
     `invert`, `update`, `enable`, `disable`, `momentum`) only change `state`; `render` draws it,
-    and takes no prediction twice: what was evaluated at the same latents before is reused.
+    and takes no prediction twice: what was evaluated at the same latents before is reused. Every
+    state stays in `history`, a tree to walk with `undo`, `redo`, `checkout` and `branch`.
 
     The pipeline is used as it is and never changed. Its models must not change during the session
     (LoRA weights, for example): recorded predictions would not be theirs any more.
@@ -110,11 +114,10 @@ class EditSession(Editing):
         if cache_bytes is None:
             cache_bytes = default_cache_bytes(denoiser.device)
         store = TrajectoryStore(cache_bytes, spill_bytes)
-        super().__init__(denoiser, scene, num_calls, conditionings)
-        self._renderer = Renderer(
+        renderer = Renderer(
             denoiser, scene, self._shape, noise, branches, store, batch_plan, num_calls
         )
-        self._before: EditState | None = None
+        super().__init__(denoiser, scene, num_calls, conditionings, renderer)
 
     @property
     def latents_shape(self) -> tuple[int, int, int, int]:
@@ -131,7 +134,7 @@ class EditSession(Editing):
 
         For ``anchored(tolerance=...)`` it is the most they can be. Raises InvalidValueError.
         """
-        return self._renderer.plan(self._state, as_mode(mode), self._before)
+        return self._renderer.plan(self.state, as_mode(mode), self._before)
 
     def render(
         self,
@@ -167,7 +170,7 @@ class EditSession(Editing):
             OutOfMemoryError: there is no memory for one branch of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
-        return self._render(self._state, as_mode(mode), output_type, callback_on_step_end)
+        return self._render(self.state, as_mode(mode), output_type, callback_on_step_end)
 
     def stream(
         self,
@@ -183,7 +186,7 @@ class EditSession(Editing):
 
         Args: as for `render`. Raises: as `render` does.
         """
-        state = self._state
+        state = self.state
         for name in ("preview", "anchored", "exact"):
             picture = self._render(state, MODES[name], output_type, callback_on_step_end)
             yield picture
@@ -219,9 +222,40 @@ class EditSession(Editing):
             UnknownConceptError: no concept has this name.
             InvalidValueError: `cache_bytes` is too small for one whole render.
         """
-        part = self._state if concept is None else only(self._state, concept)
-        self._draw(self._state, Exact(), self._before, "latent")
-        return self._renderer.guidance(self._state, part)
+        part = self.state if concept is None else only(self.state, concept)
+        self._draw(self.state, Exact(), self._before, "latent")
+        return self._renderer.guidance(self.state, part)
+
+    def script(self) -> Script:
+        """The history as a script, which makes the same history again: see `run`.
+
+        Raises:
+            ScriptError: a concept is defined by embeddings, which a script does not hold.
+        """
+        return script_of(self.scene, self._history)
+
+    @classmethod
+    def run(
+        cls, script: Script | str | Path, pipeline: Any, folder: str | Path = ".", **arguments: Any
+    ) -> EditSession:
+        """Run a scripted edit history, to the bit the same every time.
+
+        Args:
+            script: a `Script`, or the path of one's file.
+            folder: where the pictures and files go that its operations write.
+            arguments: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
+
+        Returns:
+            The session, where the script left it.
+
+        Raises:
+            ScriptError: the script is not valid, or an operation failed; it names which.
+        """
+        script = script if isinstance(script, Script) else Script.load(script)
+        session = cls.of_scene(script.scene, pipeline, **arguments)
+        for _ in run(script, session, Path(folder)):
+            pass
+        return session
 
     def _render(
         self,
@@ -234,6 +268,8 @@ class EditSession(Editing):
         picture = self._draw(state, mode, self._before, output_type, callback)
         if picture.exact:
             self._before = state
+            if picture.evaluations:
+                self._quiet()
         return picture
 
     def _draw(

@@ -97,6 +97,11 @@ class TrajectoryStore:
         self._use(key)
         return found
 
+    def peek(self, key: Key) -> Tensor | None:
+        """The recorded tensor or None; looking does not count as use."""
+        found = self._tensors.get(key)
+        return self._spilled.get(key) if found is None else found
+
     def put(self, key: Key, tensor: Tensor) -> None:
         """Record a tensor if the budget can hold it."""
         if key in self or not self._make_room(tensor.nbytes):

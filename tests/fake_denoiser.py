@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from sega_session.denoisers import Conditioning, Decoded, ModelInput, OutputType
+from sega_session.denoisers.schedulers import fresh_scheduler
 
 from .pipelines import SCHEDULERS
 
@@ -27,9 +30,7 @@ class FakeDenoiser:
         self.scheduler = scheduler
 
     def fresh_scheduler(self, num_inference_steps: int) -> Any:
-        scheduler = SCHEDULERS[self.scheduler]()
-        scheduler.set_timesteps(num_inference_steps)
-        return scheduler
+        return fresh_scheduler(SCHEDULERS[self.scheduler](), num_inference_steps)
 
     def encode(self, prompt: str, *, negative: bool = False) -> Conditioning:
         factor = (sum(map(ord, prompt)) + negative) % 17 / 17
@@ -43,3 +44,28 @@ class FakeDenoiser:
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         return Decoded(latents, None)
+
+    def components(self) -> dict[str, Any]:
+        return {"scheduler": SCHEDULERS[self.scheduler]()}
+
+
+class FakeFamily(FakeDenoiser):
+    """What a session needs beyond a render: sizes, and a progress bar that shows nothing."""
+
+    def default_size(self) -> tuple[int, int]:
+        return 16, 16
+
+    def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        return 4, height // 2, width // 2
+
+    def condition(self, embeds: Tensor, batch: int) -> Conditioning:
+        return Conditioning(embeds.reshape(-1, 1, 1))
+
+    def progress_bar(self, total: int) -> Any:
+        return tqdm(total=total, disable=True)
+
+
+def use_fake(monkeypatch: pytest.MonkeyPatch, scheduler: str = "DDIM") -> None:
+    """Let sessions draw with a `FakeFamily`, whatever pipeline they are given."""
+    for module in ("session", "saving"):
+        monkeypatch.setattr(f"sega_session.{module}.denoiser_for", lambda _: FakeFamily(scheduler))

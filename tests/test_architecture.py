@@ -16,9 +16,19 @@ PACKAGE = Path(sega_session.__file__).parent
 FLOORS = [
     "errors",
     "edits",
+    "strict",
+    "history",
+    "timeline",
+    "files",
+    "container",
+    "document",
+    "modes",
+    "operations",
+    "script",
+    "json_schema",
+    "provenance",
     "recipe",
     "trajectory",
-    "modes",
     "guidance",
     "store",
     "denoisers.base",
@@ -34,18 +44,24 @@ FLOORS = [
     "planning",
     "quality",
     "inputs",
+    "identity",
     "render",
     "editing",
+    "storage",
+    "journal",
+    "saving",
+    "scripting",
     "session",
     "models",
     "migration",
     "contact_sheet",
     "demo",
+    "cli_files",
     "cli",
 ]
 """Each file imports only from the files above it."""
 
-NO_TORCH = ["errors", "edits", "recipe", "trajectory", "modes"]
+NO_TORCH = FLOORS[: FLOORS.index("guidance")]
 
 
 def module_of(path: Path) -> str:

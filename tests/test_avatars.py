@@ -161,3 +161,18 @@ def test_the_modes_side_by_side() -> None:
     names["EDITS"].pop("add a beard")
     names["EDITS"].pop("invert the smile")
     assert names["main"]().width > 4 * 256
+
+
+def test_readmes_code_for_histories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    (code,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+        if "session.history" in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
+    assert f"```\n{lines[0]}\n```" in readme
+    assert f"# {lines[1]}\n" in code
+    assert lines[2] == "0"

@@ -13,7 +13,7 @@ from sega_session.errors import InvalidValueError, OutOfMemoryError, SegaSession
 from sega_session.store import TrajectoryStore, default_cache_bytes
 from sega_session.trajectory import LATENTS, Key
 
-from .fake_denoiser import FakeDenoiser
+from .fake_denoiser import use_fake
 from .pipelines import tiny_stable_diffusion
 
 ONE = 4 * 8 * 8 * 4
@@ -119,25 +119,8 @@ def random_edit(session: EditSession, rng: random.Random) -> None:
     rng.choice(edits)()
 
 
-class FakeFamily(FakeDenoiser):
-    """What a session needs beyond a render: sizes, and a progress bar that shows nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pipeline = tiny_stable_diffusion()
-
-    def default_size(self) -> tuple[int, int]:
-        return 16, 16
-
-    def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        return 4, height // 2, width // 2
-
-    def progress_bar(self, total: int) -> Any:
-        return self.pipeline.progress_bar(total=total)
-
-
 def fake_session(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> EditSession:
-    monkeypatch.setattr("sega_session.session.denoiser_for", lambda _: FakeFamily())
+    use_fake(monkeypatch)
     return EditSession(None, "a cat", num_inference_steps=6, **arguments)
 
 
@@ -161,7 +144,7 @@ def test_two_thousand_edits_keep_to_the_budget(monkeypatch: pytest.MonkeyPatch) 
         if not render.exact:
             continue
         if session.state not in seen:
-            cold._state = session.state
+            cold._history = session.history
             cold._conditionings.update(session._conditionings)
             seen[session.state] = cold.render(output_type="latent").latents
         else:

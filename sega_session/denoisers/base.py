@@ -78,6 +78,9 @@ class Denoiser(Protocol):
     def dtype(self) -> torch.dtype:
         """The precision of latents and predictions."""
 
+    def components(self) -> dict[str, Any]:
+        """All that a picture depends on, by the pipeline's names: models, tokenizer, scheduler."""
+
     def progress_bar(self, total: int) -> Any:
         """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
 

@@ -73,6 +73,12 @@ class StableDiffusionDenoiser:
         dtype: torch.dtype = self._pipeline.unet.dtype
         return dtype
 
+    def components(self) -> dict[str, Any]:
+        """All that a picture depends on."""
+        names = ("unet", "vae", "text_encoder", "tokenizer")
+        models = {name: getattr(self._pipeline, name) for name in names}
+        return {**models, "scheduler": self._scheduler}
+
     def progress_bar(self, total: int) -> Any:
         """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
         return self._pipeline.progress_bar(total=total)
