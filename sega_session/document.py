@@ -126,6 +126,11 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """By version: what turns a document of that version into the next one's."""
 
 
+MAX_CALLS = 10_000
+MAX_CONCEPTS = 256
+MAX_RECORDED_CALLS = 2**19
+"""Limits that keep a hostile file from taking long: 10,000 renders of 50 calls are read."""
+
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls the precisions that a session may have."""
 
@@ -193,31 +198,41 @@ def parsed(text: str) -> Document:
 def _problems(document: Document) -> list[str]:
     """What is wrong between values that are right each by itself."""
     shape, calls, entries = document.latents_shape, document.calls, len(document.history)
+    scene = document.scene
     found = document.history.problems()
-    for concept in {concept for entry in document.history for concept in entry.state}:
-        if concept.embedding is not None and concept.embedding not in document.embeddings:
-            found.append(f"the embeddings {concept.embedding} of {concept.name!r} are missing")
-    if len(shape) != 4 or min(shape) < 1 or shape[0] != len(document.scene.seeds):
-        found.append(f"latents_shape {shape} is not that of {len(document.scene.seeds)} images")
-    if document.scene.num_inference_steps > 10_000:
-        found.append(f"num_inference_steps is {document.scene.num_inference_steps}, not to 10000")
-    if not 1 <= calls <= 10_000:
-        found.append(f"calls is {calls}, not 1 to 10000")
-    if document.start is not None and not 0 <= document.start < entries:
+    concepts = {concept for entry in document.history for concept in entry.state}
+    missing = {one.embedding for one in concepts} - {None, *document.embeddings}
+    if missing:
+        found.append(f"the embeddings {sorted(map(str, missing))[0]} are missing")
+    if any(len(entry.state.concepts) > MAX_CONCEPTS for entry in document.history):
+        found.append(f"a state has more than {MAX_CONCEPTS} concepts")
+    if len(shape) != 4 or min(shape) < 1 or shape[0] != len(scene.seeds):
+        found.append(f"latents_shape {shape} is not that of {len(scene.seeds)} images")
+    for what, value in (("num_inference_steps", scene.num_inference_steps), ("calls", calls)):
+        if not 1 <= value <= MAX_CALLS:
+            found.append(f"{what} is {value}, not 1 to {MAX_CALLS}")
+    if calls * len(document.recorded) > MAX_RECORDED_CALLS:
+        found.append(f"{len(document.recorded)} renders of {calls} calls are more than are read")
+    if document.start is not None and document.start not in range(entries):
         found.append(f"start is entry {document.start}, and there are {entries}")
-    seen = set()
-    for render in document.recorded:
-        if not 0 <= render.entry < entries or render.entry in seen:
-            found.append(f"recorded entry {render.entry} is unknown, or there twice")
-        seen.add(render.entry)
-        runs = [(render.latents, calls + 1), *((one.calls, calls) for one in render.predictions)]
-        for run, end in runs:
-            if any(one >= other for one, other in pairwise(run)):
-                found.append(f"calls of entry {render.entry} are not in order")
-            elif run and not 0 <= run[0] <= run[-1] < end:
-                found.append(f"calls of entry {render.entry} are not 0 to {end - 1}")
-        branches = [one.branch for one in render.predictions]
-        known = range(len(document.branches))
-        if len({*branches}) < len(branches) or any(one not in known for one in branches):
-            found.append(f"branches of entry {render.entry} are unknown, or there twice")
+    recorded = [render.entry for render in document.recorded]
+    if len({*recorded}) < len(recorded) or any(one not in range(entries) for one in recorded):
+        found.append("recorded entries are unknown, or there twice")
+    return found + [problem for one in document.recorded for problem in _gaps(document, one)]
+
+
+def _gaps(document: Document, render: Recorded) -> list[str]:
+    """What is wrong with a recorded render."""
+    found = []
+    calls = document.calls
+    runs = [(render.latents, calls + 1), *((one.calls, calls) for one in render.predictions)]
+    for run, end in runs:
+        if any(one >= other for one, other in pairwise(run)):
+            found.append(f"calls of entry {render.entry} are not in order")
+        elif run and not 0 <= run[0] <= run[-1] < end:
+            found.append(f"calls of entry {render.entry} are not 0 to {end - 1}")
+    branches = [one.branch for one in render.predictions]
+    known = range(len(document.branches))
+    if len({*branches}) < len(branches) or any(one not in known for one in branches):
+        found.append(f"branches of entry {render.entry} are unknown, or there twice")
     return found

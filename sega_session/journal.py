@@ -11,7 +11,7 @@ from attrs import frozen
 
 from . import storage
 from .errors import AutosaveWarning, SessionFileError, warn_caller
-from .files import append_line
+from .files import append_line, file_errors
 from .history import Entry, History
 from .storage import Stored
 from .strict import StrictError, dump, parse, structure
@@ -99,7 +99,9 @@ class Autosave:
         with self._lock:
             stored = self._stored()
             storage.write(self.path, stored)
-            journal_of(self.path).unlink(missing_ok=True)
+            journal = journal_of(self.path)
+            with file_errors(journal, "cannot be removed"):
+                journal.unlink(missing_ok=True)
             document = stored.document
             self._written = document.session, document.history, frozenset(document.embeddings)
 

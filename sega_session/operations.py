@@ -29,6 +29,8 @@ UNSET: Any = Unset.UNSET
 
 ModeName = Literal["exact", "anchored", "replay", "preview"]
 Include = Literal["state", "base", "all"]
+"""How much of what is recorded a session's file holds: nothing, the unedited and the current
+picture's render, or every render of the history."""
 
 _PART = r"[^/\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?<![. ])"
 

@@ -27,11 +27,12 @@ from .errors import (
 )
 from .identity import model_of
 from .journal import Autosave, journal_of, recovered
+from .operations import Include
 from .provenance import Provenance, read_provenance
 from .recipe import conditioning_key, embedding_key
 from .render import Renderer
 from .script import ScriptScene
-from .storage import Include, Saved, Stored, read_file, record, with_recorded, write
+from .storage import Saved, Stored, read_file, record, with_recorded, write
 
 
 class Saving(Editing):
@@ -189,7 +190,7 @@ class Saving(Editing):
 
     @classmethod
     def of_scene(cls, scene: Scene | ScriptScene, pipeline: Any, **arguments: Any) -> Self:
-        """A new session of a scene."""
+        """A new session of a scene; ``arguments`` are further ones of the constructor."""
         fields = {field.name: getattr(scene, field.name) for field in attrs.fields(type(scene))}
         make: Any = cls  # The constructor is `EditSession`'s.
         session: Self = make(
@@ -203,7 +204,8 @@ class Saving(Editing):
 
     def _quiet(self) -> None:
         """Called when there is something new to keep and time to write it."""
-        if self._autosave is not None:
+        half_done = self._group is not None and self._group.label is not None
+        if self._autosave is not None and not half_done:
             self._autosave.refresh()
 
     def _stored(self, include: Include) -> Stored:

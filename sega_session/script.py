@@ -45,6 +45,10 @@ def _operations(_: object, __: object, value: tuple[Any, ...]) -> None:
         if isinstance(one, Expect) and not rendered:
             raise ScriptError("there is no render before this expect. Render first.", index)
         rendered = rendered or isinstance(one, Render)
+    _check_count(count)
+
+
+def _check_count(count: int) -> None:
     if count > MAX_OPERATIONS:
         raise ScriptError(f"there are {count} operations; allowed: {MAX_OPERATIONS}.")
 
@@ -88,6 +92,8 @@ class Script:
             document = strict.body(strict.parse(text), FORMAT_VERSION)
             # Editors read the schema from here.
             strict.structure(document.pop("$schema", ""), str, ("$schema",))
+            if isinstance(document.get("operations"), list):
+                _check_count(len(document["operations"]))  # before each is looked at
             return strict.structure(document, cls)
         except StrictError as error:
             raise _located(error) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any, get_args
 
 import torch
@@ -34,6 +35,9 @@ class EditSession(Saving):
 
     The pipeline is used as it is and never changed. Its models must not change during the session
     (LoRA weights, for example): recorded predictions would not be theirs any more.
+
+    Renders may be asked for on any thread; they take turns. Edits may go on meanwhile, from one
+    thread at a time: each replaces the state that it read.
 
     >>> session = EditSession(load_avatars(), "a portrait of a woman", seed=7)
     >>> session.add("glasses", scale=6, threshold=0.95)
@@ -118,6 +122,9 @@ class EditSession(Saving):
             denoiser, scene, self._shape, noise, branches, store, batch_plan, num_calls
         )
         super().__init__(denoiser, scene, num_calls, conditionings, renderer)
+        # One render at a time: what is recorded belongs to the one that began last. A callback
+        # may render, so its own thread is let in again.
+        self._drawing = RLock()
 
     @property
     def latents_shape(self) -> tuple[int, int, int, int]:
@@ -223,8 +230,9 @@ class EditSession(Saving):
             InvalidValueError: `cache_bytes` is too small for one whole render.
         """
         part = self.state if concept is None else only(self.state, concept)
-        self._draw(self.state, Exact(), self._before, "latent")
-        return self._renderer.guidance(self.state, part)
+        with self._drawing:
+            self._draw(self.state, Exact(), self._before, "latent")
+            return self._renderer.guidance(self.state, part)
 
     def script(self) -> Script:
         """The history as a script, which makes the same history again: see `run`.
@@ -265,12 +273,13 @@ class EditSession(Saving):
         callback: StepCallback | None,
     ) -> Render:
         """Draw a state; an exact picture is what estimates start from next."""
-        picture = self._draw(state, mode, self._before, output_type, callback)
-        if picture.exact:
-            self._before = state
-            if picture.evaluations:
-                self._quiet()
-        return picture
+        with self._drawing:
+            picture = self._draw(state, mode, self._before, output_type, callback)
+            if picture.exact:
+                self._before = state
+                if picture.evaluations:
+                    self._quiet()
+            return picture
 
     def _draw(
         self,
@@ -280,8 +289,9 @@ class EditSession(Saving):
         output_type: OutputType,
         callback: StepCallback | None = None,
     ) -> Render:
-        self._check_unmoved()
         inputs.check_choice("output_type", output_type, get_args(OutputType))
-        return self._renderer.render(
-            state, mode, before, output_type, lambda bar: watch(self, bar, callback)
-        )
+        with self._drawing:
+            self._check_unmoved()
+            return self._renderer.render(
+                state, mode, before, output_type, lambda bar: watch(self, bar, callback)
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import torch
 from attrs import evolve, frozen
@@ -17,14 +17,11 @@ from .document import METADATA_KEY, Document, Predictions, Recorded, read_docume
 from .edits import EditState
 from .errors import SessionFileError, SessionFormatError
 from .files import replace_file
+from .operations import Include
 from .recipe import make_recipe
 from .store import TrajectoryStore
 from .strict import dump
 from .trajectory import LATENTS, Key, latent_keys
-
-Include = Literal["state", "base", "all"]
-"""How much of what is recorded a file holds: nothing, the unedited and the current picture's
-render, or every render of the history."""
 
 
 @frozen(eq=False)
@@ -128,8 +125,7 @@ def write(path: Path, stored: Stored) -> Saved:
     """Write a session's file anew; until it is complete the old one stays.
 
     Raises:
-        SessionFileError: it cannot be written.
-        SessionFormatError: it would be larger than `read_file` allows.
+        SessionFileError: it cannot be written, or is larger than `read_file` allows.
     """
     host = {name: tensor.detach().cpu().contiguous() for name, tensor in stored.tensors.items()}
     content = save(host, {METADATA_KEY: dump(stored.document)})

@@ -214,8 +214,11 @@ def _without_doubles(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _text(value: str, path: Path) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise StrictError(f"{shown(value)} is not text: it holds half a character", path)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        problem = f"{shown(value)} is not text: it holds half a character"
+        raise StrictError(problem, path) from None
     return value
 
 

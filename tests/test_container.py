@@ -620,7 +620,9 @@ def test_good_files_are_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [20_000])
-def test_whatever_is_accepted_is_what_safetensors_reads(tmp_path: Path, seed: int) -> None:
+def test_whatever_is_accepted_is_what_safetensors_reads(
+    tmp_path: Path, seed: int, figure: Callable[[str], None]
+) -> None:
     dice, path = random.Random(seed), tmp_path / "a.sega"
     real = save(TENSORS, METADATA)
     accepted, slowest = 0, 0.0
@@ -645,8 +647,10 @@ def test_whatever_is_accepted_is_what_safetensors_reads(tmp_path: Path, seed: in
 
     began = time.monotonic()
     megabytes = peak_megabytes(run)
-    print(f"20,000 files in {time.monotonic() - began:.1f} s, {20_000 - accepted} of them refused;")
-    print(f"the slowest took {1000 * slowest:.1f} ms, the most memory was {megabytes:.1f} MB")
+    figure(
+        f"20,000 files in {time.monotonic() - began:.1f} s, {20_000 - accepted} of them refused;"
+    )
+    figure(f"the slowest took {1000 * slowest:.1f} ms, the most memory was {megabytes:.1f} MB")
     assert 4000 < accepted < 16_000
     assert slowest < 1
     assert megabytes < 64

@@ -136,7 +136,7 @@ def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
 @pytest.mark.parametrize("there", [True, False], ids=["replace", "make"])
 def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
-    tmp_path: Path, there: bool, code: int
+    tmp_path: Path, there: bool, code: int, figure: Callable[[str], None]
 ) -> None:
     def fresh(number: int | str) -> Path:
         path = tmp_path / str(number) / "a.sega"
@@ -175,7 +175,7 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
         replace_file(path, write_new)
     # Folders above are looked at in vain; no sweep is no harm; and an unlocked lock is closed.
     assert [name for name in passed_over if name != "lstat"] == ["scandir", "close"]
-    print(f"{len(recorded.called)} calls failed in turn; {len(passed_over)} did no harm")
+    figure(f"{len(recorded.called)} calls of a save failed in turn; {len(passed_over)} did no harm")
 
 
 def test_a_temp_that_cannot_be_removed_is_swept_by_the_next_save(
@@ -488,7 +488,9 @@ class Killer:
 
 
 @on_posix
-def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     path = tmp_path / "a.sega"
     path.write_bytes(OLD)
     during, changed, before = 0, 0, OLD
@@ -504,8 +506,8 @@ def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(tmp_path: Pat
             changed += found != before
             before = found
             assert is_free(path)
-    print(f"200 kills, {during} during a write, {changed} after which the file was another one")
-    print(f"in {time.monotonic() - began:.1f} s")
+    figure(f"200 kills of a save in {time.monotonic() - began:.1f} s, {during} during a write,")
+    figure(f"{changed} after which the file was another one")
     assert during >= 20
     assert changed >= 20
     replace_file(path, write_new)
@@ -514,7 +516,9 @@ def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(tmp_path: Pat
 
 
 @on_posix
-def test_kills_leave_a_journal_of_whole_lines(tmp_path: Path) -> None:
+def test_kills_leave_a_journal_of_whole_lines(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     path = tmp_path / "a.journal"
     counts = []
     with Killer(path, "append") as killer:
@@ -525,7 +529,7 @@ def test_kills_leave_a_journal_of_whole_lines(tmp_path: Path) -> None:
             counts.append(len(lines) - 1)
     assert counts == sorted(counts)
     assert counts[-1] > 50
-    print(f"50 kills, {counts[-1]} lines")
+    figure(f"50 kills of a journal, {counts[-1]} lines")
 
 
 def test_lines_follow_each_other(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -232,7 +233,13 @@ def test_a_transaction_is_one_entry_or_none(session: EditSession) -> None:
 
 
 @pytest.mark.parametrize(("runs", "steps", "real"), [(300, 50, False), (20, 15, True)])
-def test_any_walk(runs: int, steps: int, real: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_walk(
+    runs: int,
+    steps: int,
+    real: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: Callable[[str], None],
+) -> None:
     if not real:
         use_fake(monkeypatch)
     pipeline = tiny_stable_diffusion() if real else None
@@ -262,6 +269,6 @@ def test_any_walk(runs: int, steps: int, real: bool, monkeypatch: pytest.MonkeyP
             database=None,
         ),
     )
-    print(f"walks of up to {steps} steps: {dict(Machine.counts)}")
+    figure(f"walks of up to {steps} steps: {dict(Machine.counts)}")
     assert Machine.counts["walks"] >= runs
     assert Machine.counts["revisits"] > runs / 5

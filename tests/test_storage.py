@@ -10,6 +10,7 @@ import struct
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ from sega_session.strict import dump
 from .fake_denoiser import use_fake
 from .pipelines import SCHEDULERS, tiny_stable_diffusion
 
+CROWD = [
+    {
+        **{"name": str(i), "prompt": "x", "embedding": None, "scale": 1, "threshold": 0.9},
+        **{"warmup": 0, "cooldown": None, "weight": 1, "inverted": False, "enabled": True},
+    }
+    for i in range(257)
+]
 GOLDEN = Path(__file__).parent / "data"
 
 
@@ -355,7 +363,9 @@ def broken_documents(rng: random.Random, plain: dict[str, Any]) -> str | None:
     return None
 
 
-def test_twenty_thousand_broken_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_twenty_thousand_broken_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     """Bits flipped, ends cut, documents changed: one error type, nothing slow, nothing large."""
     use_fake(monkeypatch)
     path = tmp_path / "good.safetensors"
@@ -396,7 +406,7 @@ def test_twenty_thousand_broken_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
         slowest = max(slowest, time.perf_counter() - start)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    print(f"20000 files: {dict(counts)}, slowest {slowest:.3f} s, peak {peak / 2**20:.1f} MB")
+    figure(f"20000 files: {dict(counts)}, slowest {slowest:.3f} s, peak {peak / 2**20:.1f} MB")
     assert counts["refused"] > 10_000
     assert not counts["in several lines"]
     assert slowest < 1
@@ -422,13 +432,15 @@ def test_a_document_must_agree_with_itself(monkeypatch: pytest.MonkeyPatch, tmp_
         (change("latents_shape", to=[2, 4, 8, 8]), "not that of 1 images"),
         (change("calls", to=10**6), "calls is 1000000, not 1 to 10000"),
         (change("start", to=9), "start is entry 9, and there are 4"),
-        (change("recorded", 0, "entry", to=9), "recorded entry 9 is unknown"),
-        (change("recorded", 1, "entry", to=0), "recorded entry 0 is unknown, or there twice"),
+        (change("recorded", 0, "entry", to=9), "recorded entries are unknown"),
+        (change("recorded", 1, "entry", to=0), "recorded entries are unknown, or there twice"),
         (change("recorded", 0, "latents", 0, to=1), "calls of entry 0 are not in order"),
         (change("recorded", 0, "latents", -1, to=99), "calls of entry 0 are not 0 to 8"),
         (change("recorded", 0, "predictions", 0, "branch", to=7), "branches of entry 0 are unk"),
         (change("history", "current", to=4), "the history is at entry 4 of 4"),
         (change("history", "entries", 2, "state", "concepts", 1, "name", to="hat"), "one name"),
+        (change("calls", to=10_000), "4 renders of 10000 calls|scene has 8 of"),
+        (change("history", "entries", 1, "state", "concepts", to=CROWD), "more than 256 concepts"),
         (change("scene", "seeds", to=[]), r"scene: seed is \(\); allowed"),
         (change("scene", "num_inference_steps", to=7), "scene has 7 of"),
         (change("scene", "height", to=32), "scene has 8 of"),
