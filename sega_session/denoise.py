@@ -24,6 +24,13 @@ DAMPING = 0.5
 A preview's anchors are too far apart for a slope to mean anything; it holds the last correction.
 """
 
+UNSEEN = 2.0
+"""By this factor a preview's error is larger than its corrections tell, in the median.
+
+Its anchors are too far apart to see more; measured by benchmarks/fidelity.py. With closer anchors
+the factor is 1.
+"""
+
 LONGEST_SPAN = 4
 """Anchors that a tolerance places are at most so many calls apart."""
 
@@ -222,7 +229,10 @@ def estimated(
         taken.append(anchor)
         history.append(correction)
         job.advance(predictions, exact=exact)
-    return Denoised(walk.latents, exact, error_of(corrected) if corrected else None)
+    if not corrected:
+        return Denoised(walk.latents, exact)
+    factor = UNSEEN if isinstance(mode, Preview) else 1.0
+    return Denoised(walk.latents, exact, factor * error_of(corrected))
 
 
 def error_of(corrected: list[Tensor]) -> Tensor:

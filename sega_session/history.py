@@ -33,7 +33,7 @@ class Entry:
     label: str
 
 
-@frozen
+@frozen(repr=False)
 class History:
     """All edit states of a session, where it is, and the branches' names. Every change is a copy.
 
@@ -193,6 +193,9 @@ class History:
         for before, after in zip(self.path(target), self.path(target)[1:], strict=False):
             visited[before.id] = after.id
         return attrs.evolve(self, current=target, visited=tuple(visited))
+
+    def __repr__(self) -> str:
+        return f"<History: {len(self)} entries, at {self.current}>"
 
     def __str__(self) -> str:
         return "\n".join(line for line, _ in self._lines())

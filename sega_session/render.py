@@ -44,8 +44,8 @@ class Render:
         exact: SEGA as computed from scratch; nothing was estimated or replayed.
         error_estimate: for each image the estimated distance of the latents from the exact ones,
             root mean square, where a latent's own spread is about 1; good for ranking, and most
-            often within a factor of 3 (for a preview, too low by half). None for exact pictures,
-            for a replay, and for an edit so late that no estimate met a prediction.
+            often within a factor of 3. None for exact pictures, for a replay, and for an edit
+            so late that no estimate met a prediction.
         state: what was drawn.
         before: the exact render's state that estimates and replays started from; where `exact`,
             the one before it. None for a session's first.
