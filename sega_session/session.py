@@ -229,10 +229,11 @@ class EditSession(Saving):
             UnknownConceptError: no concept has this name.
             InvalidValueError: `cache_bytes` is too small for one whole render.
         """
-        part = self.state if concept is None else only(self.state, concept)
+        state = self.state
+        part = state if concept is None else only(state, concept)
         with self._drawing:
-            self._draw(self.state, Exact(), self._before, "latent")
-            return self._renderer.guidance(self.state, part)
+            self._draw(state, Exact(), self._before, "latent")
+            return self._renderer.guidance(state, part)
 
     def script(self) -> Script:
         """The history as a script, which makes the same history again: see `run`.
@@ -289,9 +290,9 @@ class EditSession(Saving):
         output_type: OutputType,
         callback: StepCallback | None = None,
     ) -> Render:
+        self._check_unmoved()
         inputs.check_choice("output_type", output_type, get_args(OutputType))
         with self._drawing:
-            self._check_unmoved()
             return self._renderer.render(
                 state, mode, before, output_type, lambda bar: watch(self, bar, callback)
             )

@@ -124,7 +124,9 @@ class TrajectoryStore:
             bytes=self.bytes,
             max_bytes=self.max_bytes,
             spilled_bytes=self._spilled.bytes,
-            trajectories=sum(Key(name, LATENTS) in self._tensors for name in self._trajectories),
+            trajectories=sum(
+                Key(name, LATENTS) in self._tensors for name in tuple(self._trajectories)
+            ),
             hits=self.hits,
         )
 
@@ -179,10 +181,11 @@ class _HostMemory:
         return key in self._tensors
 
     def get(self, key: Key) -> Tensor | None:
-        if key not in self._tensors:
+        found = self._tensors.pop(key, None)
+        if found is None:
             return None
-        self._tensors.move_to_end(key)
-        tensor, device = self._tensors[key]
+        self._tensors[key] = found  # The most recently used stands last.
+        tensor, device = found
         return tensor.to(device, non_blocking=True)
 
     def put(self, key: Key, tensor: Tensor) -> None:

@@ -1,1 +1,18 @@
-"""Jupyter widgets for `sega_session`. This release holds none yet."""
+"""Jupyter widgets for `sega_session`: see `EditPanel`."""
+
+from __future__ import annotations
+
+from .compare import CompareView
+from .concepts import ConceptList
+from .history_view import HistoryView
+from .panel import EditPanel
+from .worker import Progress, RenderWorker
+
+__all__ = [
+    "CompareView",
+    "ConceptList",
+    "EditPanel",
+    "HistoryView",
+    "Progress",
+    "RenderWorker",
+]
