@@ -210,7 +210,8 @@ def copied(session: EditSession, pipeline: Any) -> EditSession:
 
     Drawing the render before an edit once for all operations takes most of the time otherwise.
     """
-    return copy.deepcopy(session, {id(pipeline): pipeline})
+    shared = (pipeline, session._drawing)  # A lock cannot be copied.
+    return copy.deepcopy(session, {id(one): one for one in shared})
 
 
 @contextmanager
