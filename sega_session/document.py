@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from . import strict
 from .container import read_header
 from .edits import Scene
 from .errors import SessionFormatError
@@ -188,6 +189,9 @@ def parsed(text: str) -> Document:
             plain = MIGRATIONS[version](plain)
             version += 1
         document = structure(plain, Document)
+        # Files are written whole: a default that is filled in would hide a loss.
+        if strict.plain(document) != plain:
+            raise StrictError("something that every document says is left out")
     except StrictError as error:
         raise SessionFormatError(f"the session's document is damaged: {error}.") from None
     for problem in _problems(document):

@@ -441,6 +441,7 @@ def test_a_document_must_agree_with_itself(monkeypatch: pytest.MonkeyPatch, tmp_
         (change("history", "entries", 2, "state", "concepts", 1, "name", to="hat"), "one name"),
         (change("calls", to=10_000), "4 renders of 10000 calls|scene has 8 of"),
         (change("history", "entries", 1, "state", "concepts", to=CROWD), "more than 256 concepts"),
+        (lambda plain: plain["scene"].pop("seeds") and None, "is left out"),
         (change("scene", "seeds", to=[]), r"scene: seed is \(\); allowed"),
         (change("scene", "num_inference_steps", to=7), "scene has 7 of"),
         (change("scene", "height", to=32), "scene has 8 of"),
