@@ -353,9 +353,8 @@ def broken_documents(rng: random.Random, plain: dict[str, Any]) -> str | None:
         case 1 if isinstance(owner, dict):
             owner[f"{key}x"] = owner[key]
         case 2:
-            return json.dumps(plain).replace(
-                "0", rng.choice(["NaN", "1e999", "-Infinity", "0,"]), 1
-            )
+            number = rng.choice(["NaN", "1e999", "-Infinity", "0,"])
+            return json.dumps(plain).replace(": 0", f": {number}", 1)
         case 3 if isinstance(owner[key], int):
             owner[key] += rng.choice([-1, 1, 7, 1000])
         case _:
