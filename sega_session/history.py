@@ -142,8 +142,7 @@ class History:
         Raises:
             InvalidValueError: no text, or the name is taken.
         """
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise InvalidValueError("name", name, "text in one line, not empty")
+        check_line("name", name)
         if name in self.branches:
             raise InvalidValueError(
                 "name",
@@ -159,6 +158,21 @@ class History:
         while (parent := found[-1].parent) is not None:
             found.append(self.entries[parent])
         return tuple(reversed(found))
+
+    def children(self) -> dict[int, list[int]]:
+        """The entries that were edited from an entry, by its id; none: not there."""
+        found: dict[int, list[int]] = {}
+        for entry in self.entries:
+            if entry.parent is not None:
+                found.setdefault(entry.parent, []).append(entry.id)
+        return found
+
+    def names(self) -> dict[int, list[str]]:
+        """The branches that end at an entry, by its id; none: not there."""
+        found: dict[int, list[str]] = {}
+        for name, there in self.branches.items():
+            found.setdefault(there, []).append(name)
+        return found
 
     def problems(self) -> list[str]:
         """What does not fit together, in words; empty for every history made by the methods."""
@@ -209,14 +223,8 @@ class History:
 
     def _lines(self) -> Iterator[tuple[str, int]]:
         """The tree's lines, with the entry that each shows: only forks are indented."""
-        children: dict[int, list[int]] = {}
-        for entry in self.entries[1:]:
-            if entry.parent is not None:
-                children.setdefault(entry.parent, []).append(entry.id)
+        children, names = self.children(), self.names()
         width = len(str(len(self.entries) - 1))
-        names: dict[int, list[str]] = {}
-        for name, there in self.branches.items():
-            names.setdefault(there, []).append(name)
         waiting = [(0, "", "")]
         while waiting:
             number, first, rest = waiting.pop()
@@ -232,6 +240,12 @@ class History:
                 last = one == after[-1]
                 corner, line = ("└─", "  ") if last else ("├─", "│ ")
                 waiting.append((one, rest + corner, rest + line))
+
+
+def check_line(what: str, value: object) -> None:
+    """Raise InvalidValueError unless a value is text in one line, as names and labels are."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise InvalidValueError(what, value, "text in one line, not empty")
 
 
 def diff(before: EditState, after: EditState) -> str:

@@ -49,7 +49,7 @@ def change(session: str, before: History, after: History) -> Change:
     """What leads from one history to another that grew from it."""
     same = 0
     for one, other in zip(before.entries, after.entries, strict=False):
-        if one != other:
+        if one is not other:
             break
         same += 1
     old = {**dict(enumerate(before.visited)), **dict.fromkeys(range(same, len(after)))}

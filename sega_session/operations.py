@@ -20,6 +20,7 @@ from attrs.validators import deep_iterable, instance_of, optional
 
 from .edits import Concept, EditState
 from .errors import InvalidValueError
+from .history import check_line
 from .modes import MODES, Anchored
 from .strict import Unset
 
@@ -51,8 +52,7 @@ def like(owner: type, name: str, **other: Any) -> Any:
 
 
 def _line(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise InvalidValueError(attribute.name, value, "text in one line, not empty")
+    check_line(attribute.name, value)
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:

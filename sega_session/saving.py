@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +14,7 @@ from PIL.Image import Image
 
 from . import inputs
 from .denoisers import Conditioning, Denoiser, denoiser_for
-from .document import Document, read_document
+from .document import Document
 from .editing import Editing
 from .edits import EditState, Scene
 from .errors import (
@@ -119,11 +118,48 @@ class Saving(Editing):
                 f"{path} has a journal with later edits: EditSession.recover() reads both.",
                 AutosaveWarning,
             )
-        stored = read_file(Path(path), denoiser_for(pipeline).device)
-        document = stored.document
-        same_model = check_model(
-            document, denoiser_for(pipeline), allow_mismatch=allow_model_mismatch
+        session, _ = cls._of_file(
+            Path(path), pipeline, allow_model_mismatch, cache_bytes, spill_bytes
         )
+        return session
+
+    @classmethod
+    def recover(
+        cls,
+        path: str | Path,
+        pipeline: Any,
+        *,
+        allow_model_mismatch: bool = False,
+        cache_bytes: int | None = None,
+        spill_bytes: int = 0,
+    ) -> Self:
+        """Go on with an autosaved session: its file, and the edits that came after.
+
+        Args: as for `load`. Raises: as `load` does.
+
+        Warns:
+            AutosaveWarning: the journal is damaged; what comes before the damage is there.
+        """
+        session, document = cls._of_file(
+            Path(path), pipeline, allow_model_mismatch, cache_bytes, spill_bytes
+        )
+        session._go(recovered(Path(path), document.session, session.history))
+        return session
+
+    @classmethod
+    def _of_file(
+        cls,
+        path: Path,
+        pipeline: Any,
+        allow_model_mismatch: bool,
+        cache_bytes: int | None,
+        spill_bytes: int,
+    ) -> tuple[Self, Document]:
+        """The session in a file, and the file's document."""
+        denoiser = denoiser_for(pipeline)
+        stored = read_file(path, denoiser.device)
+        document = stored.document
+        same_model = check_model(document, denoiser, allow_mismatch=allow_model_mismatch)
         session = cls.of_scene(
             document.scene,
             pipeline,
@@ -134,23 +170,7 @@ class Saving(Editing):
             batch_plan=document.batch_plan,
         )
         session._restore(stored, same_model=same_model)
-        return session
-
-    @classmethod
-    def recover(cls, path: str | Path, pipeline: Any, **arguments: Any) -> Self:
-        """Go on with an autosaved session: its file, and the edits that came after.
-
-        Args: as for `load`. Raises: as `load` does.
-
-        Warns:
-            AutosaveWarning: the journal is damaged; what comes before the damage is there.
-        """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AutosaveWarning)
-            session = cls.load(path, pipeline, **arguments)
-        file = Path(path)
-        session._go(recovered(file, read_document(file).session, session.history))
-        return session
+        return session, document
 
     @classmethod
     def from_image(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from .edits import EditState
-from .errors import HistoryError, InvalidValueError
-from .history import History, diff
+from .errors import HistoryError
+from .history import History, check_line, diff
 
 
 @frozen
@@ -97,8 +97,7 @@ class Timeline:
         Raises:
             InvalidValueError: the label is no text, or empty.
         """
-        if not isinstance(label, str) or not label.strip() or not label.isprintable():
-            raise InvalidValueError("label", label, "text in one line, not empty")
+        check_line("label", label)
         before = self._history
         with self._grouped(Group(before, label)):
             try:

@@ -102,13 +102,16 @@ def test_the_first_edit_is_readmes() -> None:
     assert f"```python\n{code}```" in readme
 
 
-def test_readmes_code_for_people_from_diffusers() -> None:
+def readmes_code(word: str) -> str:
+    """The one block of README's code that has this in it."""
     readme = (EXAMPLES.parent / "README.md").read_text()
-    (code,) = [
-        block
-        for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-        if "from_diffusers" in block
-    ]
+    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (code,) = [block for block in blocks if word in block]
+    return str(code)
+
+
+def test_readmes_code_for_people_from_diffusers() -> None:
+    code = readmes_code("from_diffusers")
     names: dict[str, Any] = {}
     exec(code, names)
     assert [concept.scale for concept in names["session"].concepts] == [4, 5]
@@ -137,12 +140,7 @@ def test_the_published_example(run_example: Run, capsys: pytest.CaptureFixture[s
 
 
 def test_readmes_code_for_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (EXAMPLES.parent / "README.md").read_text()
-    (code,) = [
-        block
-        for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-        if "anchored" in block
-    ]
+    code = readmes_code("anchored")
     monkeypatch.chdir(tmp_path)
     lines: list[str] = []
     exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
@@ -164,15 +162,10 @@ def test_the_modes_side_by_side() -> None:
 
 
 def test_readmes_code_for_histories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (EXAMPLES.parent / "README.md").read_text()
-    (code,) = [
-        block
-        for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-        if "session.history" in block
-    ]
+    code = readmes_code("session.history")
     monkeypatch.chdir(tmp_path)
     lines: list[str] = []
     exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
-    assert f"```\n{lines[0]}\n```" in readme
+    assert f"```\n{lines[0]}\n```" in (EXAMPLES.parent / "README.md").read_text()
     assert f"# {lines[1]}\n" in code
     assert lines[2] == "0"

@@ -35,6 +35,7 @@ class ConceptRow(VBox):
 
     def __init__(self, concept: Concept, calls: int, colour: str) -> None:
         self.colour, name = colour, concept.name
+        style = {"handle_color": colour, "description_width": "8em"}
         wide = Layout(flex="1 1 16em", min_width="14em")
         self.enabled = Checkbox(
             description="on",
@@ -49,7 +50,7 @@ class ConceptRow(VBox):
             max=SCALE,
             step=0.1,
             readout_format=".1f",
-            style={"handle_color": colour, "description_width": "8em"},
+            style=style,
             layout=wide,
         )
         self.invert = Button(
@@ -74,7 +75,7 @@ class ConceptRow(VBox):
             max=THRESHOLD,
             step=0.005,
             readout_format=".3f",
-            style={"handle_color": colour, "description_width": "8em"},
+            style=style,
         )
         self.warmup = IntSlider(
             description="warm-up",
@@ -82,7 +83,7 @@ class ConceptRow(VBox):
             "the later, the more of the composition stays",
             min=0,
             max=calls - 1,
-            style={"handle_color": colour, "description_width": "8em"},
+            style=style,
         )
         self._fold = VBox([self.threshold, self.warmup], layout=Layout(display="none"))
         self.more.observe(self._unfold, "value")

@@ -124,9 +124,7 @@ class HistoryView(VBox):
 
     def _show(self, history: History) -> None:
         """Bring the rows up to date."""
-        names: dict[int, list[str]] = {}
-        for name, there in history.branches.items():
-            names.setdefault(there, []).append(name)
+        names = history.names()
         for number, depth in tree(history):
             if number < len(self._rows):
                 entry = history[number]
@@ -145,9 +143,8 @@ class HistoryView(VBox):
 
     def _go(self, number: int) -> None:
         """Go to an entry, and along its branch if one ends there."""
-        branches = self._session.history.branches
-        name = next((name for name, there in branches.items() if there == number), None)
-        self._session.checkout(number if name is None else name)
+        names = self._session.history.names().get(number, [])
+        self._session.checkout(names[0] if names else number)
 
     def _branch(self) -> None:
         name = self.name.value.strip()
@@ -171,10 +168,7 @@ class HistoryView(VBox):
 
 def tree(history: History) -> Iterator[tuple[int, int]]:
     """The entries in the order of the tree, each with its depth: only forks go deeper."""
-    children: dict[int, list[int]] = {}
-    for entry in history:
-        if entry.parent is not None:
-            children.setdefault(entry.parent, []).append(entry.id)
+    children = history.children()
     waiting = [(0, 0)]
     while waiting:
         number, depth = waiting.pop()
