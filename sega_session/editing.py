@@ -179,6 +179,21 @@ class Editing(Timeline):
                 )
         self._commit(state)
 
+    def _other(self, state: EditState) -> EditState:
+        """A state that was handed in, ready to be drawn. Raises InvalidValueError."""
+        if not isinstance(state, EditState):
+            raise InvalidValueError("state", state, "an EditState, such as one of the history's")
+        for concept in state:
+            if concept.embedding and conditioning_key(concept) not in self._conditionings:
+                raise InvalidValueError(
+                    "state",
+                    concept.name,
+                    "concepts in words, or with embeddings that were added to this session",
+                    "Add them with add(name=, prompt_embeds=) first.",
+                )
+        self._prepare(state)
+        return state
+
     def _prepare(self, state: EditState) -> None:
         """Encode what a state's concepts say."""
         for concept in state:

@@ -26,7 +26,9 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class SegaSessionError(Exception):
@@ -143,8 +145,28 @@ class NoEffectWarning(SegaSessionWarning):
     """A concept's settings keep it from changing the picture."""
 
 
+_hear: ContextVar[Callable[[SegaSessionWarning], object] | None] = ContextVar("hear", default=None)
+
+
+@contextmanager
+def hearing(hear: Callable[[SegaSessionWarning], object]) -> Iterator[None]:
+    """Call ``hear`` with the warnings of this thread, instead of Python's `warnings`.
+
+    For user interfaces: `warnings.catch_warnings` is not safe where other threads run.
+    """
+    token = _hear.set(hear)
+    try:
+        yield
+    finally:
+        _hear.reset(token)
+
+
 def warn_caller(message: str, category: type[SegaSessionWarning]) -> None:
-    """Warn about the line that called into this package."""
+    """Warn about the line that called into this package, or tell who is `hearing`."""
+    hear = _hear.get()
+    if hear is not None:
+        hear(category(message))
+        return
     frame, level = inspect.currentframe(), 1
     while frame and str(frame.f_globals.get("__name__")).startswith("sega_session"):
         frame, level = frame.f_back, level + 1

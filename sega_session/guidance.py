@@ -56,3 +56,20 @@ def with_momentum(guidance: Tensor, momentum: Tensor, momentum_scale: float) -> 
 def update_momentum(momentum: Tensor, guidance: Tensor, momentum_beta: float) -> Tensor:
     """The next call's momentum, from this call's guidance with momentum (Eq. 8)."""
     return momentum_beta * momentum + (1 - momentum_beta) * guidance
+
+
+def heat_map(guidances: Sequence[Tensor]) -> Tensor:
+    """Where guidance acts, of one concept or several.
+
+    Args:
+        guidances: one a model call.
+
+    Returns:
+        ``(batch, height, width)``, float32: the root mean square over calls and channels, divided
+        by each image's largest value where that is not 0.
+    """
+    # One call at a time: all of them at once would take the memory of a whole render.
+    squares = sum(guidance.float().square().mean(dim=1) for guidance in guidances)
+    found = torch.as_tensor(squares).sqrt()
+    largest = found.amax(dim=(1, 2), keepdim=True)
+    return found / torch.where(largest > 0, largest, torch.ones_like(largest))

@@ -14,6 +14,8 @@ from . import inputs
 from .branches import UNCOND, Branches
 from .denoisers import OutputType, denoiser_for
 from .edits import EditState, Scene, only
+from .errors import InvalidValueError
+from .guidance import heat_map
 from .modes import MODES, Exact, Mode, as_mode
 from .predictions import BatchPlan
 from .quality import Measurement, measure
@@ -122,9 +124,15 @@ class EditSession(Saving):
             denoiser, scene, self._shape, noise, branches, store, batch_plan, num_calls
         )
         super().__init__(denoiser, scene, num_calls, conditionings, renderer)
+        self._pipeline = pipeline
         # One render at a time: what is recorded belongs to the one that began last. A callback
         # may render, so its own thread is let in again.
         self._drawing = RLock()
+
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline that the session was given."""
+        return self._pipeline
 
     @property
     def latents_shape(self) -> tuple[int, int, int, int]:
@@ -136,21 +144,23 @@ class EditSession(Saving):
         """What is recorded: bytes, trajectories, hits."""
         return self._renderer.store.info
 
-    def plan(self, mode: str | Mode = "exact") -> int:
+    def plan(self, mode: str | Mode = "exact", *, state: EditState | None = None) -> int:
         """How many evaluations `render` would take now; see `Render.evaluations`.
 
         For ``anchored(tolerance=...)`` it is the most they can be. Raises InvalidValueError.
         """
-        return self._renderer.plan(self.state, as_mode(mode), self._before)
+        state = self.state if state is None else self._other(state)
+        return self._renderer.plan(state, as_mode(mode), self._before)
 
     def render(
         self,
         mode: str | Mode = "exact",
         *,
+        state: EditState | None = None,
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Render:
-        """Draw the current state.
+        """Draw the current state, or another.
 
         A U-Net's row changes in its last bits with the size of the batch it is in, so an exact
         render that reuses recorded predictions equals one from scratch up to that rounding, or,
@@ -163,6 +173,9 @@ class EditSession(Saving):
         Args:
             mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
                 every 5), "replay" or "preview".
+            state: what to draw instead of the current state: one of `history`, or one made by the
+                functions in `sega_session.edits`. The history stays as it is, and so does what
+                estimates start from.
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
             callback_on_step_end: called after each model call as ``callback(session, call,
@@ -177,6 +190,9 @@ class EditSession(Saving):
             OutOfMemoryError: there is no memory for one branch of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
+        if state is not None:
+            state, before = self._other(state), self._before
+            return self._draw(state, as_mode(mode), before, output_type, callback_on_step_end)
         return self._render(self.state, as_mode(mode), output_type, callback_on_step_end)
 
     def stream(
@@ -234,6 +250,28 @@ class EditSession(Saving):
         with self._drawing:
             self._draw(state, Exact(), self._before, "latent")
             return self._renderer.guidance(state, part)
+
+    def heat_map(self, render: Render, concept: str) -> Tensor:
+        """Where a concept acts in an exact picture, from what is recorded; evaluates nothing.
+
+        Args:
+            render: an exact render of this session.
+            concept: the name of a concept in it.
+
+        Returns:
+            ``(seeds, height / factor, width / factor)`` in float32 on the session's device: the
+            root mean square of the concept's guidance over model calls and channels, each
+            image's largest value 1. All 0 where the concept has no effect.
+
+        Raises:
+            UnknownConceptError: the picture has no such concept.
+            InvalidValueError: the picture is not exact, or what led to it is not recorded any more.
+        """
+        if not render.exact:
+            raise InvalidValueError("render", render.mode, '"exact"', "Render exactly first.")
+        part = only(render.state, concept)
+        with self._drawing:
+            return heat_map(self._renderer.guidance(render.state, part))
 
     def script(self) -> Script:
         """The history as a script, which makes the same history again: see `run`.

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sega_session import EditSession, anchored, load_avatars
+from sega_session import EditSession, anchored, edits, load_avatars
 from sega_session.errors import InvalidValueError, UnknownConceptError
 from sega_session.modes import Anchored, Preview, anchors
+from sega_session.recipe import conditioning_key
 
 from .pipelines import SCHEDULERS, reference_pipeline, tiny_stable_diffusion
 
@@ -341,6 +342,71 @@ def test_the_concepts_guidance_adds_up(pipeline: Any) -> None:
     torch.testing.assert_close(parts[0] + parts[1], whole, rtol=1e-4, atol=1e-4)
     with pytest.raises(UnknownConceptError):
         session.sem_guidance("cap")
+
+
+def test_a_heat_map_shows_where_a_concept_acts(pipeline: Any) -> None:
+    session = edited(pipeline, lambda s: None, seed=[1, 2])
+    picture = session.render(output_type="latent")
+    assert picture.evaluations == 0
+    for concept in ("hat", "beard"):
+        found = session.heat_map(picture, concept)
+        guidance = torch.stack(session.sem_guidance(concept))
+        expected = guidance.square().mean(dim=(0, 2)).sqrt()
+        torch.testing.assert_close(found, expected / expected.amax(dim=(1, 2), keepdim=True))
+        assert found.shape == (2, *session.latents_shape[2:])
+    # Of the picture that is given, whatever the session has become.
+    session.update("hat", scale=0)
+    torch.testing.assert_close(
+        session.heat_map(picture, "hat").amax(dim=(1, 2)), torch.ones(2, device=found.device)
+    )
+    nothing = session.render(output_type="latent")
+    assert session.heat_map(nothing, "hat").abs().max() == 0
+    session.reweight("beard", scale=9)
+    with pytest.raises(InvalidValueError, match="render is 'preview'; allowed: \"exact\""):
+        session.heat_map(session.render("preview", output_type="latent"), "hat")
+    with pytest.raises(UnknownConceptError):
+        session.heat_map(picture, "cap")
+
+
+def test_a_heat_map_is_where_the_model_was_steered() -> None:
+    session = EditSession(load_avatars(device="cpu"), "a portrait of a person", seed=8)
+    session.add("glasses", threshold=0.9)
+    heat = session.heat_map(session.render(), "glasses")[0]
+    rows, columns = (heat.square().sum(dim).cumsum(0) / heat.square().sum() for dim in (1, 0))
+    # Eyes are in the middle of a portrait, neither above nor below.
+    middle = [int((one < 0.5).sum()) / len(one) for one in (rows, columns)]
+    assert 0.3 < middle[0] < 0.65
+    assert 0.35 < middle[1] < 0.65
+
+
+def test_another_state_is_drawn_aside(pipeline: Any) -> None:
+    session, alone = (edited(pipeline, lambda s: None, batch_plan="canonical") for _ in range(2))
+    history, state = session.history, session.state
+    other = edits.update(state, "hat", scale=9)
+    # Four branches at the 15 calls after the warm-up's last, where latents differ.
+    assert (session.plan(state=state), session.plan(state=other)) == (0, 60)
+    preview = session.render("preview", state=other, output_type="latent")
+    exact = session.render(state=other, output_type="latent")
+    assert (preview.mode, exact.mode) == ("preview", "exact")
+    assert preview.state is exact.state is other
+    assert (preview.evaluations, exact.evaluations) == (16, 60)
+    assert session.history is history
+    alone.reweight("hat", scale=9)
+    assert torch.equal(exact.latents, alone.render(output_type="latent").latents)
+    # Estimates go on from the picture that they would have started from.
+    session.reweight("hat", scale=6)
+    assert session.render("preview", output_type="latent").before is state
+
+
+def test_another_state_must_be_one(pipeline: Any) -> None:
+    session = edited(pipeline, lambda s: None)
+    with pytest.raises(InvalidValueError, match="state is 3; allowed: an EditState"):
+        session.render(state=3)  # type: ignore[arg-type]
+    other = edited(pipeline, lambda s: None)
+    embeds = other._conditionings[conditioning_key(other.concepts[0])].prompt_embeds
+    other.add(name="gaze", prompt_embeds=2 * embeds)
+    with pytest.raises(InvalidValueError, match="state is 'gaze'; allowed: concepts in words"):
+        session.plan(state=other.state)
 
 
 def test_guidance_stays_half() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sega_session.errors import (
     SegaSessionError,
     UnknownConceptError,
     UnsupportedPipelineError,
+    hearing,
 )
 
 from .pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
@@ -647,6 +649,19 @@ def test_long_prompts_warn_with_what_was_cut(pipeline: Any) -> None:
     with pytest.warns(PromptTruncatedWarning, match="'op'"):
         make(pipeline, negative_prompt="abcdefghijklmnop")
     make(pipeline).add("abcdefghijklmno", warmup=2)
+
+
+def test_warnings_can_be_heard_by_one_thread(pipeline: Any) -> None:
+    session = EditSession(pipeline, "a portrait", num_inference_steps=5)
+    heard: list[Warning] = []
+    with hearing(heard.append):
+        session.add("hat", warmup=5)
+        with ThreadPoolExecutor() as pool, pytest.warns(NoEffectWarning, match="'cap'"):
+            pool.submit(session.add, "cap", warmup=5).result()
+    assert [type(one) for one in heard] == [NoEffectWarning]
+    assert "Lower warmup" in str(heard[0])
+    with pytest.warns(NoEffectWarning, match="'scarf'"):
+        session.add("scarf", warmup=5)
 
 
 def test_a_concept_that_starts_after_the_last_call_warns(pipeline: Any) -> None:

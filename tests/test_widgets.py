@@ -10,16 +10,19 @@ from typing import Any
 
 import PIL.Image
 import pytest
+import torch
 from ipywidgets import Widget
 from sega_widgets import CompareView, ConceptList, EditPanel, HistoryView, Progress
+from sega_widgets.access import Access
 from sega_widgets.concept_row import COLOURS, ConceptRow
 from sega_widgets.history_view import tree
-from sega_widgets.png import BLANK
+from sega_widgets.png import BLANK, encode, heated
+from sega_widgets.worker import More
 from torch import Tensor
 
 from sega_session import EditSession, EditState
 from sega_session.denoisers import Decoded, OutputType
-from sega_session.errors import SegaSessionError
+from sega_session.errors import PromptTruncatedWarning, SegaSessionError, warn_caller
 
 from .fake_denoiser import FakeFamily, use_fake
 
@@ -36,8 +39,10 @@ class InlineWorker:
         show: Callable[[Any], object],
         progress: Callable[[Progress | None], object],
         fail: Callable[[Exception], object],
+        more: More,
     ) -> None:
         self.session, self.show, self.progress, self.fail = session, show, progress, fail
+        self.more = more
         self.posts: list[bool] = []
         self.cancels = 0
         self.closed = False
@@ -46,6 +51,9 @@ class InlineWorker:
         self.posts.append(moving)
         try:
             self.show(self.session.render("preview" if moving else "exact"))
+            if not moving:
+                for put_up in self.more(lambda *_: None):
+                    put_up()
         except SegaSessionError as error:
             self.fail(error)
 
@@ -88,7 +96,8 @@ def decode(self: object, latents: Tensor, output_type: OutputType) -> Decoded:
     if output_type != "pil":
         return Decoded(latents, None)
     grey = (latents.mean(dim=1) * 40 + 128).clamp(0, 255).byte().cpu().numpy()
-    return Decoded([PIL.Image.fromarray(one).resize((16, 16)) for one in grey], None)
+    images = [PIL.Image.fromarray(one).resize((16, 16)).convert("RGB") for one in grey]
+    return Decoded(images, None)
 
 
 @pytest.fixture
@@ -113,7 +122,7 @@ def inline(monkeypatch: pytest.MonkeyPatch, timers: list[HandTimer]) -> None:
 
 @pytest.fixture
 def panel(session: EditSession, inline: None) -> Iterator[EditPanel]:
-    panel = EditPanel(session, PIPELINE)
+    panel = EditPanel(session)
     yield panel
     panel.close()
 
@@ -367,11 +376,111 @@ def test_the_picture_is_compared_with_the_unedited_one(panel: EditPanel) -> None
     picture = panel.view.picture
     unedited = picture.large.value
     add(panel, "glasses")
-    assert not picture.compare.disabled
-    picture.compare.value = True
+    picture.look.value = "Compare"
     assert (picture.compared.before, picture.compared.after_label) == (unedited, "exact")
     assert picture.compared.after == picture._pngs[0]
     assert (picture.compared.layout.display, picture.large.layout.display) == ("", "none")
+
+
+def test_a_comparison_has_the_unedited_picture_drawn(session: EditSession, inline: None) -> None:
+    session.add("glasses", warmup=1)
+    panel = EditPanel(session)
+    picture = panel.view.picture
+    assert picture.compared.before_label == "unedited"
+    state = session.state
+    picture.look.value = "Compare"
+    assert picture.compared.before_label == "unedited"
+    unedited = session.render(state=session.history[0].state)
+    assert unedited.evaluations == 0
+    assert picture.compared.before == encode(unedited.image)
+    assert picture.compared.before != picture.compared.after
+    assert (session.state, picture.caption.value) == (state, "exact")
+    panel.close()
+
+
+def test_a_heat_map_shows_where_a_concept_acts(panel: EditPanel) -> None:
+    picture = panel.view.picture
+    picture.look.value = "Where"
+    assert picture.caption.value == "exact · no concept acts yet"
+    add(panel, "glasses", "beard")
+    assert picture.concept.options == ("glasses", "beard")
+    assert picture.caption.value == "exact · where “glasses” acts"
+    render = picture.render
+    assert render is not None
+
+    def expected(name: str) -> bytes:
+        heat = panel.session.heat_map(render, name)[0]
+        return encode(heated(render.image, heat, panel.concepts.colour(name)))
+
+    assert picture.large.value == expected("glasses") != expected("beard")
+    picture.concept.value = "beard"
+    assert picture.large.value == expected("beard")
+    # What is estimated has no heat map of its own, and is not shown with another's.
+    row(panel, "glasses").scale.value = 9.0
+    assert picture.caption.value.startswith("preview: approximate")
+    assert "acts" not in picture.caption.value
+    row(panel, "beard").remove.click()
+    assert picture.concept.value == "glasses"
+    picture.look.value = "Picture"
+    assert picture.caption.value == "exact"
+    assert picture.concept.layout.display == "none"
+
+
+def test_a_heat_map_that_is_not_recorded_is_said(session: EditSession, inline: None) -> None:
+    small = EditSession(None, "a cat", num_inference_steps=6, cache_bytes=5000)
+    panel = EditPanel(small)
+    add(panel, "glasses")
+    panel.view.picture.look.value = "Where"
+    assert "cache_bytes is 5000" in panel.messages.value
+    assert panel.view.picture.caption.value == "exact"
+    panel.close()
+
+
+def test_heat_takes_the_colour_and_the_rest_is_pale() -> None:
+    image = PIL.Image.new("RGB", (16, 16), "#204060")
+    heat = torch.zeros(4, 4)
+    heat[:, :2] = 1
+    found = heated(image, heat, "#d55e00")
+    hot, cold = (found.getpixel((x, 8)) for x in (2, 14))
+    assert isinstance(hot, tuple)
+    assert isinstance(cold, tuple)
+    assert hot[0] - hot[2] > 120
+    assert max(cold) - min(cold) < 20
+
+
+def test_a_strip_shows_scales_and_a_click_takes_one(panel: EditPanel) -> None:
+    strip = panel.view.strip
+    strip.shown.value = True
+    assert strip._row.layout.display == "none"
+    add(panel, "glasses")
+    history = panel.session.history
+    assert strip._row.layout.display == "grid"
+    labels = [button.description for button in strip.buttons]
+    assert labels == ["-9", "-6", "-3", "0", "3", "6", "9"]
+    pictures = [image.value for image in strip.images]
+    assert len(set(pictures)) == 7
+    assert panel.session.history is history
+    strip.buttons[0].click()
+    concept = panel.session.concepts[0]
+    assert (concept.scale, concept.inverted) == (9, True)
+    assert len(panel.session.history) == len(history) + 1
+    assert strip.buttons[0].button_style == "info"
+    # The states are the same ones, so nothing is drawn again.
+    assert [image.value for image in strip.images] == pictures
+    strip.buttons[0].click()
+    assert len(panel.session.history) == len(history) + 1
+    row(panel, "glasses").threshold.value = 0.5
+    assert all(image.value == strip._nothing for image in strip.images)
+
+
+def test_a_strip_reaches_as_far_as_the_concept(panel: EditPanel) -> None:
+    panel.session.add("glasses", scale=15, warmup=1)
+    panel.refresh()
+    panel.view.strip.shown.value = True
+    labels = [button.description for button in panel.view.strip.buttons]
+    assert labels == ["-15", "-10", "-5", "0", "5", "10", "15"]
+    panel.view.strip.shown.value = False
+    assert panel.view.strip._row.layout.display == "none"
 
 
 def test_a_batch_is_a_grid_and_a_click_enlarges(session: EditSession, inline: None) -> None:
@@ -440,11 +549,89 @@ def test_save_load_and_script(panel: EditPanel, tmp_path: Path) -> None:
     old = panel.view
     files.load.click()
     assert panel.view is not old
-    assert old._worker.closed
     assert [concept.name for concept in panel.session.concepts] == ["glasses"]
     assert panel.view.files.file.value == str(tmp_path / "one.safetensors")
     row(panel, "glasses").scale.value = 8.0
     assert panel.session.concepts[0].scale == 8
+    # The session before is still there.
+    panel.sessions.value = 0
+    assert panel.view is old
+    assert [concept.name for concept in panel.session.concepts] == ["glasses", "beard"]
+
+
+def test_a_loaded_file_shows_its_pictures(panel: EditPanel, tmp_path: Path) -> None:
+    add(panel, "glasses")
+    panel.session.add("beard", warmup=1)
+    panel.session.add("hat", warmup=1)
+    panel.refresh()
+    files = panel.view.files
+    files.file.value = str(tmp_path / "one.safetensors")
+    files.save.click()
+    before = [one.thumbnail.value for one in panel.history.rows]
+    files.load.click()
+    assert [one.thumbnail.value for one in panel.history.rows] == before
+    # One was never drawn, and is not drawn for that.
+    assert [png == BLANK for png in before] == [False, False, True, False]
+
+
+def test_another_prompt_is_another_session(panel: EditPanel) -> None:
+    first = panel.view
+    add(panel, "glasses")
+    scene = first.scene
+    scene.prompt.value, scene.seeds.value, scene.steps.value = "a dog", "3, 4", 5
+    scene.guidance.value, scene.negative.value = 6.0, "blurry"
+    scene.new.click()
+    found = panel.session.scene
+    assert (found.prompt, found.seeds, found.num_inference_steps) == ("a dog", (3, 4), 5)
+    assert (found.guidance_scale, found.negative_prompt) == (6, "blurry")
+    assert panel.session.concepts == ()
+    assert panel.view.picture.caption.value == "exact"
+    titles = [title for title, _ in panel.sessions.options]
+    assert titles == ["1: a cat, seed 0", "2: a dog, seed 3, 4"]
+    panel.sessions.value = 0
+    assert panel.view is first
+    add(panel, "beard")
+    assert [concept.name for concept in panel.session.concepts] == ["glasses", "beard"]
+    assert [len(view.session.concepts) for view in panel._views] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [("seeds", "eight", "Seed is"), ("seeds", "-1", "seed"), ("seeds", "", "Seed is")],
+)
+def test_a_scene_that_is_refused_changes_nothing(
+    panel: EditPanel, field: str, text: str, message: str
+) -> None:
+    getattr(panel.view.scene, field).value = text
+    panel.view.scene.new.click()
+    assert "Not done" in panel.messages.value
+    assert message in panel.messages.value
+    assert len(panel._views) == 1
+
+
+def test_keys_undo_and_redo(panel: EditPanel) -> None:
+    (access,) = (one for one in everything(panel) if isinstance(one, Access))
+    add(panel, "glasses")
+    press: Any = access._handle_custom_msg
+    press({"step": "undo"}, [])
+    assert panel.session.concepts == ()
+    press({"step": "undo"}, [])
+    press({"step": "redo"}, [])
+    assert len(panel.session.concepts) == 1
+    assert panel.messages.value == ""
+
+
+def test_a_warning_is_a_message(panel: EditPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = FakeFamily.encode
+
+    def warning(self: Any, prompt: str, **arguments: Any) -> Any:
+        warn_caller("the end does not fit", PromptTruncatedWarning)
+        return encode(self, prompt, **arguments)
+
+    monkeypatch.setattr(FakeFamily, "encode", warning)
+    add(panel, "a very long concept")
+    assert panel.messages.value == '<div role="status">the end does not fit</div>'
+    assert len(panel.session.concepts) == 1
 
 
 def test_what_cannot_be_loaded_leaves_the_panel_as_it_was(panel: EditPanel, tmp_path: Path) -> None:
@@ -453,9 +640,6 @@ def test_what_cannot_be_loaded_leaves_the_panel_as_it_was(panel: EditPanel, tmp_
     view.files.load.click()
     assert "Not done" in panel.messages.value
     assert panel.view is view
-    panel._pipeline = None
-    view.files.load.click()
-    assert "EditPanel(session, pipeline)" in panel.messages.value
 
 
 def test_the_downloaded_picture_says_what_made_it(panel: EditPanel) -> None:

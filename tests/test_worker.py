@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Event, Lock, Semaphore, Thread
 from typing import Any
 
@@ -21,7 +22,12 @@ from sega_widgets.worker import Progress, RenderWorker
 
 from sega_session import EditSession
 from sega_session.edits import EditState
-from sega_session.errors import NotFiniteError, SegaSessionError
+from sega_session.errors import (
+    AutosaveWarning,
+    NotFiniteError,
+    SegaSessionError,
+    warn_caller,
+)
 
 from .test_store import fake_session, random_edit
 
@@ -69,6 +75,13 @@ class SteppedSession:
             if picture.exact:
                 return
 
+    def further(self, name: str, on_step: Any) -> Picture:
+        """A picture of something else than the state."""
+        for call in range(self.num_calls):
+            self._work(self.state, name, call)
+            on_step(self, call, torch.tensor(0), {})
+        return Picture(self.state, name)
+
     def _work(self, *what: Any) -> None:
         self.begun.append(what)
         self._begins.release()
@@ -106,14 +119,20 @@ class Bench:
         self.on_show: Callable[[Picture], object] = lambda _: None
         self.on_progress: Callable[[Progress | None], object] = lambda _: None
         self.on_fail: Callable[[Exception], object] = lambda _: None
+        self.further: tuple[str, ...] = ()
         session: Any = self.session
         self.worker = RenderWorker(
             session,
             show=lambda picture: self._tell(picture, self.on_show),
             progress=lambda progress: self._tell(progress, self.on_progress),
             fail=lambda error: self._tell(error, self.on_fail),
+            more=self._more,
             clock=lambda: self.session.now,
         )
+
+    def _more(self, on_step: Any) -> Iterator[Callable[[], object]]:
+        for name in self.further:
+            yield partial(self._tell, self.session.further(name, on_step), lambda _: None)
 
     def _tell(self, value: Any, then: Callable[[Any], object]) -> None:
         self.told.append(value)
@@ -243,6 +262,71 @@ def test_an_endless_drag_shows_every_preview_that_is_begun(bench: Bench) -> None
     # A preview is three calls and a decoding, and with each of them the slider moved on.
     assert bench.shown[:-3] == [(state, "preview") for state in range(1, 102, 4)]
     assert bench.shown[-3:] == streamed(102)
+
+
+# Further pictures.
+
+
+def test_further_pictures_come_after_the_exact_one_and_not_while_moving(bench: Bench) -> None:
+    bench.further = ("one", "other")
+    bench.edit_and_post(moving=True)
+    bench.finish()
+    assert bench.shown == [(1, "preview")]
+    bench.edit_and_post()
+    bench.finish()
+    assert bench.shown[1:] == [*streamed(2), (2, "one"), (2, "other")]
+    assert bench.told[-1] is None
+    further = [one.done for one in bench.told if one and getattr(one, "mode", "") == "further"]
+    # The bar is full once more when a picture is there.
+    assert further == [1, 2, 3, 3] * 2
+
+
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize("calls_made", range(6))
+def test_a_newer_post_ends_further_pictures_within_one_model_call(
+    bench: Bench, calls_made: int, moving: bool
+) -> None:
+    bench.further = ("one", "other")
+    bench.edit_and_post()
+    bench.session.begins()
+    assert bench.session.run(12) == (1, "one", 0)
+    if calls_made:
+        bench.session.run(calls_made)
+    bench.edit_and_post(moving=moving)
+    assert bench.session.run() == (2, "preview", 0)
+    bench.finish()
+    assert bench.shown[3:-1] == [(1, "one")] * (calls_made > 2) + (
+        [] if moving else [*streamed(2), (2, "one")]
+    )
+
+
+def test_a_cancel_ends_further_pictures(bench: Bench) -> None:
+    bench.further = ("one",)
+    bench.edit_and_post()
+    bench.session.begins()
+    bench.session.run(13)
+    bench.worker.cancel()
+    bench.finish()
+    assert bench.session.begun[-1] == (1, "one", 1)
+    assert bench.shown == streamed(1)
+
+
+def test_the_failure_of_a_further_picture_is_told(bench: Bench) -> None:
+    bench.further = ("one",)
+    bench.edit_and_post()
+    bench.session.begins()
+    bench.session.run(12)
+    bench.session.error = NotFiniteError("overflow")
+    bench.finish()
+    assert [str(error) for error in bench.failed] == ["overflow"]
+    assert bench.shown == streamed(1)
+
+
+def test_warnings_of_a_render_are_told(bench: Bench) -> None:
+    bench.on_show = lambda _: warn_caller("on show", AutosaveWarning)
+    bench.edit_and_post(moving=True)
+    bench.finish()
+    assert [(type(one), str(one)) for one in bench.failed] == [(AutosaveWarning, "on show")]
 
 
 # Cancelling and closing.

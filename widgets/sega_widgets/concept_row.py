@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ipywidgets import (
     Button,
@@ -129,8 +130,7 @@ class ConceptRow(VBox):
             return {}
         if field != "scale":
             return {field: value}
-        # Zero has no sign, so it leaves the direction as it is.
-        return {"scale": abs(value)} | ({"inverted": value < 0} if value else {})
+        return unsigned(value)
 
     def _differs(self, field: str, value: float) -> bool:
         """Whether a slider shows another value, by half a step or more."""
@@ -144,5 +144,19 @@ class ConceptRow(VBox):
 
 def _shown(concept: Concept) -> dict[str, float]:
     """What the sliders of a concept show."""
-    signed = -concept.scale if concept.inverted else concept.scale
-    return {"scale": signed, "threshold": concept.threshold, "warmup": concept.warmup}
+    return {
+        "scale": signed(concept),
+        "threshold": concept.threshold,
+        "warmup": concept.warmup,
+    }
+
+
+def signed(concept: Concept) -> float:
+    """A concept's scale, below zero where it is inverted."""
+    return -concept.scale if concept.inverted else concept.scale
+
+
+def unsigned(scale: float) -> dict[str, Any]:
+    """A signed scale as a concept's fields, for `EditSession.update`."""
+    # Zero has no sign, so it leaves the direction as it is.
+    return {"scale": abs(scale)} | ({"inverted": scale < 0} if scale else {})

@@ -62,6 +62,11 @@ class ConceptList(VBox):
         """The concepts' controls, in the order of the concepts."""
         return tuple(self._rows[concept.name] for concept in self._session.concepts)
 
+    def colour(self, name: str) -> str:
+        """The colour that marks a concept, as "#rrggbb"; of one that is gone, any."""
+        row = self._rows.get(name)
+        return COLOURS[0] if row is None else row.colour
+
     def refresh(self) -> None:
         """Show the session's concepts as they are now; this edits nothing."""
         with self._guard.setting():

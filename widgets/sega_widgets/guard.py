@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sega_session.errors import SegaSessionError
+from sega_session.errors import SegaSessionError, hearing
 
 from .messages import Messages
 
@@ -40,12 +40,13 @@ class Guard:
                 self._setting = before
 
     def act(self, action: Callable[[], None]) -> None:
-        """Do what a person asked for; a `SegaSessionError` becomes a message."""
+        """Do what a person asked for; a `SegaSessionError` or a warning becomes a message."""
         with self._lock:
             if self._setting:
                 return
             self.messages.clear()
             try:
-                action()
+                with hearing(self.messages.error):
+                    action()
             except SegaSessionError as error:
                 self.messages.error(error)

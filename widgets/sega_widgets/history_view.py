@@ -11,6 +11,7 @@ from ipywidgets import Button, HBox, Image, Layout, Text, VBox
 from sega_session import EditSession, EditState
 from sega_session.history import Entry, History
 
+from .access import CHOICE
 from .closing import close_with_children
 from .guard import Changed, Guard
 from .messages import Messages
@@ -35,6 +36,7 @@ class EntryRow(HBox):
         self.thumbnail = Image(value=BLANK, format="png", layout=Layout(width="36px"))
         self.button = Button(layout=Layout(width="auto", flex="1 1 auto"))
         super().__init__([self.thumbnail, self.button], layout=Layout(align_items="center"))
+        self.add_class(CHOICE)
 
     def show(
         self, entry: Entry, names: str, depth: int, thumbnail: Thumbnail | None, *, current: bool
@@ -121,6 +123,12 @@ class HistoryView(VBox):
             self._thumbnails[state] = Thumbnail(png, exact)
             history = self._session.history
             self._show(history)
+
+    def without_picture(self) -> list[EditState]:
+        """The states that no picture is known of, each once."""
+        with self._lock:
+            states = dict.fromkeys(entry.state for entry in self._session.history)
+            return [state for state in states if state not in self._thumbnails]
 
     def _show(self, history: History) -> None:
         """Bring the rows up to date."""

@@ -6,7 +6,7 @@ import html
 
 from ipywidgets import HTML
 
-from sega_session.errors import SegaSessionError
+from sega_session.errors import SegaSessionError, SegaSessionWarning
 
 
 class Messages(HTML):
@@ -24,7 +24,10 @@ class Messages(HTML):
         self.value = f'<div role="status">{html.escape(text)}</div>'
 
     def error(self, error: BaseException) -> None:
-        """Say what went wrong, and how to mend it where the error knows."""
+        """Say what went wrong, and how to mend it where the error knows; or a warning."""
+        if isinstance(error, SegaSessionWarning):
+            self.note(str(error))
+            return
         kind = "" if isinstance(error, SegaSessionError) else f"{type(error).__name__}: "
         self.value = (
             '<div role="alert" style="border-left: 4px solid #d55e00; padding: 0 0.6em">'

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from ipywidgets import VBox
+from ipywidgets import Dropdown, Layout, VBox
 
-from sega_session import EditSession, SegaSessionError
+from sega_session import EditSession
 
-from .closing import close_with_children
+from .access import PANEL
 from .concepts import ConceptList
 from .guard import Guard
 from .history_view import HistoryView
@@ -23,31 +22,37 @@ class EditPanel(VBox):
     >>> session = EditSession(load_avatars(), "a portrait of a person", seed=8)
     >>> EditPanel(session)
 
+    Another prompt, or a file that is loaded, is another session; those before stay at hand.
     Drawing has a thread of its own; the notebook goes on meanwhile. `close` ends it.
 
     Args:
         session: what is edited. Edits by code show after `refresh`.
-        pipeline: the session's, for the Load button.
     """
 
-    def __init__(self, session: EditSession, pipeline: Any = None) -> None:
-        self._pipeline = pipeline
-        self._view: SessionView | None = None
+    def __init__(self, session: EditSession) -> None:
         self.messages = Messages()
         self._guard = Guard(self.messages)
         self._place = VBox()
-        super().__init__([self.messages, self._place])
-        self._begin(session)
+        self.sessions = Dropdown(
+            description="Session",
+            tooltip="The sessions of this panel: go back to one before",
+            layout=Layout(width="auto", max_width="40em"),
+        )
+        self.sessions.observe(lambda _: self._guard.act(self._switch), "value")
+        self._view = self._view_of(session)
+        self._views = [self._view]
+        super().__init__([self.sessions, self.messages, self._place])
+        self.add_class(PANEL)
+        self._put_up(self._view)
 
     @property
     def view(self) -> SessionView:
-        """Everything that belongs to the session; loading a file makes another."""
-        assert self._view is not None
+        """Everything that belongs to the session which is shown."""
         return self._view
 
     @property
     def session(self) -> EditSession:
-        """What is edited; after loading a file, the file's."""
+        """What is edited: the session that is shown."""
         return self.view.session
 
     @property
@@ -65,28 +70,45 @@ class EditPanel(VBox):
         self._guard.act(self.view.refresh)
 
     def close(self) -> None:
-        """End the panel and its thread. The session stays."""
-        if self._view is not None:
-            self._view.stop()
+        """End the panel and its threads. The sessions stay."""
+        for view in self._views:
+            view.stop()
         super().close()
 
+    def _view_of(self, session: EditSession) -> SessionView:
+        return SessionView(session, self._guard, self._load, self._begin)
+
     def _begin(self, session: EditSession) -> None:
-        """Put up a session in the place of the one before."""
-        before = self._view
-        if before is not None:
-            before.stop()
-        self._view = SessionView(session, self._guard, self._load)
-        self._place.children = [self._view]
-        if before is not None:
-            close_with_children(before)
+        """Go on with another session."""
+        self._view.rest()
+        self._views.append(self._view_of(session))
+        self._put_up(self._views[-1])
+
+    def _switch(self) -> None:
+        """Go back to a session that was chosen."""
+        if self._views[self.sessions.value] is not self._view:
+            self._view.rest()
+            self._put_up(self._views[self.sessions.value])
+            self._view.refresh()
+
+    def _put_up(self, view: SessionView) -> None:
+        self._view = view
+        self._place.children = [view]
+        with self._guard.setting():
+            self.sessions.options = [
+                (f"{number}: {_title(one.session)}", number - 1)
+                for number, one in enumerate(self._views, 1)
+            ]
+            self.sessions.value = self._views.index(view)
+            self.sessions.layout.display = "" if len(self._views) > 1 else "none"
 
     def _load(self, path: Path) -> None:
-        if self._pipeline is None:
-            raise SegaSessionError(
-                "the panel has no pipeline to load a session with. Make it with "
-                "EditPanel(session, pipeline)."
-            )
         file = self.view.files.file.value
-        self._begin(EditSession.load(path, self._pipeline))
+        self._begin(EditSession.load(path, self.session.pipeline))
         self.view.files.file.value = file
         self.messages.note(f"Loaded: {path}")
+
+
+def _title(session: EditSession) -> str:
+    seeds = ", ".join(map(str, session.scene.seeds))
+    return f"{session.scene.prompt}, seed {seeds}"

@@ -3,73 +3,99 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 
 import PIL.Image
-from ipywidgets import Box, Button, HBox, Image, Label, Layout, ToggleButton, VBox
+from ipywidgets import Box, Button, HBox, Image, Label, Layout, ToggleButtons, VBox
 
 from sega_session import EditSession, Render
 from sega_session.provenance import png_text
 
+from .access import CHOICE
+from .choice import ConceptChoice
 from .compare import CompareView
 from .guard import Guard
-from .png import blank, encode, title
+from .png import blank, described, encode, heated, title
 
 LARGE = 512
 """Pixels that a picture is shown in at least, where there is room."""
 
+LOOKS = {
+    "Picture": "The picture alone",
+    "Compare": "The picture over the unedited one, and a handle between them",
+    "Where": "Where one concept acts: the strength of its recorded guidance",
+}
+
 
 class PictureView(VBox):
-    """Shows what was drawn last. Several seeds are a grid, of which one can be enlarged.
+    """Shows what was drawn last: alone, over the unedited picture, or with a concept's heat map.
+
+    Several seeds are a grid, of which one can be enlarged.
 
     Args:
         session: what is drawn.
         guard: shared by the parts of a panel.
+        redraw: called to have the current state drawn once more, from what is recorded.
+        colour: of a concept, by its name.
     """
 
-    def __init__(self, session: EditSession, guard: Guard) -> None:
+    def __init__(
+        self,
+        session: EditSession,
+        guard: Guard,
+        *,
+        redraw: Callable[[], object],
+        colour: Callable[[str], str],
+    ) -> None:
         self._session = session
         self._guard = guard
+        self._redraw = redraw
+        self._colour = colour
         # Held while a picture is put up: they come from the thread that draws.
         self._lock = threading.Lock()
         self._render: Render | None = None
         self._chosen: int | None = None if len(session.scene.seeds) > 1 else 0
         size = session.scene.width, session.scene.height
-        nothing = blank(*size)
-        self._pngs = [nothing] * len(session.scene.seeds)
-        self._unedited = self._pngs
+        nothing = [blank(*size)] * len(session.scene.seeds)
+        self._pngs = nothing
+        self._heats: list[bytes] | None = None
+        self._unedited: list[bytes] | None = None
         self.caption = Label("Nothing is drawn yet.")
         room = {"width": "100%", "max_width": f"{max(LARGE, size[0])}px"}
-        self.large = Image(value=nothing, format="png", layout=Layout(**room))
+        self.large = Image(value=nothing[0], format="png", layout=Layout(**room))
         self.compared = CompareView(
-            before=nothing, after=nothing, before_label="unedited", layout=Layout(**room)
+            before=nothing[0], after=nothing[0], before_label="unedited", layout=Layout(**room)
         )
-        self.cells = tuple(Image(value=nothing, format="png") for _ in self._pngs)
-        self.enlarge = tuple(self._enlarge(number) for number in range(len(self._pngs)))
+        self.cells = tuple(Image(value=one, format="png") for one in nothing)
+        self.enlarge = tuple(self._enlarge(number) for number in range(len(nothing)))
         self._grid = Box(
             [VBox(pair) for pair in zip(self.cells, self.enlarge, strict=True)],
             layout=Layout(
-                display="grid", grid_template_columns="repeat(auto-fill, minmax(10em, 1fr))"
+                display="grid",
+                grid_template_columns="repeat(auto-fill, minmax(10em, 1fr))",
+                grid_gap="6px",
             ),
         )
+        for cell in self._grid.children:
+            cell.add_class(CHOICE)
         self.all_seeds = Button(description="All seeds", tooltip="Back to the pictures of all")
         self.all_seeds.on_click(lambda _: guard.act(lambda: self._choose(None)))
-        self.compare = ToggleButton(
-            description="Compare",
-            tooltip="Compare with the unedited picture, as soon as that was drawn exactly",
-            disabled=True,
+        self.look = ToggleButtons(
+            options=list(LOOKS),
+            description="Show",
+            tooltip="What is shown of the picture",
+            tooltips=list(LOOKS.values()),
+            style={"button_width": "6em", "description_width": "initial"},
+            layout=Layout(width="auto"),
         )
-        self.compare.observe(lambda _: guard.act(self._arrange), "value")
-        super().__init__(
-            [
-                self.caption,
-                self.large,
-                self.compared,
-                self._grid,
-                HBox([self.compare, self.all_seeds]),
-            ]
-        )
+        self.look.observe(lambda _: guard.act(self._look), "value")
+        self.concept = ConceptChoice("The concept whose guidance is shown")
+        self.concept.observe(lambda _: guard.act(self._look), "value")
+        bar = HBox([self.look, self.concept, self.all_seeds], layout=Layout(flex_flow="row wrap"))
+        super().__init__([self.caption, self.large, self.compared, self._grid, bar])
+        self.refresh()
         self._arrange()
 
     @property
@@ -77,31 +103,37 @@ class PictureView(VBox):
         """What was drawn last."""
         return self._render
 
+    @property
+    def wants_unedited(self) -> bool:
+        """Whether the comparison waits for the unedited picture."""
+        return self.look.value == "Compare" and self._unedited is None
+
     def show(self, render: Render) -> None:
-        """Put up a picture, from any thread."""
+        """Put up a picture, from the thread that draws."""
         pngs = [encode(image) for image in render.images]
         with self._lock:
-            self._render, self._pngs = render, pngs
+            self._render, self._pngs, self._heats = render, pngs, None
             if render.exact and render.state == self._session.history[0].state:
                 self._unedited = pngs
-                self.compare.disabled = False
             self._fill()
-        self.refresh()
+            self._describe()
+        self._heat(render)
+
+    def show_unedited(self, render: Render) -> None:
+        """Give the comparison its other picture, from the thread that draws."""
+        with self._lock:
+            self._unedited = [encode(image) for image in render.images]
+            self._fill()
 
     def refresh(self) -> None:
-        """Say how the picture was made, and whether the session has gone on since."""
-        render = self._render
-        if render is None:
-            return
-        words = [title(render)]
-        if len(self.cells) > 1 and self._chosen is not None:
-            words.insert(0, f"seed {self._session.scene.seeds[self._chosen]}")
-        if render.state != self._session.state:
-            words.append("of a state before")
-        self.caption.value = " · ".join(words)
+        """Follow the session: its concepts, and whether it has gone on since the picture."""
+        with self._guard.setting():
+            self.concept.follow(self._session)
+        with self._lock:
+            self._describe()
 
     def png(self) -> bytes | None:
-        """What is shown, as a PNG file that says what made it; of a grid the first picture."""
+        """What was drawn, as a PNG file that says what made it; of a grid the first picture."""
         render = self._render
         if render is None:
             return None
@@ -110,6 +142,45 @@ class PictureView(VBox):
         text = png_text(render.provenance(), number)
         image.save(file, "PNG", pnginfo=text)
         return file.getvalue()
+
+    def _heat(self, render: Render) -> None:
+        """Lay the chosen concept's heat map over an exact picture."""
+        name = self.concept.value
+        concepts = {concept.name for concept in render.state}
+        if self.look.value != "Where" or not render.exact or name not in concepts:
+            return
+        heat, colour = self._session.heat_map(render, name), self._colour(name)
+        images: Any = render.images
+        heats = [
+            encode(heated(image, one, colour)) for image, one in zip(images, heat, strict=True)
+        ]
+        with self._lock:
+            # Another concept may have been chosen meanwhile: it is drawn next.
+            if (self._render, self.concept.value) == (render, name):
+                self._heats = heats
+                self._fill()
+                self._describe()
+
+    def _describe(self) -> None:
+        """Say what is shown, how it was made, and whether it is of a state before."""
+        render, seeds = self._render, self._session.scene.seeds
+        if render is None:
+            return
+        words = [title(render)]
+        if len(seeds) > 1 and self._chosen is not None:
+            words.insert(0, f"seed {seeds[self._chosen]}")
+        if render.state != self._session.state:
+            words.append("of a state before")
+        if self.look.value == "Where":
+            name = self.concept.value
+            if self._heats:
+                words.append(f"where “{name}” acts")
+            elif name is None:
+                words.append("no concept acts yet")
+        self.caption.value = " · ".join(words)
+        text = described(self._session.scene.prompt, render.state)
+        for image in (self.large, *self.cells):
+            image.tooltip = text
 
     def _enlarge(self, number: int) -> Button:
         seed = self._session.scene.seeds[number]
@@ -124,7 +195,14 @@ class PictureView(VBox):
     def _choose(self, number: int | None) -> None:
         self._chosen = number
         self._arrange()
-        self.refresh()
+
+    def _look(self) -> None:
+        """Show another side of the picture, and draw what that takes."""
+        with self._lock:
+            self._heats = None
+        self._arrange()
+        if self.look.value == "Where" or self.wants_unedited:
+            self._redraw()
 
     def _arrange(self) -> None:
         """Show the comparison, the grid or one picture."""
@@ -133,23 +211,27 @@ class PictureView(VBox):
             view.layout.display = display if view is shown else "none"
         several = len(self.cells) > 1
         self.all_seeds.layout.display = "" if several and shown is not self._grid else "none"
+        self.concept.layout.display = "" if self.look.value == "Where" else "none"
         with self._lock:
             self._fill()
+            self._describe()
 
     def _shown(self) -> object:
-        if self.compare.value:
+        if self.look.value == "Compare":
             return self.compared
         return self._grid if self._chosen is None else self.large
 
     def _fill(self) -> None:
         """Give what is shown its pictures, and nothing else: each is sent to the page."""
-        shown, number = self._shown(), self._chosen or 0
+        shown, number, pngs = self._shown(), self._chosen or 0, self._heats or self._pngs
         if shown is self._grid:
-            for cell, png in zip(self.cells, self._pngs, strict=True):
+            for cell, png in zip(self.cells, pngs, strict=True):
                 cell.value = png
         elif shown is self.compared:
-            self.compared.before = self._unedited[number]
+            if self._unedited is not None:
+                self.compared.before = self._unedited[number]
+            self.compared.before_label = "unedited" if self._unedited else "unedited: not drawn yet"
             self.compared.after = self._pngs[number]
             self.compared.after_label = "edited" if self._render is None else title(self._render)
         else:
-            self.large.value = self._pngs[number]
+            self.large.value = pngs[number]

@@ -2,54 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ipywidgets import HBox, Layout, VBox
 
 from sega_session import EditSession, Render, SegaSessionError
+from sega_session.render import StepCallback
 
+from .access import Access
 from .concepts import ConceptList
 from .drawing import ProgressView, Settling
 from .files_box import FilesBox
 from .guard import Guard
 from .history_view import HistoryView
 from .pictures import PictureView
-from .png import thumbnail
+from .png import small
+from .scene_box import SceneBox
+from .strip import StripView
 from .worker import RenderWorker
 
 PATIENCE = 60.0
 """Seconds to wait for a model call to end, before saving."""
 
 
-class SessionView(HBox):
+class SessionView(VBox):
     """The parts of a panel, around one session.
 
     Args:
         session: what is edited and drawn.
         guard: shared by the parts.
         load: goes on with a file's session.
+        begin: goes on with a new session.
     """
 
-    def __init__(self, session: EditSession, guard: Guard, load: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        session: EditSession,
+        guard: Guard,
+        load: Callable[[Path], None],
+        begin: Callable[[EditSession], None],
+    ) -> None:
         self.session = session
-        self.picture = PictureView(session, guard)
-        self.progress = ProgressView(self._cancel, lambda: guard.act(self.refresh))
+        self._guard = guard
+        self.scene = SceneBox(session, guard, begin)
         self.concepts = ConceptList(session, self._changed, guard)
+        self.picture = PictureView(session, guard, redraw=self._redraw, colour=self.concepts.colour)
+        self.strip = StripView(session, self._changed, guard, redraw=self._redraw)
+        self.progress = ProgressView(self._cancel, lambda: guard.act(self.refresh))
         self.history = HistoryView(session, self._changed, guard)
         self.files = FilesBox(session, guard, save=self._save, load=load, png=self.picture.png)
         self._worker = RenderWorker(
-            session, show=self._show, progress=self.progress.show, fail=guard.messages.error
+            session,
+            show=self._show,
+            progress=self.progress.show,
+            fail=guard.messages.error,
+            more=self._more,
         )
         self._settling = Settling(self._worker.post)
-        left = VBox([self.picture, self.progress], layout=Layout(flex="1 1 20em"))
-        right = VBox([self.concepts, self.history, self.files], layout=Layout(flex="1 1 26em"))
-        super().__init__([left, right], layout=Layout(flex_flow="row wrap", grid_gap="0 1em"))
+        access = Access(self.history.undo.click, self.history.redo.click)
+        left = VBox(
+            [self.picture, self.progress, self.strip, access],
+            layout=Layout(flex="1 1 20em", min_width="0"),
+        )
+        right = VBox(
+            [self.concepts, self.history, self.files],
+            layout=Layout(flex="1 1 26em", min_width="0"),
+        )
+        super().__init__(
+            [self.scene, HBox([left, right], layout=Layout(flex_flow="row wrap", grid_gap="0 1em"))]
+        )
         self._worker.post()
 
     def refresh(self) -> None:
         """Show and draw the session as it is now."""
         self._changed(False)
+
+    def rest(self) -> None:
+        """Draw no more until `refresh`, or another edit."""
+        self._cancel()
 
     def stop(self) -> None:
         """End the thread that draws."""
@@ -57,13 +89,17 @@ class SessionView(HBox):
         self._worker.close()
 
     def _changed(self, moving: bool) -> None:
-        for part in (self.concepts, self.history, self.picture):
+        for part in (self.concepts, self.history, self.picture, self.strip):
             part.refresh()
         if moving:
             self._settling.moved()
+            self._worker.post(moving=True)
         else:
-            self._settling.stop()
-        self._worker.post(moving=moving)
+            self._redraw()
+
+    def _redraw(self) -> None:
+        self._settling.stop()
+        self._worker.post()
 
     def _cancel(self) -> None:
         self._settling.stop()
@@ -72,8 +108,24 @@ class SessionView(HBox):
     def _show(self, render: Render) -> None:
         """Put up a picture; called on the thread that draws."""
         self.picture.show(render)
-        small = thumbnail(render.image)
-        self.history.picture(render.state, small, exact=render.exact)
+        self._remember(render)
+
+    def _remember(self, render: Render) -> None:
+        self.history.picture(render.state, small(render.image), exact=render.exact)
+
+    def _more(self, on_step: StepCallback) -> Iterator[Callable[[], object]]:
+        """Draw what else is looked at, once the picture is exact."""
+        session = self.session
+        unedited = session.history[0].state
+        if self.picture.wants_unedited:
+            render = session.render(state=unedited, callback_on_step_end=on_step)
+            yield partial(self.picture.show_unedited, render)
+        yield from self.strip.drawn(on_step)
+        for state in self.history.without_picture():
+            # What a loaded file has recorded, but nothing that takes the model.
+            if session.plan(state=state) == 0:
+                render = session.render(state=state, callback_on_step_end=on_step)
+                yield partial(self._remember, render)
 
     def _save(self, path: Path) -> str:
         # A file holds what is recorded, and a render records.

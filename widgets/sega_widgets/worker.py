@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Condition, RLock, Thread, current_thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -13,12 +13,16 @@ from typing import Any, Self, TypeVar
 from attrs import frozen
 
 from sega_session import EditSession
-from sega_session.render import Render
+from sega_session.errors import hearing
+from sega_session.render import Render, StepCallback
 
 T = TypeVar("T")
 
 STREAM = ("preview", "anchored", "exact")
 """What `EditSession.stream` draws, in this order, up to the first exact picture."""
+
+More = Callable[[StepCallback], Iterable[Callable[[], object]]]
+"""Draws further pictures with a callback for every model call; yields what puts up each."""
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ class Progress:
 
     Attributes:
         mode: "preview", "anchored" or "exact". Where there is nothing to estimate from, the
-            picture becomes exact, as its `Render.mode` says.
+            picture becomes exact, as its `Render.mode` says. "further" for what `more` draws.
         done: model calls that were made.
         total: model calls of the picture.
         seconds_left: an estimate for this picture; None before its first call.
@@ -69,10 +73,10 @@ class RenderWorker:
       called. After one that is moving it may be a preview: end every drag with one that is not.
     - When `cancel` or `close` has returned, nothing that was posted before it is shown any more,
       nor is its progress or failure told.
-    - Errors go to `fail`, and the thread goes on. What `fail` itself raises is logged.
+    - Errors and warnings go to `fail`, and the thread goes on. What `fail` itself raises is logged.
 
-    The three functions are called on the worker's thread, one at a time. They may call `post`,
-    `cancel` and `close`, not `wait`.
+    The functions are called on the worker's thread, one at a time. They may call `post`, `cancel`
+    and `close`, not `wait`.
 
     Args:
         session: what to draw. Edits go on while it is drawn; a render of the session elsewhere
@@ -80,7 +84,9 @@ class RenderWorker:
         show: called with each finished picture.
         progress: called before a picture's first model call and after each, and with None when
             nothing is left to do.
-        fail: called with what a render raised, or `show` or `progress` did.
+        fail: called with what a render raised or warned of, or another of the functions raised.
+        more: draws what is wanted beside the session's picture, once that is exact and shown. A
+            newer post, `cancel` and `close` end it like the picture itself.
         clock: seconds, for the estimate of those left.
     """
 
@@ -91,12 +97,14 @@ class RenderWorker:
         show: Callable[[Render], object],
         progress: Callable[[Progress | None], object],
         fail: Callable[[Exception], object],
+        more: More = lambda on_step: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._show = show
         self._progress = progress
         self._fail = fail
+        self._more = more
         self._clock = clock
         self._waiting: _Post | None = None
         # What is drawn and still wanted; `cancel` takes it away while the thread is at it.
@@ -185,13 +193,19 @@ class RenderWorker:
 
     def _attempt(self, post: _Post) -> None:
         try:
-            self._draw(post)
+            with hearing(lambda warning: self._failed(post, warning)):
+                self._draw(post)
+                if not post.moving:
+                    self._draw_more(post)
         except _StoppedError:
             pass
         except Exception as error:
-            with self._telling:
-                if self._current is post:
-                    self._reported(self._fail, error)
+            self._failed(post, error)
+
+    def _failed(self, post: _Post, error: Exception) -> None:
+        with self._telling:
+            if self._current is post:
+                self._reported(self._fail, error)
 
     def _draw(self, post: _Post) -> None:
         """Draw and show what a post asks for. Raises _StoppedError when it no longer does."""
@@ -208,6 +222,17 @@ class RenderWorker:
             self._tell(post, self._show, picture)
             if picture.exact:
                 return
+
+    def _draw_more(self, post: _Post) -> None:
+        """Draw what is wanted beside the picture. Raises _StoppedError when it no longer is."""
+        total = self._session.num_calls
+
+        def on_step(_: object, call: int, *__: Any) -> None:
+            self._reached(post, Progress("further", call + 1, total, None))
+
+        for put_up in self._more(on_step):
+            self._tell(post, lambda act: act(), put_up)
+            self._reached(post, Progress("further", total, total, None))
 
     def _reached(self, post: _Post, progress: Progress) -> None:
         """Go on only if this is still to be drawn."""

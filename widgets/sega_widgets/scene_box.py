@@ -1,0 +1,128 @@
+"""What a picture begins with: the prompt, the seed and what else is fixed for a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ipywidgets import (
+    BoundedFloatText,
+    BoundedIntText,
+    Button,
+    HBox,
+    Layout,
+    Text,
+    ToggleButton,
+    VBox,
+)
+
+from sega_session import EditSession
+from sega_session.errors import InvalidValueError
+
+from .access import FORM
+from .guard import Guard
+
+
+class SceneBox(VBox):
+    """Shows a session's scene, and begins another.
+
+    Args:
+        session: whose scene is shown.
+        guard: shared by the parts of a panel.
+        begin: goes on with a new session.
+    """
+
+    def __init__(
+        self, session: EditSession, guard: Guard, begin: Callable[[EditSession], None]
+    ) -> None:
+        self._session = session
+        self._begin = begin
+        scene = session.scene
+        narrow, label = Layout(width="11em"), {"description_width": "initial"}
+        self.prompt = Text(
+            value=scene.prompt,
+            continuous_update=False,
+            description="Prompt",
+            tooltip="What the picture shows; Enter begins a new picture",
+            style=label,
+            layout=Layout(flex="1 1 16em", width="auto"),
+        )
+        self.seeds = Text(
+            value=", ".join(map(str, scene.seeds)),
+            continuous_update=False,
+            description="Seed",
+            tooltip="A whole number, or several with commas for a batch",
+            style=label,
+            layout=narrow,
+        )
+        self.new = Button(
+            description="New picture",
+            tooltip="Begin a session with this prompt and seed; this one stays to go back to",
+        )
+        self.more = ToggleButton(
+            description="More",
+            tooltip="Show negative prompt, steps and guidance scale",
+            layout=Layout(width="5em"),
+        )
+        self.negative = Text(
+            value=scene.negative_prompt,
+            continuous_update=False,
+            description="Negative prompt",
+            tooltip="What the picture should not show",
+            style=label,
+            layout=Layout(flex="1 1 16em", width="auto"),
+        )
+        self.steps = BoundedIntText(
+            value=scene.num_inference_steps,
+            min=1,
+            max=1000,
+            description="Steps",
+            tooltip="The scheduler's steps, 1 to 1000",
+            style=label,
+            layout=narrow,
+        )
+        self.guidance = BoundedFloatText(
+            value=scene.guidance_scale,
+            min=0.0,
+            max=100.0,
+            step=0.5,
+            description="Guidance scale",
+            tooltip="How closely the picture follows the prompt, 0 to 100",
+            style=label,
+            layout=narrow,
+        )
+        wrap = Layout(flex_flow="row wrap", width="100%")
+        self._fold = HBox([self.negative, self.steps, self.guidance], layout=wrap)
+        self.new.on_click(lambda _: guard.act(self._new))
+        self.more.observe(lambda _: self._unfold(), "value")
+        super().__init__(
+            [HBox([self.prompt, self.seeds, self.new, self.more], layout=wrap), self._fold]
+        )
+        self.add_class(FORM)
+        self._unfold()
+
+    def _new(self) -> None:
+        scene = self._session.scene
+        self._begin(
+            EditSession(
+                self._session.pipeline,
+                self.prompt.value,
+                negative_prompt=self.negative.value,
+                seed=self._seeds(),
+                num_inference_steps=self.steps.value,
+                guidance_scale=self.guidance.value,
+                height=scene.height,
+                width=scene.width,
+                eta=scene.eta,
+            )
+        )
+
+    def _seeds(self) -> list[int]:
+        try:
+            return [int(one) for one in self.seeds.value.split(",")]
+        except ValueError:
+            raise InvalidValueError(
+                "Seed", self.seeds.value, "a whole number, or several with commas"
+            ) from None
+
+    def _unfold(self) -> None:
+        self._fold.layout.display = "" if self.more.value else "none"
