@@ -6,16 +6,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from . import cli_files
+from . import cli_files, cli_jupyter
 from .cli_files import load
 from .errors import SegaSessionError
 from .script import Script
@@ -30,6 +31,7 @@ app = App(
 )
 
 DType = Literal["float32", "float16", "bfloat16"]
+Port = Annotated[int | None, Parameter(validator=Number(gte=1, lte=65535))]
 
 
 @app.command
@@ -217,6 +219,73 @@ def export_script(file: Path, *, out: Path | None = None) -> None:
         sys.stdout.write(script.dump())
     else:
         script.save(out)
+
+
+@app.command
+def lab(folder: Path = Path("sega-examples"), *, port: Port = None, browser: bool = True) -> None:
+    """Open the example notebooks in JupyterLab; Ctrl+C ends it.
+
+    Parameters
+    ----------
+    folder
+        Where the notebooks are copied to, unless they are there; made if it is missing.
+    port
+        Where JupyterLab listens, on this machine only. Default: 8888, or a free one after it.
+    browser
+        Open it in a browser.
+    """
+    sys.exit(cli_jupyter.open_lab(folder, port, browser=browser))
+
+
+def _scene_or_file(
+    file: Path | None = None, *, prompt: str | None = None, seed: int | None = None, **_: object
+) -> None:
+    if file is not None and (prompt is not None or seed is not None):
+        raise ValueError(
+            "A session file has a prompt and seeds of its own: leave out --prompt "
+            "and --seed, or the file."
+        )
+
+
+@app.command(name="app", validator=_scene_or_file)
+def open_app(
+    file: Path | None = None,
+    *,
+    model: str | None = None,
+    prompt: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    dtype: DType | None = None,
+    port: Port = None,
+    browser: bool = True,
+) -> None:
+    """Open the panel as a page in the browser; Ctrl+C ends it.
+
+    The page's address has a token, without which nobody gets in. It saves to the folder that the
+    command is started in; loading the page again begins anew.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to. Default: a new session.
+    model
+        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id; for a file, the
+        one that the session was made with. Default: the embedded one.
+    prompt
+        What a new session's picture shows. Default: a portrait that suits the checkpoint.
+    seed
+        A new session's seed. Default: one that suits the checkpoint.
+    device
+        Where the model runs, "cpu" or "cuda". Default: CUDA if there is any.
+    dtype
+        The model's precision. Default: float16 on CUDA, else float32.
+    port
+        Where the page is served, on this machine only. Default: any free one.
+    browser
+        Open the page in a browser; its address is printed anyway.
+    """
+    arguments = {"prompt": prompt, "seed": seed, "device": device, "dtype": dtype}
+    sys.exit(cli_jupyter.open_page(file, model, arguments, port, browser=browser))
 
 
 def main() -> None:

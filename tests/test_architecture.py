@@ -57,6 +57,7 @@ FLOORS = [
     "contact_sheet",
     "demo",
     "cli_files",
+    "cli_jupyter",
     "cli",
 ]
 """Each file imports only from the files above it."""

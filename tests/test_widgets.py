@@ -11,7 +11,7 @@ from typing import Any
 import PIL.Image
 import pytest
 import torch
-from ipywidgets import Widget
+from ipywidgets import ToggleButtons, Widget
 from sega_widgets import CompareView, ConceptList, EditPanel, HistoryView, Progress
 from sega_widgets.access import Access
 from sega_widgets.concept_row import COLOURS, ConceptRow
@@ -341,17 +341,17 @@ def test_thumbnails_are_kept_and_the_exact_ones_stay(session: EditSession) -> No
 
 
 def test_pictures_say_how_they_were_made(panel: EditPanel, timers: list[HandTimer]) -> None:
-    assert panel.view.picture.caption.value == "exact"
+    assert panel.view.picture.caption.text == "exact"
     assert size(panel.view.picture.large.value) == (16, 16)
     assert panel.history.rows[0].thumbnail.value != BLANK
     add(panel, "glasses")
     row(panel, "glasses").scale.value = 9.0
-    assert panel.view.picture.caption.value.startswith("preview: approximate, error about ")
+    assert panel.view.picture.caption.text.startswith("preview: approximate, error about ")
     assert worker(panel).posts[-1] is True
     # The slider is let go: nothing moves any more.
     timers.pop().ring()
     assert worker(panel).posts[-1] is False
-    assert panel.view.picture.caption.value == "exact"
+    assert panel.view.picture.caption.text == "exact"
     assert timers == []
 
 
@@ -369,7 +369,7 @@ def test_moving_on_waits_anew_and_an_edit_ends_the_wait(
 def test_a_picture_of_the_state_before_says_so(panel: EditPanel) -> None:
     panel.session.add("glasses", warmup=1)
     panel.view.picture.refresh()
-    assert "of a state before" in panel.view.picture.caption.value
+    assert "of a state before" in panel.view.picture.caption.text
 
 
 def test_the_picture_is_compared_with_the_unedited_one(panel: EditPanel) -> None:
@@ -394,17 +394,19 @@ def test_a_comparison_has_the_unedited_picture_drawn(session: EditSession, inlin
     assert unedited.evaluations == 0
     assert picture.compared.before == encode(unedited.image)
     assert picture.compared.before != picture.compared.after
-    assert (session.state, picture.caption.value) == (state, "exact")
+    assert (session.state, picture.caption.text) == (state, "exact")
     panel.close()
 
 
 def test_a_heat_map_shows_where_a_concept_acts(panel: EditPanel) -> None:
     picture = panel.view.picture
     picture.look.value = "Where"
-    assert picture.caption.value == "exact · no concept acts yet"
+    assert picture.caption.text == "exact · no concept acts yet"
+    assert 'title="a cat"' in picture.caption.value
     add(panel, "glasses", "beard")
     assert picture.concept.options == ("glasses", "beard")
-    assert picture.caption.value == "exact · where “glasses” acts"
+    assert picture.caption.text == "exact · where “glasses” acts"
+    assert 'title="a cat; glasses 5; beard 5"' in picture.caption.value
     render = picture.render
     assert render is not None
 
@@ -417,12 +419,12 @@ def test_a_heat_map_shows_where_a_concept_acts(panel: EditPanel) -> None:
     assert picture.large.value == expected("beard")
     # What is estimated has no heat map of its own, and is not shown with another's.
     row(panel, "glasses").scale.value = 9.0
-    assert picture.caption.value.startswith("preview: approximate")
-    assert "acts" not in picture.caption.value
+    assert picture.caption.text.startswith("preview: approximate")
+    assert "acts" not in picture.caption.text
     row(panel, "beard").remove.click()
     assert picture.concept.value == "glasses"
     picture.look.value = "Picture"
-    assert picture.caption.value == "exact"
+    assert picture.caption.text == "exact"
     assert picture.concept.layout.display == "none"
 
 
@@ -432,7 +434,7 @@ def test_a_heat_map_that_is_not_recorded_is_said(session: EditSession, inline: N
     add(panel, "glasses")
     panel.view.picture.look.value = "Where"
     assert "cache_bytes is 5000" in panel.messages.value
-    assert panel.view.picture.caption.value == "exact"
+    assert panel.view.picture.caption.text == "exact"
     panel.close()
 
 
@@ -450,9 +452,9 @@ def test_heat_takes_the_colour_and_the_rest_is_pale() -> None:
 
 def test_a_strip_shows_scales_and_a_click_takes_one(panel: EditPanel) -> None:
     strip = panel.view.strip
-    strip.shown.value = True
-    assert strip._row.layout.display == "none"
+    assert strip.shown.disabled
     add(panel, "glasses")
+    strip.shown.value = True
     history = panel.session.history
     assert strip._row.layout.display == "grid"
     labels = [button.description for button in strip.buttons]
@@ -491,7 +493,7 @@ def test_a_batch_is_a_grid_and_a_click_enlarges(session: EditSession, inline: No
     assert (picture.large.layout.display, picture._grid.layout.display) == ("none", "grid")
     picture.enlarge[1].click()
     assert picture.large.value == picture.cells[1].value
-    assert picture.caption.value == "seed 4 · exact"
+    assert picture.caption.text == "seed 4 · exact"
     assert (picture.large.layout.display, picture._grid.layout.display) == ("", "none")
     picture.all_seeds.click()
     assert picture._grid.layout.display == "grid"
@@ -509,7 +511,7 @@ def test_progress_and_cancel(panel: EditPanel) -> None:
     worker(panel).progress(Progress("exact", 0, 6, None))
     assert view.text.value == "exact: 0 of 6"
     worker(panel).progress(None)
-    assert (view.cancel.disabled, view.bar.layout.visibility) == (True, "hidden")
+    assert (view.cancel.disabled, view.bar.layout.display) == (True, "none")
     view.draw.click()
     assert worker(panel).posts[-1] is False
 
@@ -527,7 +529,7 @@ def test_an_error_is_shown_and_the_panel_goes_on(
     assert 'role="alert"' in panel.messages.value
     panel.view.progress.draw.click()
     assert panel.messages.value == ""
-    assert panel.view.picture.caption.value == "exact"
+    assert panel.view.picture.caption.text == "exact"
     panel.messages.error(RuntimeError("of another kind"))
     assert "RuntimeError: of another kind" in panel.messages.value
 
@@ -585,7 +587,7 @@ def test_another_prompt_is_another_session(panel: EditPanel) -> None:
     assert (found.prompt, found.seeds, found.num_inference_steps) == ("a dog", (3, 4), 5)
     assert (found.guidance_scale, found.negative_prompt) == (6, "blurry")
     assert panel.session.concepts == ()
-    assert panel.view.picture.caption.value == "exact"
+    assert panel.view.picture.caption.text == "exact"
     titles = [title for title, _ in panel.sessions.options]
     assert titles == ["1: a cat, seed 0", "2: a dog, seed 3, 4"]
     panel.sessions.value = 0
@@ -657,9 +659,13 @@ def test_the_downloaded_picture_says_what_made_it(panel: EditPanel) -> None:
 
 def test_every_control_says_what_it_is_for(panel: EditPanel) -> None:
     add(panel, "glasses")
+    panel.view.strip.shown.value = True
     controls = [one for one in everything(panel) if hasattr(one, "disabled")]
     assert len(controls) > 20
     for control in controls:
+        if isinstance(control, ToggleButtons):
+            assert len(control.tooltips) == len(control.options)
+            continue
         assert control.tooltip, control
         assert control.description, control
 

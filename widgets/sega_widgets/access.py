@@ -13,6 +13,10 @@ PANEL = "sega-panel"
 CHOICE = "sega-choice"
 """CSS class of a box with a picture and a button: a click on the picture presses the button."""
 
+PICTURE = "sega-picture"
+CAPTION = "sega-caption"
+"""CSS classes of a box with pictures, and of what in it describes them in a tooltip."""
+
 FORM = "sega-form"
 """CSS class of a box with fields and a button: Enter in a field presses the first button."""
 
@@ -41,9 +45,14 @@ function render({{ model, el }}) {{
     if (event.target.tagName !== "IMG" || !panel()?.contains(event.target)) return;
     event.target.closest(".{CHOICE}")?.querySelector("button")?.click();
   }}
-  // Sliders of ipywidgets have no name that a screen reader could tell, and JupyterLab has a use
-  // of its own for the arrow keys that move them.
+  // Sliders and pictures of ipywidgets have no name that a screen reader could tell, and JupyterLab
+  // has a use of its own for the arrow keys that move a slider.
   function name() {{
+    for (const image of panel()?.querySelectorAll("img.widget-image") ?? []) {{
+      const told = image.closest(".{CHOICE}")?.querySelector("button")
+        ?? image.closest(".{PICTURE}")?.querySelector(".{CAPTION} [title]");
+      if (told) image.alt = told.title;
+    }}
     for (const part of panel()?.querySelectorAll(".noUi-handle, .widget-readout") ?? []) {{
       const label = part.closest(".widget-inline-hbox")?.querySelector(".widget-label");
       if (label) part.setAttribute("aria-label", label.title || label.textContent);
@@ -54,7 +63,8 @@ function render({{ model, el }}) {{
   function watch() {{
     if (!panel()) return void requestAnimationFrame(watch);
     panel().tabIndex = -1;  // So that a click on a picture gives the panel the focus.
-    changes.observe(panel(), {{ childList: true, subtree: true }});
+    const titles = {{ attributes: true, attributeFilter: ["title"] }};
+    changes.observe(panel(), {{ childList: true, subtree: true, ...titles }});
     name();
   }}
   requestAnimationFrame(watch);
@@ -72,6 +82,7 @@ export default {{ render }};
 _CSS = f"""
 .{PANEL}:focus {{ outline: none; }}
 .{CHOICE} img {{ cursor: pointer; }}
+.{CHOICE}.widget-hbox button {{ text-align: left; padding: 0 0.8em; }}
 """
 
 

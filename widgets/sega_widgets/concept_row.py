@@ -37,7 +37,7 @@ class ConceptRow(VBox):
     def __init__(self, concept: Concept, calls: int, colour: str) -> None:
         self.colour, name = colour, concept.name
         style = {"handle_color": colour, "description_width": "8em"}
-        wide = Layout(flex="1 1 16em", min_width="14em")
+        wide = Layout(flex="1 1 24em", min_width="14em", width="auto")
         self.enabled = Checkbox(
             description="on",
             indent=False,
@@ -77,6 +77,7 @@ class ConceptRow(VBox):
             step=0.005,
             readout_format=".3f",
             style=style,
+            layout=Layout(width="auto", max_width="36em"),
         )
         self.warmup = IntSlider(
             description="warm-up",
@@ -85,6 +86,7 @@ class ConceptRow(VBox):
             min=0,
             max=calls - 1,
             style=style,
+            layout=Layout(width="auto", max_width="36em"),
         )
         self._fold = VBox([self.threshold, self.warmup], layout=Layout(display="none"))
         self.more.observe(self._unfold, "value")

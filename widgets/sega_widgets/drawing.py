@@ -20,24 +20,32 @@ class ProgressView(HBox):
 
     def __init__(self, cancel: Callable[[], None], draw: Callable[[], None]) -> None:
         self.bar = IntProgress(
-            description="Drawing", tooltip="Model calls done", layout=Layout(width="14em")
+            description="Drawing",
+            tooltip="Model calls done",
+            style={"description_width": "initial"},
+            layout=Layout(width="10em"),
         )
-        self.text = Label(layout=Layout(min_width="14em"))
+        self.text = Label()
+        narrow = Layout(width="5em")
         self.cancel = Button(
-            description="Cancel", tooltip="Stop drawing; the state stays", disabled=True
+            description="Cancel",
+            tooltip="Stop drawing; the state stays",
+            disabled=True,
+            layout=narrow,
         )
-        self.draw = Button(description="Draw", tooltip="Draw the current state")
+        self.draw = Button(description="Draw", tooltip="Draw the current state", layout=narrow)
         self.cancel.on_click(lambda _: cancel())
         self.draw.on_click(lambda _: draw())
         super().__init__(
-            [self.bar, self.text, self.cancel, self.draw], layout=Layout(flex_flow="row wrap")
+            [self.draw, self.cancel, self.bar, self.text], layout=Layout(flex_flow="row wrap")
         )
         self.show(None)
 
     def show(self, progress: Progress | None) -> None:
         """Show how far a picture is, from any thread; None: nothing is being drawn."""
         self.cancel.disabled = progress is None
-        self.bar.layout.visibility = "hidden" if progress is None else "visible"
+        for part in (self.bar, self.text):
+            part.layout.display = "none" if progress is None else ""
         if progress is None:
             self.text.value = ""
             return

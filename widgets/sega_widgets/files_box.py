@@ -43,14 +43,22 @@ class FilesBox(VBox):
             tooltip="Where to save to and load from, on the machine of the kernel",
             layout=Layout(width="auto", max_width="30em"),
         )
-        self.save = Button(description="Save", tooltip="Save the session: history and cache")
-        self.load = Button(description="Load", tooltip="Go on with the file's session")
+        small = Layout(width="auto")
+        self.save = Button(
+            description="Save", tooltip="Save the session: history and cache", layout=small
+        )
+        self.load = Button(
+            description="Load", tooltip="Go on with the file's session", layout=small
+        )
         self.script = Button(
             description="Export script",
             tooltip="Write the history as JSON beside the file: it makes the same history again",
+            layout=small,
         )
         self.download = Button(
-            description="Download PNG", tooltip="Make a link to the picture, with what made it"
+            description="Download PNG",
+            tooltip="Make a link to the picture, with what made it",
+            layout=small,
         )
         self.link = HTML()
         self.save.on_click(

@@ -8,6 +8,26 @@ from ipywidgets import HTML
 
 from sega_session.errors import SegaSessionError, SegaSessionWarning
 
+from .access import CAPTION
+
+
+class Caption(HTML):
+    """How a picture was made; its tooltip describes the picture.
+
+    Attributes:
+        text: what it says now.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.add_class(CAPTION)
+        self.say(text, "")
+
+    def say(self, text: str, about: str) -> None:
+        """Say how a picture was made, and what it shows."""
+        self.text = text
+        self.value = f'<div title="{html.escape(about)}">{html.escape(text)}</div>'
+
 
 class Messages(HTML):
     """One line for what happened last: a note, or an error with its remedy.

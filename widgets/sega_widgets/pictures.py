@@ -8,15 +8,16 @@ from io import BytesIO
 from typing import Any, cast
 
 import PIL.Image
-from ipywidgets import Box, Button, HBox, Image, Label, Layout, ToggleButtons, VBox
+from ipywidgets import Box, Button, HBox, Image, Layout, ToggleButtons, VBox
 
 from sega_session import EditSession, Render
 from sega_session.provenance import png_text
 
-from .access import CHOICE
+from .access import CHOICE, PICTURE
 from .choice import ConceptChoice
 from .compare import CompareView
 from .guard import Guard
+from .messages import Caption
 from .png import blank, described, encode, heated, title
 
 LARGE = 512
@@ -62,7 +63,7 @@ class PictureView(VBox):
         self._pngs = nothing
         self._heats: list[bytes] | None = None
         self._unedited: list[bytes] | None = None
-        self.caption = Label("Nothing is drawn yet.")
+        self.caption = Caption("Nothing is drawn yet.")
         room = {"width": "100%", "max_width": f"{max(LARGE, size[0])}px"}
         self.large = Image(value=nothing[0], format="png", layout=Layout(**room))
         self.compared = CompareView(
@@ -84,17 +85,16 @@ class PictureView(VBox):
         self.all_seeds.on_click(lambda _: guard.act(lambda: self._choose(None)))
         self.look = ToggleButtons(
             options=list(LOOKS),
-            description="Show",
-            tooltip="What is shown of the picture",
             tooltips=list(LOOKS.values()),
-            style={"button_width": "6em", "description_width": "initial"},
-            layout=Layout(width="auto"),
+            style={"button_width": "6.5em"},
+            layout=Layout(width="max-content"),
         )
         self.look.observe(lambda _: guard.act(self._look), "value")
         self.concept = ConceptChoice("The concept whose guidance is shown")
         self.concept.observe(lambda _: guard.act(self._look), "value")
         bar = HBox([self.look, self.concept, self.all_seeds], layout=Layout(flex_flow="row wrap"))
         super().__init__([self.caption, self.large, self.compared, self._grid, bar])
+        self.add_class(PICTURE)
         self.refresh()
         self._arrange()
 
@@ -177,10 +177,8 @@ class PictureView(VBox):
                 words.append(f"where “{name}” acts")
             elif name is None:
                 words.append("no concept acts yet")
-        self.caption.value = " · ".join(words)
-        text = described(self._session.scene.prompt, render.state)
-        for image in (self.large, *self.cells):
-            image.tooltip = text
+        about = described(self._session.scene.prompt, render.state)
+        self.caption.say(" · ".join(words), about)
 
     def _enlarge(self, number: int) -> Button:
         seed = self._session.scene.seeds[number]

@@ -90,15 +90,17 @@ class SceneBox(VBox):
             style=label,
             layout=narrow,
         )
-        wrap = Layout(flex_flow="row wrap", width="100%")
-        self._fold = HBox([self.negative, self.steps, self.guidance], layout=wrap)
+        head = HBox(
+            [self.prompt, self.seeds, self.new, self.more], layout=Layout(flex_flow="row wrap")
+        )
+        self._fold = HBox(
+            [self.negative, self.steps, self.guidance],
+            layout=Layout(flex_flow="row wrap", display="none"),
+        )
         self.new.on_click(lambda _: guard.act(self._new))
         self.more.observe(lambda _: self._unfold(), "value")
-        super().__init__(
-            [HBox([self.prompt, self.seeds, self.new, self.more], layout=wrap), self._fold]
-        )
+        super().__init__([head, self._fold])
         self.add_class(FORM)
-        self._unfold()
 
     def _new(self) -> None:
         scene = self._session.scene

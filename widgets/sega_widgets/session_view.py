@@ -68,7 +68,7 @@ class SessionView(VBox):
         )
         right = VBox(
             [self.concepts, self.history, self.files],
-            layout=Layout(flex="1 1 26em", min_width="0"),
+            layout=Layout(flex="1 1 26em", min_width="0", grid_gap="12px"),
         )
         super().__init__(
             [self.scene, HBox([left, right], layout=Layout(flex_flow="row wrap", grid_gap="0 1em"))]

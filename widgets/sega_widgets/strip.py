@@ -15,7 +15,7 @@ from .access import CHOICE
 from .choice import ConceptChoice
 from .concept_row import signed, unsigned
 from .guard import Changed, Guard
-from .png import blank, described, small
+from .png import blank, small
 
 COUNT = 7
 REACH = 9.0
@@ -79,7 +79,8 @@ class StripView(VBox):
             self.concept.follow(self._session)
             before, self._states = self._states, self._wanted()
             open_ = bool(self._states)
-            self.concept.layout.display = "" if self.shown.value else "none"
+            self.shown.disabled = not self._session.concepts
+            self.concept.layout.display = "" if open_ else "none"
             self._row.layout.display = "grid" if open_ else "none"
             for number, state in enumerate(self._states):
                 concept = state.concept(self.concept.value)
@@ -89,7 +90,6 @@ class StripView(VBox):
                 button.button_style = "info" if state == self._session.state else ""
                 if before[number : number + 1] != [state]:
                     image.value = self._nothing
-                    image.tooltip = described(self._session.scene.prompt, state)
 
     def drawn(self, on_step: StepCallback) -> Iterator[Callable[[], object]]:
         """Draw the strip, on the thread that draws; yields what puts up each picture."""
