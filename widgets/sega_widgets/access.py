@@ -15,7 +15,7 @@ CHOICE = "sega-choice"
 
 PICTURE = "sega-picture"
 CAPTION = "sega-caption"
-"""CSS classes of a box with pictures, and of what in it describes them in a tooltip."""
+"""CSS classes of a box with pictures, and of what in it describes them in its tooltip."""
 
 FORM = "sega-form"
 """CSS class of a box with fields and a button: Enter in a field presses the first button."""
@@ -50,7 +50,7 @@ function render({{ model, el }}) {{
   function name() {{
     for (const image of panel()?.querySelectorAll("img.widget-image") ?? []) {{
       const told = image.closest(".{CHOICE}")?.querySelector("button")
-        ?? image.closest(".{PICTURE}")?.querySelector(".{CAPTION} [title]");
+        ?? image.closest(".{PICTURE}")?.querySelector(".{CAPTION}");
       if (told) image.alt = told.title;
     }}
     for (const part of panel()?.querySelectorAll(".noUi-handle, .widget-readout") ?? []) {{

@@ -20,13 +20,14 @@ class Caption(HTML):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.add_class(CAPTION)
         self.say(text, "")
 
     def say(self, text: str, about: str) -> None:
         """Say how a picture was made, and what it shows."""
         self.text = text
-        self.value = f'<div title="{html.escape(about)}">{html.escape(text)}</div>'
+        self.value = (
+            f'<div class="{CAPTION}" title="{html.escape(about)}">{html.escape(text)}</div>'
+        )
 
 
 class Messages(HTML):

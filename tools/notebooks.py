@@ -1,0 +1,47 @@
+"""Run the example notebooks and write what they put out: python tools/notebooks.py [NAME ...].
+
+Kept are prints and pictures. Progress bars and the advice of libraries differ from run to run, and
+what widgets show is drawn by a page only.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def kept(output: Any) -> bool:
+    if output.output_type == "stream":
+        return bool(output.name == "stdout")
+    return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+def main(names: list[str]) -> None:
+    for path in sorted(EXAMPLES.glob("*.ipynb")):
+        if names and path.stem not in names:
+            continue
+        notebook = nbformat.read(path, as_version=4)
+        with tempfile.TemporaryDirectory() as folder:
+            resources = {"metadata": {"path": folder}}
+            NotebookClient(notebook, timeout=300, resources=resources).execute()
+        notebook.metadata.pop("widgets", None)
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)
+            if cell.cell_type == "code":
+                cell.outputs = [one for one in cell.outputs if kept(one)]
+                for output in cell.outputs:
+                    # A picture has two formats in a page's output, of which one is enough.
+                    output.get("data", {}).pop("image/jpeg", None)
+        nbformat.write(notebook, path)
+        print(path.name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
