@@ -31,7 +31,9 @@ def test_notebook(path: Path, tmp_path: Path) -> None:
     committed = nbformat.read(path, as_version=4)
     run = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(run, timeout=300, kernel_name="python3", resources=resources).execute()
+    NotebookClient(
+        run, timeout=300, kernel_name="python3", resources=resources, coalesce_streams=True
+    ).execute()
     assert said(committed) == said(run)
     pictures = [
         output

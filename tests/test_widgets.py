@@ -679,10 +679,14 @@ def test_parts_work_alone(session: EditSession) -> None:
     assert compared.position == 0.5
 
 
-def test_closing_ends_the_thread(session: EditSession, inline: None) -> None:
+def test_closing_ends_the_threads_and_all_widgets(session: EditSession, inline: None) -> None:
     panel = EditPanel(session)
+    panel.view.scene.new.click()
+    widgets = [*everything(panel), *everything(panel._views[0])]
     panel.close()
-    assert worker(panel).closed
+    for view in panel._views:
+        assert view._worker.closed
+    assert [one for one in widgets if one.comm is not None] == []
 
 
 def test_edits_from_many_threads_leave_controls_and_session_alike(

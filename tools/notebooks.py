@@ -30,7 +30,9 @@ def main(names: list[str]) -> None:
         notebook = nbformat.read(path, as_version=4)
         with tempfile.TemporaryDirectory() as folder:
             resources = {"metadata": {"path": folder}}
-            NotebookClient(notebook, timeout=300, resources=resources).execute()
+            NotebookClient(
+                notebook, timeout=300, resources=resources, coalesce_streams=True
+            ).execute()
         notebook.metadata.pop("widgets", None)
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)

@@ -9,6 +9,7 @@ from ipywidgets import Dropdown, Layout, VBox
 from sega_session import EditSession
 
 from .access import PANEL
+from .closing import close_with_children
 from .concepts import ConceptList
 from .guard import Guard
 from .history_view import HistoryView
@@ -73,6 +74,10 @@ class EditPanel(VBox):
         """End the panel and its threads. The sessions stay."""
         for view in self._views:
             view.stop()
+            close_with_children(view)
+        # Models that are not closed are kept, and with them what they refer to.
+        for part in (self.sessions, self.messages, self._place):
+            part.close()
         super().close()
 
     def _view_of(self, session: EditSession) -> SessionView:
