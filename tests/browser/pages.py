@@ -1,0 +1,209 @@
+"""What the tests know of the page: where its parts are, and how a person uses them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import ConsoleMessage, Locator, Page, ViewportSize, expect
+
+from .servers import Server
+
+PATIENCE = 60.0
+"""Seconds to wait for what must happen."""
+
+SCREENSHOTS = Path(os.environ.get("BROWSER_SCREENSHOTS", ".browser-screenshots"))
+
+SIZE = ViewportSize(width=1280, height=900)
+
+# Voilà's page template asks this for icons; the tests do without a network.
+SERVERS_OWN = ("https://cdn.jsdelivr.net/npm/@fortawesome/",)
+"""Beginnings of the addresses whose failures are no fault of the panel."""
+
+PIXELS = """image => {
+    if (!image.complete) return "";
+    const canvas = document.createElement("canvas");
+    canvas.width = image.naturalWidth;
+    canvas.height = image.naturalHeight;
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return canvas.toDataURL();
+}"""
+
+
+class NotebookPage:
+    """A notebook in a browser, which shows one panel after the other."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page = page
+        self.server = server
+        self.errors: list[str] = []
+        self._panels = 0
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        # No test depends on what the network answers.
+        page.route(lambda url: not url.startswith(server.address), lambda route: route.abort())
+        page.goto(server.url)
+        if server.name == "lab":
+            # Keys that are pressed before the kernel has started get lost.
+            expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible()
+            self.command("application:toggle-left-area")
+            self.run(0)
+
+    def panel(self, kind: str = "New panel") -> PanelPage:
+        """A fresh panel, on which nothing was done; a "Slow panel" draws for long."""
+        self.page.get_by_role("button", name=kind).click()
+        self._panels += 1
+        panel = PanelPage(self.page, self.page.locator(f".panel-{self._panels}"))
+        expect(panel.text).to_be_visible()
+        return panel
+
+    def cell(self, number: int) -> Locator:
+        """A cell of the notebook, in Lab."""
+        return self.page.locator(".jp-CodeCell").nth(number)
+
+    def output(self, number: int) -> Locator:
+        """What a cell has printed, in Lab."""
+        return self.cell(number).locator(".jp-OutputArea")
+
+    def run(self, number: int) -> None:
+        """Run a cell, in Lab."""
+        self.cell(number).click()
+        self.page.keyboard.press("Control+Enter")
+
+    def command(self, name: str, **arguments: str) -> None:
+        """A command of Lab's menus."""
+        self.page.evaluate(
+            "([name, values]) => jupyterapp.commands.execute(name, values)", [name, arguments]
+        )
+
+    def theme(self, name: str) -> None:
+        """Change the theme of Lab."""
+        self.command("apputils:change-theme", theme=name)
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+        # It covers the page meanwhile, and comes to grief if it is asked again.
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
+
+    def screenshot(self, name: str) -> None:
+        """Keep what the window shows, in place of what was kept before."""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].startswith(SERVERS_OWN):
+            self.errors.append(f"{message.text} ({message.location['url']})")
+
+
+class PanelPage:
+    """A panel as it is on the page."""
+
+    def __init__(self, page: Page, root: Locator) -> None:
+        self.page = page
+        self.root = root
+        self.text = root.get_by_placeholder("glasses, then Enter")
+        self.caption = root.locator(".sega-caption")
+        self.bar = root.get_by_title("Model calls done")
+        self.alert = root.get_by_role("alert")
+        self.status = root.get_by_role("status")
+        self.branch = root.get_by_placeholder("a name, then Enter")
+        self.file = root.get_by_label("File", exact=True)
+        self.entries = root.get_by_role("button", name=re.compile(r"^[●○] \d+ "))
+        self.current = root.get_by_role("button", name=re.compile(r"^● \d+ "))
+        self.picture = root.locator("img:visible").first
+        self.compared = root.locator(".sega-pictures")
+        self.divider = root.get_by_role("slider", name=re.compile("^unedited or "))
+
+    def button(self, name: str) -> Locator:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def entry(self, words: str) -> Locator:
+        """An entry of the history, by its number and label."""
+        return self.root.get_by_role("button", name=re.compile(f"^[●○] {words}$"))
+
+    def fit(self, width: int) -> None:
+        """Give the window a width, and the height that the whole panel takes."""
+        self.page.set_viewport_size({"width": width, "height": SIZE["height"]})
+        box = self.root.bounding_box()
+        assert box is not None
+        # What Lab has above and below a notebook takes 150 pixels at most.
+        height = max(SIZE["height"], int(box["height"]) + 150)
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.root.evaluate("panel => panel.scrollIntoView()")
+
+    def tab_to(self, control: Locator) -> None:
+        """Press Tab until a control has the focus."""
+        for _ in range(40):
+            if control.evaluate("element => element === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"Tab does not reach {control}")
+
+    # Concepts.
+
+    def add(self, name: str) -> None:
+        """Type a concept."""
+        self.text.fill(name)
+        self.text.press("Enter")
+
+    def slider(self, name: str) -> Locator:
+        """The scale of a concept: label, handle and number."""
+        label = self.page.get_by_title(re.compile(f"^{name}: scale"))
+        return self.root.locator(".widget-slider", has=label)
+
+    def handle(self, name: str) -> Locator:
+        return self.slider(name).get_by_role("slider")
+
+    def number(self, name: str) -> Locator:
+        return self.slider(name).locator(".widget-readout")
+
+    def invert(self, name: str) -> None:
+        self.root.get_by_title(f"{name}: turn the direction around").click()
+
+    @contextmanager
+    def dragged(self, name: str) -> Iterator[Callable[[float], None]]:
+        """Hold the handle of a concept's scale, and move it by pixels to the right."""
+        handle = self.handle(name)
+        handle.scroll_into_view_if_needed()
+        box = handle.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        try:
+            yield lambda by: self.page.mouse.move(x + by, y)
+        finally:
+            self.page.mouse.up()
+
+    # The picture.
+
+    def pixels(self) -> str:
+        """What the picture shows, to compare; nothing while it is loading."""
+        return self.pixels_of(self.picture)
+
+    @staticmethod
+    def pixels_of(image: Locator) -> str:
+        """What an image shows, to compare; nothing while it is loading."""
+        pixels: str = image.evaluate(PIXELS)
+        return pixels
+
+    def exact(self) -> str:
+        """What the picture shows if it is exact and of the current state."""
+        return self.pixels() if self.caption.inner_text().strip() == "exact" else ""
+
+    def drawn(self, before: str = "") -> str:
+        """Wait for an exact picture, another than that before, and return what it shows."""
+        self.until(lambda: self.exact() not in {"", before})
+        return self.exact()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what `expect` has no word for."""
+        late = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < late
+            self.page.wait_for_timeout(50)
+
+    def compare(self) -> None:
+        """Show the unedited picture beside the edited one."""
+        self.button("Compare").click()

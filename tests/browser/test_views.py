@@ -1,0 +1,100 @@
+"""The panel in a browser: keys that undo, heat maps, the strip, other pictures."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from .pages import PanelPage
+
+
+def test_keys_undo_and_redo(panel: PanelPage) -> None:
+    unedited = panel.pixels()
+    panel.add("glasses")
+    edited = panel.drawn(unedited)
+    # The field is empty and has the focus still.
+    panel.page.keyboard.press("Control+z")
+    panel.until(lambda: panel.exact() == unedited)
+    panel.page.keyboard.press("Control+Shift+Z")
+    panel.until(lambda: panel.exact() == edited)
+    panel.handle("glasses").focus()
+    panel.page.keyboard.press("ArrowRight")
+    expect(panel.number("glasses")).to_have_text("5.1")
+    panel.page.keyboard.press("Control+z")
+    expect(panel.number("glasses")).to_have_text("5.0")
+    # The slider that has the focus goes away.
+    panel.page.keyboard.press("Control+z")
+    expect(panel.handle("glasses")).to_have_count(0)
+    panel.page.keyboard.press("Control+Shift+Z")
+    expect(panel.number("glasses")).to_have_text("5.0")
+    panel.until(lambda: panel.exact() == edited)
+    panel.picture.click()
+    panel.page.keyboard.press("Control+z")
+    expect(panel.handle("glasses")).to_have_count(0)
+
+
+def test_what_is_typed_has_its_own_undo(panel: PanelPage) -> None:
+    panel.add("glasses")
+    expect(panel.handle("glasses")).to_be_visible()
+    panel.text.press_sequentially("bea")
+    panel.page.keyboard.press("Control+z")
+    expect(panel.text).to_have_value("")
+    expect(panel.handle("glasses")).to_be_visible()
+    expect(panel.entries).to_have_count(2)
+
+
+def test_a_heat_map_lies_over_the_picture(panel: PanelPage) -> None:
+    unedited = panel.pixels()
+    panel.add("glasses")
+    plain = panel.drawn(unedited)
+    panel.button("Where").click()
+    expect(panel.caption).to_have_text("exact · where “glasses” acts")
+    panel.until(lambda: panel.pixels() not in {"", plain})
+    panel.button("Picture").click()
+    panel.until(lambda: panel.exact() == plain)
+
+
+def test_a_strip_is_drawn_and_a_click_takes_a_scale(panel: PanelPage) -> None:
+    unedited = panel.pixels()
+    panel.add("glasses")
+    plain = panel.drawn(unedited)
+    panel.button("Strength strip").click()
+    pictures = panel.root.get_by_alt_text(re.compile("^glasses: set the scale to "))
+    expect(pictures).to_have_count(7)
+    panel.until(lambda: len({panel.pixels_of(one) for one in pictures.all()} - {""}) == 7)
+    panel.root.get_by_alt_text("glasses: set the scale to 9").click()
+    expect(panel.number("glasses")).to_have_text("9.0")
+    expect(panel.entries).to_have_count(3)
+    panel.drawn(plain)
+
+
+def test_another_seed_is_another_session_and_the_first_stays(panel: PanelPage) -> None:
+    unedited = panel.pixels()
+    panel.add("glasses")
+    edited = panel.drawn(unedited)
+    seed = panel.root.get_by_label("Seed", exact=True)
+    seed.fill("3, 4")
+    seed.press("Enter")
+    expect(panel.entries).to_have_text(["● 0 unedited"])
+    panel.drawn(edited)
+    # Of a batch, a click enlarges one.
+    panel.root.get_by_alt_text("Enlarge the picture of seed 4").click()
+    expect(panel.caption).to_have_text("seed 4 · exact")
+    panel.button("All seeds").click()
+    expect(panel.caption).to_have_text("exact")
+    sessions = panel.root.get_by_label("Session", exact=True)
+    expect(sessions).to_have_value("2: a portrait of a person, seed 3, 4")
+    sessions.select_option("1: a portrait of a person, seed 8")
+    panel.until(lambda: panel.exact() == edited)
+    expect(panel.number("glasses")).to_have_text("5.0")
+
+
+def test_pictures_and_sliders_have_names(panel: PanelPage) -> None:
+    panel.add("glasses")
+    panel.drawn()
+    expect(panel.picture).to_have_attribute("alt", "a portrait of a person; glasses 5")
+    expect(panel.handle("glasses")).to_have_attribute(
+        "aria-label", re.compile("^glasses: scale, -20 to 20")
+    )
+    expect(panel.root.get_by_alt_text("You are at 1 glasses added")).to_be_visible()
