@@ -97,4 +97,11 @@ def test_pictures_and_sliders_have_names(panel: PanelPage) -> None:
     expect(panel.handle("glasses")).to_have_attribute(
         "aria-label", re.compile("^glasses: scale, -20 to 20")
     )
+    expect(panel.handle("glasses")).to_have_attribute("aria-valuetext", "5.0")
+    expect(panel.root.get_by_role("checkbox", name="glasses on")).to_be_checked()
+    expect(panel.text).to_have_attribute("title", re.compile("^Add a concept"))
+    for name, pressed in {"Picture": "true", "Where": "false", "Strength strip": "false"}.items():
+        expect(panel.button(name)).to_have_attribute("aria-pressed", pressed)
+    panel.button("Where").click()
+    expect(panel.button("Where")).to_have_attribute("aria-pressed", "true")
     expect(panel.root.get_by_alt_text("You are at 1 glasses added")).to_be_visible()

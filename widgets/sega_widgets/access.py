@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anywidget import AnyWidget
+from traitlets import Dict
 
 PANEL = "sega-panel"
 """CSS class of the widget that keys and names are for; `Access` stands somewhere inside it."""
@@ -45,34 +46,57 @@ function render({{ model, el }}) {{
     if (event.target.tagName !== "IMG" || !panel()?.contains(event.target)) return;
     event.target.closest(".{CHOICE}")?.querySelector("button")?.click();
   }}
-  // Sliders and pictures of ipywidgets have no name that a screen reader could tell, and JupyterLab
-  // has a use of its own for the arrow keys that move a slider.
+  // What a screen reader could not tell of ipywidgets' controls: names, numbers, what is pressed.
+  // And JupyterLab has a use of its own for the arrow keys that move a slider.
   function name() {{
-    for (const image of panel()?.querySelectorAll("img.widget-image") ?? []) {{
+    const all = (selector) => panel()?.querySelectorAll(selector) ?? [];
+    // What is set to the same value counts as a change, too, and would call this again.
+    const set = (part, key, value) => {{
+      if (part.getAttribute(key) !== `${{value}}`) part.setAttribute(key, value);
+    }};
+    for (const image of all("img.widget-image")) {{
       const told = image.closest(".{CHOICE}")?.querySelector("button")
         ?? image.closest(".{PICTURE}")?.querySelector(".{CAPTION}");
-      if (told) image.alt = told.title;
+      if (told) set(image, "alt", told.title);
     }}
-    for (const part of panel()?.querySelectorAll(".noUi-handle, .widget-readout") ?? []) {{
-      const label = part.closest(".widget-inline-hbox")?.querySelector(".widget-label");
-      if (label) part.setAttribute("aria-label", label.title || label.textContent);
-      part.dataset.lmSuppressShortcuts = "true";
+    for (const slider of all(".widget-slider")) {{
+      const [label, handle, number] = [".widget-label", ".noUi-handle", ".widget-readout"].map(
+        (part) => slider.querySelector(part)
+      );
+      if (!label || !handle || !number) continue;
+      set(handle, "aria-label", label.title);
+      set(handle, "aria-valuetext", number.textContent);
+      set(number, "aria-label", `${{label.textContent}}, as a number`);
+      for (const part of [handle, number]) part.dataset.lmSuppressShortcuts = "true";
+    }}
+    for (const box of all(".widget-checkbox input")) {{
+      const of = box.closest(".widget-hbox")?.querySelector(".widget-slider .widget-label");
+      if (of) set(box, "aria-label", `${{of.textContent}} on`);
+    }}
+    for (const field of all(".widget-inline-hbox > input, .widget-inline-hbox > select")) {{
+      const label = field.parentElement.querySelector(".widget-label");
+      if (label) set(field, "title", label.title || model.get("tips")[label.textContent] || "");
+    }}
+    for (const button of all(".widget-toggle-button, .widget-toggle-buttons button")) {{
+      set(button, "aria-pressed", button.classList.contains("mod-active"));
     }}
   }}
   const changes = new MutationObserver(name);
   function watch() {{
     if (!panel()) return void requestAnimationFrame(watch);
     panel().tabIndex = -1;  // So that a click on a picture gives the panel the focus.
-    const titles = {{ attributes: true, attributeFilter: ["title"] }};
-    changes.observe(panel(), {{ childList: true, subtree: true, ...titles }});
+    const told = {{ attributes: true, attributeFilter: ["title", "class"] }};
+    changes.observe(panel(), {{ childList: true, subtree: true, ...told }});
     name();
   }}
   requestAnimationFrame(watch);
+  model.on("change:tips", name);
   // Before the page's own shortcuts, which would undo in the notebook.
   const listeners = {{ keydown: key, focusin: enter, pointerdown: enter, click: press }};
   for (const kind in listeners) window.addEventListener(kind, listeners[kind], true);
   return () => {{
     changes.disconnect();
+    model.off("change:tips", name);
     for (const kind in listeners) window.removeEventListener(kind, listeners[kind], true);
   }};
 }}
@@ -81,6 +105,7 @@ export default {{ render }};
 
 _CSS = f"""
 .{PANEL}:focus {{ outline: none; }}
+.{PANEL} .widget-checkbox input {{ align-self: center; margin: 0 4px 0 0; }}
 .{CHOICE} img {{ cursor: pointer; }}
 .{CHOICE}.widget-hbox button {{ text-align: left; padding: 0 0.8em; }}
 """
@@ -92,16 +117,21 @@ class Access(AnyWidget):
     It shows nothing, and a front end that cannot run it leaves the rest of a panel as it is.
 
     Args:
-        undo, redo: called when the keys are pressed while the panel has the focus.
+        step: called with "undo" or "redo" when its keys are pressed while the panel has the focus.
+
+    Attributes:
+        tips: tooltips of fields by their labels; text fields and lists of ipywidgets lose them.
     """
 
     _esm = _ESM
     _css = _CSS
 
-    def __init__(self, undo: Callable[[], object], redo: Callable[[], object]) -> None:
+    tips = Dict().tag(sync=True)
+
+    def __init__(self, step: Callable[[str], object]) -> None:
         super().__init__()
-        self._steps = {"undo": undo, "redo": redo}
+        self._step = step
         self.on_msg(self._pressed)
 
     def _pressed(self, _: object, content: Any, __: object) -> None:
-        self._steps[content["step"]]()
+        self._step(content["step"])

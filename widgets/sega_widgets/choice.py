@@ -10,20 +10,16 @@ from sega_session import EditSession
 
 
 class ConceptChoice(Dropdown):
-    """Chooses a concept by its name; None where there is none.
-
-    Args:
-        tooltip: what it is chosen for.
-    """
+    """Chooses a concept by its name; None where there is none."""
 
     options: Any
     value: Any
 
-    def __init__(self, tooltip: str) -> None:
+    def __init__(self) -> None:
         super().__init__(
             options=[],
             description="of",
-            tooltip=tooltip,
+            tooltip="The concept that is shown",
             style={"description_width": "initial"},
             layout=Layout(width="auto", min_width="9em"),
         )

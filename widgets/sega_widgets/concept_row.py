@@ -18,6 +18,8 @@ from ipywidgets import (
 
 from sega_session import Concept
 
+from .marks import mark
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7fd1", "#999933")
 """Told apart by colour-blind people, and readable on dark and light (after Okabe and Ito)."""
 
@@ -37,7 +39,7 @@ class ConceptRow(VBox):
     def __init__(self, concept: Concept, calls: int, colour: str) -> None:
         self.colour, name = colour, concept.name
         style = {"handle_color": colour, "description_width": "8em"}
-        wide = Layout(flex="1 1 24em", min_width="14em", width="auto")
+        wide = Layout(flex="1 1 auto", min_width="12em", width="auto")
         self.enabled = Checkbox(
             description="on",
             indent=False,
@@ -91,9 +93,8 @@ class ConceptRow(VBox):
         self._fold = VBox([self.threshold, self.warmup], layout=Layout(display="none"))
         self.more.observe(self._unfold, "value")
         buttons = HBox([self.invert, self.remove, self.more])
-        head = HBox(
-            [self.enabled, self.scale, buttons], layout=Layout(flex_flow="row wrap", width="100%")
-        )
+        strength = HBox([self.enabled, self.scale], layout=Layout(flex="1 1 26em", min_width="0"))
+        head = HBox([strength, buttons], layout=Layout(flex_flow="row wrap"))
         edge = f"4px solid {colour}"
         super().__init__(
             [head, self._fold], layout=Layout(border_left=edge, padding="0 0 0 6px", width="100%")
@@ -106,7 +107,7 @@ class ConceptRow(VBox):
         self.enabled.value = concept.enabled
         limit = max(SCALE, concept.scale)
         self.scale.max, self.scale.min = limit, -limit
-        self.invert.button_style = "warning" if concept.inverted else ""
+        mark(self.invert, concept.inverted)
         self.threshold.max = max(THRESHOLD, concept.threshold)
         self.warmup.max = max(self.warmup.max, concept.warmup)
         for field, value in _shown(concept).items():

@@ -10,7 +10,7 @@ from ipywidgets import Label, Layout, Text, VBox
 
 from sega_session import Concept, EditSession
 
-from .closing import close_with_children
+from .children import close_with_children
 from .concept_row import COLOURS, ConceptRow
 from .guard import Changed, Guard
 from .messages import Messages

@@ -12,8 +12,9 @@ from sega_session import EditSession, EditState
 from sega_session.history import Entry, History
 
 from .access import CHOICE
-from .closing import close_with_children
+from .children import close_with_children
 from .guard import Changed, Guard
+from .marks import mark
 from .messages import Messages
 from .png import BLANK
 
@@ -42,10 +43,10 @@ class EntryRow(HBox):
         self, entry: Entry, names: str, depth: int, thumbnail: Thumbnail | None, *, current: bool
     ) -> None:
         """Show an entry of the history."""
-        mark = "●" if current else "○"
+        sign = "●" if current else "○"
         words = f"{entry.id} {entry.label}{f' ({names})' if names else ''}"
-        self.button.description = f"{mark} {words}"
-        self.button.button_style = "info" if current else ""
+        self.button.description = f"{sign} {words}"
+        mark(self.button, current)
         self.layout.margin = f"0 0 0 {depth * INDENT}px"
         self.thumbnail.value = thumbnail.png if thumbnail else BLANK
         rough = thumbnail is not None and not thumbnail.exact

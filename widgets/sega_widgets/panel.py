@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipywidgets import Dropdown, Layout, VBox
+from ipywidgets import Dropdown, Layout, Text, VBox
 
 from sega_session import EditSession
 
-from .access import PANEL
-from .closing import close_with_children
+from .access import PANEL, Access
+from .children import close_with_children, everything
 from .concepts import ConceptList
 from .guard import Guard
 from .history_view import HistoryView
@@ -42,7 +42,8 @@ class EditPanel(VBox):
         self.sessions.observe(lambda _: self._guard.act(self._switch), "value")
         self._view = self._view_of(session)
         self._views = [self._view]
-        super().__init__([self.sessions, self.messages, self._place])
+        self._access = Access(self._step)
+        super().__init__([self.sessions, self.messages, self._place, self._access])
         self.add_class(PANEL)
         self._put_up(self._view)
 
@@ -76,7 +77,7 @@ class EditPanel(VBox):
             view.stop()
             close_with_children(view)
         # Models that are not closed are kept, and with them what they refer to.
-        for part in (self.sessions, self.messages, self._place):
+        for part in (self.sessions, self.messages, self._place, self._access):
             part.close()
         super().close()
 
@@ -96,9 +97,15 @@ class EditPanel(VBox):
             self._put_up(self._views[self.sessions.value])
             self._view.refresh()
 
+    def _step(self, name: str) -> None:
+        """Undo or redo, as by its button."""
+        {"undo": self.history.undo, "redo": self.history.redo}[name].click()
+
     def _put_up(self, view: SessionView) -> None:
         self._view = view
         self._place.children = [view]
+        fields = [one for one in everything(self) if isinstance(one, Text | Dropdown)]
+        self._access.tips = {one.description: one.tooltip for one in fields}
         with self._guard.setting():
             self.sessions.options = [
                 (f"{number}: {_title(one.session)}", number - 1)

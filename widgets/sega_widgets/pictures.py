@@ -86,11 +86,11 @@ class PictureView(VBox):
         self.look = ToggleButtons(
             options=list(LOOKS),
             tooltips=list(LOOKS.values()),
-            style={"button_width": "6.5em"},
+            style={"button_width": "auto"},
             layout=Layout(width="max-content"),
         )
         self.look.observe(lambda _: guard.act(self._look), "value")
-        self.concept = ConceptChoice("The concept whose guidance is shown")
+        self.concept = ConceptChoice()
         self.concept.observe(lambda _: guard.act(self._look), "value")
         bar = HBox([self.look, self.concept, self.all_seeds], layout=Layout(flex_flow="row wrap"))
         super().__init__([self.caption, self.large, self.compared, self._grid, bar])

@@ -11,7 +11,6 @@ from ipywidgets import HBox, Layout, VBox
 from sega_session import EditSession, Render, SegaSessionError
 from sega_session.render import StepCallback
 
-from .access import Access
 from .concepts import ConceptList
 from .drawing import ProgressView, Settling
 from .files_box import FilesBox
@@ -61,9 +60,8 @@ class SessionView(VBox):
             more=self._more,
         )
         self._settling = Settling(self._worker.post)
-        access = Access(self.history.undo.click, self.history.redo.click)
         left = VBox(
-            [self.picture, self.progress, self.strip, access],
+            [self.picture, self.progress, self.strip],
             layout=Layout(flex="1 1 20em", min_width="0"),
         )
         right = VBox(
@@ -122,10 +120,9 @@ class SessionView(VBox):
             yield partial(self.picture.show_unedited, render)
         yield from self.strip.drawn(on_step)
         for state in self.history.without_picture():
-            # What a loaded file has recorded, but nothing that takes the model.
-            if session.plan(state=state) == 0:
-                render = session.render(state=state, callback_on_step_end=on_step)
-                yield partial(self._remember, render)
+            mode = "preview" if session.plan(state=state) else "exact"
+            render = session.render(mode, state=state, callback_on_step_end=on_step)
+            yield partial(self._remember, render)
 
     def _save(self, path: Path) -> str:
         # A file holds what is recorded, and a render records.

@@ -15,6 +15,7 @@ from .access import CHOICE
 from .choice import ConceptChoice
 from .concept_row import signed, unsigned
 from .guard import Changed, Guard
+from .marks import mark
 from .png import blank, small
 
 COUNT = 7
@@ -55,7 +56,7 @@ class StripView(VBox):
             description="Strength strip",
             tooltip="The picture with one concept at several scales, as previews",
         )
-        self.concept = ConceptChoice("The concept whose scale differs")
+        self.concept = ConceptChoice()
         self.images = tuple(Image(value=self._nothing, format="png") for _ in range(COUNT))
         self.buttons = tuple(Button(layout=Layout(width="auto")) for _ in range(COUNT))
         for number, button in enumerate(self.buttons):
@@ -87,7 +88,7 @@ class StripView(VBox):
                 button, image = self.buttons[number], self.images[number]
                 button.description = f"{signed(concept):g}"
                 button.tooltip = f"{concept.name}: set the scale to {signed(concept):g}"
-                button.button_style = "info" if state == self._session.state else ""
+                mark(button, state == self._session.state)
                 if before[number : number + 1] != [state]:
                     image.value = self._nothing
 
