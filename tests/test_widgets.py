@@ -598,10 +598,16 @@ def test_another_prompt_is_another_session(panel: EditPanel) -> None:
 
 @pytest.mark.parametrize(
     ("field", "text", "message"),
-    [("seeds", "eight", "Seed is"), ("seeds", "-1", "seed"), ("seeds", "", "Seed is")],
+    [
+        ("seeds", "eight", "Seed is"),
+        ("seeds", "-1", "seed"),
+        ("seeds", "", "Seed is"),
+        ("steps", 0, "num_inference_steps is 0; allowed"),
+        ("guidance", -1.0, "guidance_scale is -1.0; allowed"),
+    ],
 )
 def test_a_scene_that_is_refused_changes_nothing(
-    panel: EditPanel, field: str, text: str, message: str
+    panel: EditPanel, field: str, text: object, message: str
 ) -> None:
     getattr(panel.view.scene, field).value = text
     panel.view.scene.new.click()

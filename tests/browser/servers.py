@@ -51,7 +51,7 @@ def begin(steps):
     place.children = [panel]
 
 usual, slow = Button(description="New panel"), Button(description="Slow panel")
-usual.on_click(lambda _: begin(50))
+usual.on_click(lambda _: begin(25))
 slow.on_click(lambda _: begin(400))
 VBox([HBox([usual, slow]), place])
 """

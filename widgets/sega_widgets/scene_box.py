@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ipywidgets import (
-    BoundedFloatText,
-    BoundedIntText,
     Button,
+    FloatText,
     HBox,
+    IntText,
     Layout,
     Text,
     ToggleButton,
@@ -71,22 +71,18 @@ class SceneBox(VBox):
             style=label,
             layout=Layout(flex="1 1 16em", width="auto"),
         )
-        self.steps = BoundedIntText(
+        self.steps = IntText(
             value=scene.num_inference_steps,
-            min=1,
-            max=1000,
             description="Steps",
-            tooltip="The scheduler's steps, 1 to 1000",
+            tooltip="The scheduler's steps, 1 or more",
             style=label,
             layout=narrow,
         )
-        self.guidance = BoundedFloatText(
+        self.guidance = FloatText(
             value=scene.guidance_scale,
-            min=0.0,
-            max=100.0,
             step=0.5,
             description="Guidance scale",
-            tooltip="How closely the picture follows the prompt, 0 to 100",
+            tooltip="How closely the picture follows the prompt, 0 or more",
             style=label,
             layout=narrow,
         )
