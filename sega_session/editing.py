@@ -35,6 +35,11 @@ class Editing(Timeline):
         self._conditionings = conditionings
 
     @property
+    def pipeline(self) -> Any:
+        """The pipeline that the session was given."""
+        return self._denoiser.pipeline
+
+    @property
     def scene(self) -> Scene:
         """What is fixed for the session."""
         return self._scene

@@ -68,7 +68,6 @@ def heat_map(guidances: Sequence[Tensor]) -> Tensor:
         ``(batch, height, width)``, float32: the root mean square over calls and channels, divided
         by each image's largest value where that is not 0.
     """
-    # One call at a time: all of them at once would take the memory of a whole render.
     squares = sum(guidance.float().square().mean(dim=1) for guidance in guidances)
     found = torch.as_tensor(squares).sqrt()
     largest = found.amax(dim=(1, 2), keepdim=True)

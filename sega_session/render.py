@@ -237,14 +237,14 @@ class Renderer:
         The whole state's includes the guidance that the session was given.
 
         Raises:
-            InvalidValueError: the budget does not hold a whole render.
+            InvalidValueError: the budget does not hold the whole render any more.
         """
         recording = self._recording(state).loaded()
         if recording is None:
             raise InvalidValueError(
                 "cache_bytes",
                 self.store.max_bytes,
-                "enough for all predictions of one render",
+                "enough for all predictions of this render, and of those drawn since",
                 "Start a session with more, and render() there.",
             )
         taken = (recording.predictions(call) for call in range(self._calls))

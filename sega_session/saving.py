@@ -218,6 +218,15 @@ class Saving(Editing):
         )
         return session
 
+    def another(self, scene: Scene) -> Self:
+        """A new session of another scene: same pipeline, cache budgets and batch plan.
+
+        Latents and guidance that this one was given are not taken over.
+        """
+        store, plan = self._renderer.store, self._renderer.batch_plan
+        budgets = {"cache_bytes": store.max_bytes, "spill_bytes": store.spill_bytes}
+        return self.of_scene(scene, self.pipeline, batch_plan=plan, **budgets)
+
     def _changed(self) -> None:
         if self._autosave is not None:
             self._autosave.note(self._history)

@@ -124,15 +124,9 @@ class EditSession(Saving):
             denoiser, scene, self._shape, noise, branches, store, batch_plan, num_calls
         )
         super().__init__(denoiser, scene, num_calls, conditionings, renderer)
-        self._pipeline = pipeline
         # One render at a time: what is recorded belongs to the one that began last. A callback
         # may render, so its own thread is let in again.
         self._drawing = RLock()
-
-    @property
-    def pipeline(self) -> Any:
-        """The pipeline that the session was given."""
-        return self._pipeline
 
     @property
     def latents_shape(self) -> tuple[int, int, int, int]:

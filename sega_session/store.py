@@ -64,10 +64,11 @@ class TrajectoryStore:
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
                 raise InvalidValueError(what, value, "an integer, at least 0")
         self.max_bytes = int(max_bytes)
+        self.spill_bytes = int(spill_bytes)
         self.bytes = 0
         self.hits = 0
         self._tensors: dict[Key, Tensor] = {}
-        self._spilled = _HostMemory(int(spill_bytes))
+        self._spilled = _HostMemory(self.spill_bytes)
         # By the key of their final latents, the least recently begun first; their tensors' keys
         # in the order in which they may give way, last first.
         self._trajectories: OrderedDict[str, dict[Key, None]] = OrderedDict()

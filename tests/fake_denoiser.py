@@ -24,6 +24,7 @@ class FakeDenoiser:
     """
 
     dtype = torch.float32
+    pipeline = None
 
     def __init__(self, scheduler: str = "DDIM", device: str = "cpu") -> None:
         self.device = torch.device(device)

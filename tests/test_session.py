@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import attrs
 import diffusers
 import numpy as np
 import PIL.Image
@@ -649,6 +650,16 @@ def test_long_prompts_warn_with_what_was_cut(pipeline: Any) -> None:
     with pytest.warns(PromptTruncatedWarning, match="'op'"):
         make(pipeline, negative_prompt="abcdefghijklmnop")
     make(pipeline).add("abcdefghijklmno", warmup=2)
+
+
+def test_another_session_has_the_same_pipeline_and_budgets(pipeline: Any) -> None:
+    session = make(pipeline, cache_bytes=2**20, spill_bytes=2**19, batch_plan="canonical")
+    session.add("hat", warmup=4)
+    other = session.another(attrs.evolve(session.scene, prompt="a cat", seeds=(3, 4)))
+    assert (other.scene.prompt, other.scene.seeds, other.concepts) == ("a cat", (3, 4), ())
+    assert other.pipeline is session.pipeline is pipeline
+    assert other.cache.max_bytes == 2**20
+    assert (other._renderer.store.spill_bytes, other._renderer.batch_plan) == (2**19, "canonical")
 
 
 def test_warnings_can_be_heard_by_one_thread(pipeline: Any) -> None:

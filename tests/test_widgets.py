@@ -23,7 +23,12 @@ from torch import Tensor
 
 from sega_session import EditSession, EditState
 from sega_session.denoisers import Decoded, OutputType
-from sega_session.errors import PromptTruncatedWarning, SegaSessionError, warn_caller
+from sega_session.errors import (
+    NotFiniteError,
+    PromptTruncatedWarning,
+    SegaSessionError,
+    warn_caller,
+)
 
 from .fake_denoiser import FakeFamily, use_fake
 
@@ -41,6 +46,7 @@ class InlineWorker:
         progress: Callable[[Progress | None], object],
         fail: Callable[[Exception], object],
         more: More,
+        turn: object,
     ) -> None:
         self.session, self.show, self.progress, self.fail = session, show, progress, fail
         self.more = more
@@ -428,9 +434,49 @@ def test_a_heat_map_that_is_not_recorded_is_said(session: EditSession, inline: N
     panel = EditPanel(small)
     add(panel, "glasses")
     panel.view.picture.look.value = "Where"
-    assert "cache_bytes is 5000" in panel.messages.value
-    assert panel.view.picture.caption.text == "exact"
+    assert panel.view.picture.caption.text == "exact · where “glasses” acts is not recorded"
+    assert panel.messages.value == ""
+    assert BLANK not in [one.thumbnail.value for one in panel.history.rows]
     panel.close()
+
+
+def test_a_heat_map_is_of_the_concept_and_the_look_that_are_chosen(panel: EditPanel) -> None:
+    add(panel, "glasses", "beard")
+    picture = panel.view.picture
+    picture.look.value = "Where"
+    plain, late = picture._pngs[0], picture.heated()
+    assert late is not None
+    assert picture.large.value != plain
+    picture.look.value = "Picture"
+    late()  # It was drawn while the look changed.
+    assert (picture.large.value, picture.caption.text) == (plain, "exact")
+    picture.look.value = "Where"
+    with panel._guard.setting():  # As when an undo takes the concept away.
+        picture.concept.value = "beard"
+    picture.refresh()
+    assert (picture.large.value, picture.caption.text) == (plain, "exact")
+
+
+def test_what_cannot_be_drawn_aside_is_left_out(
+    panel: EditPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(panel, "glasses")
+    render, refused = panel.session.render, list[EditState]()
+
+    def some(mode: Any = "exact", *, state: EditState | None = None, **arguments: Any) -> Any:
+        if state is not None and state.concepts and state.concepts[0].scale == 9:
+            refused.append(state)
+            raise NotFiniteError("overflow")
+        return render(mode, state=state, **arguments)
+
+    monkeypatch.setattr(panel.session, "render", some)
+    strip = panel.view.strip
+    strip.shown.value = True
+    drawn = [image.value != strip._nothing for image in strip.images]
+    assert drawn == [False, *[True] * 5, False]
+    panel.view.progress.draw.click()
+    assert len(refused) == 2
+    assert panel.messages.value == ""
 
 
 def test_heat_takes_the_colour_and_the_rest_is_pale() -> None:
@@ -531,6 +577,23 @@ def test_an_error_is_shown_and_the_panel_goes_on(
     assert "RuntimeError: of another kind" in panel.messages.value
 
 
+def test_a_defect_is_told_too(panel: EditPanel, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    panel._guard.act(broken)
+    assert "RuntimeError: broken" in panel.messages.value
+    assert "a defect in sega_widgets" in caplog.text
+
+
+def test_a_file_needs_a_name(panel: EditPanel) -> None:
+    panel.view.files.file.value = "  "
+    for button in (panel.view.files.save, panel.view.files.load, panel.view.files.script):
+        panel.messages.clear()
+        button.click()
+        assert "File is &#x27;&#x27;; allowed: the name of a file" in panel.messages.value
+
+
 def out_of_memory() -> None:
     raise SegaSessionError("no memory <left>; lower height")
 
@@ -589,11 +652,29 @@ def test_another_prompt_is_another_session(panel: EditPanel) -> None:
     assert panel.view.picture.caption.text == "exact"
     titles = [title for title, _ in panel.sessions.options]
     assert titles == ["1: a cat, seed 0", "2: a dog, seed 3, 4"]
+    assert panel.view.files.file.value == "session-2.safetensors"
+    assert panel.session.pipeline is first.session.pipeline
     panel.sessions.value = 0
     assert panel.view is first
+    # What was typed belongs to the other.
+    assert (first.scene.prompt.value, first.scene.seeds.value) == ("a cat", "0")
     add(panel, "beard")
     assert [concept.name for concept in panel.session.concepts] == ["glasses", "beard"]
     assert [len(view.session.concepts) for view in panel._views] == [2, 0]
+
+
+def test_a_session_is_closed(panel: EditPanel) -> None:
+    first = panel.view
+    first.scene.new.click()
+    second = panel.view
+    assert panel._bar.layout.display == ""
+    panel.end.click()
+    assert panel.view is first
+    assert second.comm is None
+    assert second._worker.closed
+    assert panel._bar.layout.display == "none"
+    first.scene.new.click()
+    assert panel.view.files.file.value == "session-3.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -653,6 +734,10 @@ def test_the_downloaded_picture_says_what_made_it(panel: EditPanel) -> None:
     add(panel, "glasses")
     panel.view.files.download.click()
     assert 'download="session.png" href="data:image/png;base64,' in panel.view.files.link.value
+    png = panel.view.picture.png()
+    assert png is not None
+    add(panel, "beard")
+    assert panel.view.files.link.value == ""
     png = panel.view.picture.png()
     assert png is not None
     with PIL.Image.open(BytesIO(png)) as image:

@@ -112,7 +112,7 @@ class SteppedSession:
 class Bench:
     """A worker on a `SteppedSession`, and what it has told, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Any = None) -> None:
         self.session = SteppedSession()
         self.told: list[Any] = []
         self.threads: set[str] = set()
@@ -127,6 +127,7 @@ class Bench:
             progress=lambda progress: self._tell(progress, self.on_progress),
             fail=lambda error: self._tell(error, self.on_fail),
             more=self._more,
+            turn=turn,
             clock=lambda: self.session.now,
         )
 
@@ -327,6 +328,26 @@ def test_warnings_of_a_render_are_told(bench: Bench) -> None:
     bench.edit_and_post(moving=True)
     bench.finish()
     assert [(type(one), str(one)) for one in bench.failed] == [(AutosaveWarning, "on show")]
+
+
+def test_workers_of_one_pipeline_take_turns() -> None:
+    turn = Lock()
+    first, second = Bench(turn), Bench(turn)
+    first.edit_and_post()
+    first.session.begins()
+    second.edit_and_post()
+    second.session.run_freely()
+    assert not second.worker.wait(0.1)
+    assert second.session.begun == []
+    # It can be cancelled while it waits for its turn.
+    second.worker.cancel()
+    second.edit_and_post()
+    first.worker.cancel()
+    first.finish()
+    second.finish()
+    assert (first.shown, second.shown) == ([], streamed(2))
+    for bench in (first, second):
+        bench.worker.close()
 
 
 # Cancelling and closing.

@@ -71,6 +71,10 @@ class Denoiser(Protocol):
     """A model family, seen from the render loop. An implementation holds no session's state."""
 
     @property
+    def pipeline(self) -> Any:
+        """What the models are taken from."""
+
+    @property
     def device(self) -> torch.device:
         """Where latents and predictions live."""
 

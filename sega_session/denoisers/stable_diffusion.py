@@ -62,6 +62,11 @@ class StableDiffusionDenoiser:
         check_scheduler(self._scheduler)
 
     @property
+    def pipeline(self) -> Any:
+        """The pipeline, as it was given."""
+        return self._pipeline
+
+    @property
     def device(self) -> torch.device:
         """Where latents and predictions live (the execution device, under offloading)."""
         device: torch.device = self._pipeline._execution_device

@@ -38,8 +38,11 @@ def test_what_is_typed_has_its_own_undo(panel: PanelPage) -> None:
     panel.add("glasses")
     expect(panel.handle("glasses")).to_be_visible()
     panel.text.press_sequentially("bea")
-    panel.page.keyboard.press("Control+z")
+    panel.page.keyboard.press("Control+a")
+    panel.page.keyboard.press("Delete")
     expect(panel.text).to_have_value("")
+    panel.page.keyboard.press("Control+z")
+    expect(panel.text).to_have_value("bea")
     expect(panel.handle("glasses")).to_be_visible()
     expect(panel.entries).to_have_count(2)
 

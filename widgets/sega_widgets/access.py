@@ -28,16 +28,25 @@ function render({{ model, el }}) {{
   let inside = false;
   const enter = (event) => {{ inside = panel()?.contains(event.target) ?? false; }};
 
+  // The field that a person typed in last, until Enter.
+  let typed = null;
+  const type = (event) => {{ typed = event.target; }};
+
+  function enterPressed(event) {{
+    typed = null;
+    const form = event.target.closest?.(".{FORM}");
+    if (!form || !panel()?.contains(form) || event.target.tagName !== "INPUT") return;
+    // Once the field has told its value; and once, however long the key is held.
+    if (!event.repeat && !event.isComposing) setTimeout(() => form.querySelector("button").click());
+  }}
   function key(event) {{
-    const field = event.key === "Enter" && event.target.closest(".{FORM} input");
-    // Once the field has told its value.
-    if (field) setTimeout(() => field.closest(".{FORM}").querySelector("button").click());
+    if (event.key === "Enter") enterPressed(event);
     const undo = (event.ctrlKey || event.metaKey) && !event.altKey && /^z$/i.test(event.key);
     const target = event.target;
     if (!undo || !inside || !(target === document.body || panel()?.contains(target))) return;
     // What is being typed has an undo of its own.
-    if (target.isContentEditable || (target.matches("input, textarea") && target.value
-        && target.type !== "range" && target.type !== "checkbox")) return;
+    const field = target.matches("input, textarea") && !["range", "checkbox"].includes(target.type);
+    if (target.isContentEditable || (field && (target.value || target === typed))) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     model.send({{ step: event.shiftKey ? "redo" : "undo" }});
@@ -82,7 +91,9 @@ function render({{ model, el }}) {{
     }}
   }}
   const changes = new MutationObserver(name);
+  let gone = false;
   function watch() {{
+    if (gone) return;
     if (!panel()) return void requestAnimationFrame(watch);
     panel().tabIndex = -1;  // So that a click on a picture gives the panel the focus.
     const told = {{ attributes: true, attributeFilter: ["title", "class"] }};
@@ -92,9 +103,12 @@ function render({{ model, el }}) {{
   requestAnimationFrame(watch);
   model.on("change:tips", name);
   // Before the page's own shortcuts, which would undo in the notebook.
-  const listeners = {{ keydown: key, focusin: enter, pointerdown: enter, click: press }};
+  const listeners = {{
+    keydown: key, input: type, focusin: enter, pointerdown: enter, click: press
+  }};
   for (const kind in listeners) window.addEventListener(kind, listeners[kind], true);
   return () => {{
+    gone = true;
     changes.disconnect();
     model.off("change:tips", name);
     for (const kind in listeners) window.removeEventListener(kind, listeners[kind], true);

@@ -10,6 +10,7 @@ from pathlib import Path
 from ipywidgets import HTML, Button, HBox, Layout, Text, VBox
 
 from sega_session import EditSession
+from sega_session.errors import InvalidValueError
 
 from .guard import Guard
 
@@ -73,8 +74,15 @@ class FilesBox(VBox):
         )
         super().__init__([self.file, buttons, self.link])
 
+    def refresh(self) -> None:
+        """Take back the link to a picture, after an edit."""
+        self.link.value = ""
+
     def _path(self) -> Path:
-        return Path(self.file.value.strip())
+        name = self.file.value.strip()
+        if not Path(name).name:
+            raise InvalidValueError("File", name, "the name of a file")
+        return Path(name)
 
     def _export(self) -> None:
         path = self._path().with_suffix(".json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from sega_session.errors import SegaSessionError, hearing
 
 from .messages import Messages
+
+log = logging.getLogger(__name__)
 
 Changed = Callable[[bool], None]
 """Called after an edit; True while a slider moves."""
@@ -40,7 +43,7 @@ class Guard:
                 self._setting = before
 
     def act(self, action: Callable[[], None]) -> None:
-        """Do what a person asked for; a `SegaSessionError` or a warning becomes a message."""
+        """Do what a person asked for; an error or a warning becomes a message."""
         with self._lock:
             if self._setting:
                 return
@@ -48,5 +51,7 @@ class Guard:
             try:
                 with hearing(self.messages.error):
                     action()
-            except SegaSessionError as error:
+            except Exception as error:
                 self.messages.error(error)
+                if not isinstance(error, SegaSessionError):
+                    log.exception("a defect in sega_widgets, or in what it called")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
-from ipywidgets import Dropdown, Layout, Text, VBox
+from ipywidgets import Button, Dropdown, HBox, Layout, Text, VBox
 
 from sega_session import EditSession
 
@@ -23,8 +24,9 @@ class EditPanel(VBox):
     >>> session = EditSession(load_avatars(), "a portrait of a person", seed=8)
     >>> EditPanel(session)
 
-    Another prompt, or a file that is loaded, is another session; those before stay at hand.
-    Drawing has a thread of its own; the notebook goes on meanwhile. `close` ends it.
+    Another prompt, or a file that is loaded, is another session; those before stay at hand, each
+    with its cache, until they are closed. Drawing has a thread of its own; the notebook goes on
+    meanwhile. `close` ends it.
 
     Args:
         session: what is edited. Edits by code show after `refresh`.
@@ -40,10 +42,18 @@ class EditPanel(VBox):
             layout=Layout(width="auto", max_width="40em"),
         )
         self.sessions.observe(lambda _: self._guard.act(self._switch), "value")
+        self.end = Button(
+            description="Close session",
+            tooltip="Let the session that is shown go, with what is not saved of it",
+        )
+        self.end.on_click(lambda _: self._guard.act(self._end))
+        self._bar = HBox([self.sessions, self.end], layout=Layout(flex_flow="row wrap"))
+        # Sessions share the pipeline, so they draw in turn.
+        self._turn = Lock()
         self._view = self._view_of(session)
-        self._views = [self._view]
+        self._views, self._begun = [self._view], 1
         self._access = Access(self._step)
-        super().__init__([self.sessions, self.messages, self._place, self._access])
+        super().__init__([self._bar, self.messages, self._place, self._access])
         self.add_class(PANEL)
         self._put_up(self._view)
 
@@ -77,18 +87,22 @@ class EditPanel(VBox):
             view.stop()
             close_with_children(view)
         # Models that are not closed are kept, and with them what they refer to.
-        for part in (self.sessions, self.messages, self._place, self._access):
-            part.close()
+        for part in (self._bar, self.messages, self._place, self._access):
+            close_with_children(part)
         super().close()
 
     def _view_of(self, session: EditSession) -> SessionView:
-        return SessionView(session, self._guard, self._load, self._begin)
+        return SessionView(session, self._guard, self._load, self._begin, self._turn)
 
     def _begin(self, session: EditSession) -> None:
         """Go on with another session."""
         self._view.rest()
-        self._views.append(self._view_of(session))
-        self._put_up(self._views[-1])
+        view = self._view_of(session)
+        self._begun += 1
+        # A name of its own, so that saving one does not replace the other.
+        view.files.file.value = f"session-{self._begun}.safetensors"
+        self._views.append(view)
+        self._put_up(view)
 
     def _switch(self) -> None:
         """Go back to a session that was chosen."""
@@ -96,6 +110,15 @@ class EditPanel(VBox):
             self._view.rest()
             self._put_up(self._views[self.sessions.value])
             self._view.refresh()
+
+    def _end(self) -> None:
+        """Let the session that is shown go, and show another."""
+        view = self._view
+        view.stop()
+        self._views.remove(view)
+        self._put_up(self._views[-1])
+        close_with_children(view)
+        self._view.refresh()
 
     def _step(self, name: str) -> None:
         """Undo or redo, as by its button."""
@@ -112,11 +135,12 @@ class EditPanel(VBox):
                 for number, one in enumerate(self._views, 1)
             ]
             self.sessions.value = self._views.index(view)
-            self.sessions.layout.display = "" if len(self._views) > 1 else "none"
+            self._bar.layout.display = "" if len(self._views) > 1 else "none"
 
     def _load(self, path: Path) -> None:
         file = self.view.files.file.value
-        self._begin(EditSession.load(path, self.session.pipeline))
+        max_bytes = self.session.cache.max_bytes
+        self._begin(EditSession.load(path, self.session.pipeline, cache_bytes=max_bytes))
         self.view.files.file.value = file
         self.messages.note(f"Loaded: {path}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import PIL.Image
 from ipywidgets import Box, Button, HBox, Image, Layout, ToggleButtons, VBox
 
 from sega_session import EditSession, Render
+from sega_session.errors import InvalidValueError
 from sega_session.provenance import png_text
 
 from .access import CHOICE, PICTURE
@@ -61,7 +63,8 @@ class PictureView(VBox):
         size = session.scene.width, session.scene.height
         nothing = [blank(*size)] * len(session.scene.seeds)
         self._pngs = nothing
-        self._heats: list[bytes] | None = None
+        # With the concept that they are of.
+        self._heats: tuple[str, list[bytes]] | None = None
         self._unedited: list[bytes] | None = None
         self.caption = Caption("Nothing is drawn yet.")
         room = {"width": "100%", "max_width": f"{max(LARGE, size[0])}px"}
@@ -117,7 +120,6 @@ class PictureView(VBox):
                 self._unedited = pngs
             self._fill()
             self._describe()
-        self._heat(render)
 
     def show_unedited(self, render: Render) -> None:
         """Give the comparison its other picture, from the thread that draws."""
@@ -130,6 +132,7 @@ class PictureView(VBox):
         with self._guard.setting():
             self.concept.follow(self._session)
         with self._lock:
+            self._fill()
             self._describe()
 
     def png(self) -> bytes | None:
@@ -143,23 +146,35 @@ class PictureView(VBox):
         image.save(file, "PNG", pnginfo=text)
         return file.getvalue()
 
-    def _heat(self, render: Render) -> None:
-        """Lay the chosen concept's heat map over an exact picture."""
-        name = self.concept.value
-        concepts = {concept.name for concept in render.state}
-        if self.look.value != "Where" or not render.exact or name not in concepts:
-            return
-        heat, colour = self._session.heat_map(render, name), self._colour(name)
+    def heated(self) -> Callable[[], None] | None:
+        """Draw the chosen concept's heat map, if it is looked at; what puts it up."""
+        render, name = self._render, self.concept.value
+        if self.look.value != "Where" or render is None or not render.exact:
+            return None
+        if name not in {concept.name for concept in render.state}:
+            return None
+        try:
+            heat = self._session.heat_map(render, name)
+        except InvalidValueError:  # The cache had no room for what led to this picture.
+            return partial(self._put_heats, render, name, [])
         images: Any = render.images
-        heats = [
-            encode(heated(image, one, colour)) for image, one in zip(images, heat, strict=True)
-        ]
+        colour = self._colour(name)
+        heats = [encode(heated(one, at, colour)) for one, at in zip(images, heat, strict=True)]
+        return partial(self._put_heats, render, name, heats)
+
+    def _put_heats(self, render: Render, name: str, heats: list[bytes]) -> None:
         with self._lock:
-            # Another concept may have been chosen meanwhile: it is drawn next.
-            if (self._render, self.concept.value) == (render, name):
-                self._heats = heats
+            if self._render is render:
+                self._heats = name, heats
                 self._fill()
                 self._describe()
+
+    def _shown_heats(self) -> list[bytes] | None:
+        """The heat maps, if they are of what is looked at; none where they are not recorded."""
+        if self.look.value != "Where" or self._heats is None:
+            return None
+        name, heats = self._heats
+        return heats if name == self.concept.value else None
 
     def _describe(self) -> None:
         """Say what is shown, how it was made, and whether it is of a state before."""
@@ -172,11 +187,11 @@ class PictureView(VBox):
         if render.state != self._session.state:
             words.append("of a state before")
         if self.look.value == "Where":
-            name = self.concept.value
-            if self._heats:
-                words.append(f"where “{name}” acts")
-            elif name is None:
+            name, heats = self.concept.value, self._shown_heats()
+            if name is None:
                 words.append("no concept acts yet")
+            elif heats is not None:
+                words.append(f"where “{name}” acts{'' if heats else ' is not recorded'}")
         about = described(self._session.scene.prompt, render.state)
         self.caption.say(" · ".join(words), about)
 
@@ -196,8 +211,6 @@ class PictureView(VBox):
 
     def _look(self) -> None:
         """Show another side of the picture, and draw what that takes."""
-        with self._lock:
-            self._heats = None
         self._arrange()
         if self.look.value == "Where" or self.wants_unedited:
             self._redraw()
@@ -207,8 +220,8 @@ class PictureView(VBox):
         shown = self._shown()
         for view, display in ((self.compared, ""), (self._grid, "grid"), (self.large, "")):
             view.layout.display = display if view is shown else "none"
-        several = len(self.cells) > 1
-        self.all_seeds.layout.display = "" if several and shown is not self._grid else "none"
+        one_of_several = len(self.cells) > 1 and self._chosen is not None
+        self.all_seeds.layout.display = "" if one_of_several else "none"
         self.concept.layout.display = "" if self.look.value == "Where" else "none"
         with self._lock:
             self._fill()
@@ -221,7 +234,7 @@ class PictureView(VBox):
 
     def _fill(self) -> None:
         """Give what is shown its pictures, and nothing else: each is sent to the page."""
-        shown, number, pngs = self._shown(), self._chosen or 0, self._heats or self._pngs
+        shown, number, pngs = self._shown(), self._chosen or 0, self._shown_heats() or self._pngs
         if shown is self._grid:
             for cell, png in zip(self.cells, pngs, strict=True):
                 cell.value = png
@@ -230,6 +243,9 @@ class PictureView(VBox):
                 self.compared.before = self._unedited[number]
             self.compared.before_label = "unedited" if self._unedited else "unedited: not drawn yet"
             self.compared.after = self._pngs[number]
-            self.compared.after_label = "edited" if self._render is None else title(self._render)
+            after = "edited" if self._render is None else title(self._render)
+            seeds = self._session.scene.seeds
+            which = f"seed {seeds[number]} · " if len(seeds) > 1 else ""
+            self.compared.after_label = which + after
         else:
             self.large.value = pngs[number]

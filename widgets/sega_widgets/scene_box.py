@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 from ipywidgets import (
     Button,
     FloatText,
@@ -36,10 +37,8 @@ class SceneBox(VBox):
     ) -> None:
         self._session = session
         self._begin = begin
-        scene = session.scene
         narrow, label = Layout(width="11em"), {"description_width": "initial"}
         self.prompt = Text(
-            value=scene.prompt,
             continuous_update=False,
             description="Prompt",
             tooltip="What the picture shows; Enter begins a new picture",
@@ -47,7 +46,6 @@ class SceneBox(VBox):
             layout=Layout(flex="1 1 16em", width="auto"),
         )
         self.seeds = Text(
-            value=", ".join(map(str, scene.seeds)),
             continuous_update=False,
             description="Seed",
             tooltip="A whole number, or several with commas for a batch",
@@ -64,7 +62,6 @@ class SceneBox(VBox):
             layout=Layout(width="5em"),
         )
         self.negative = Text(
-            value=scene.negative_prompt,
             continuous_update=False,
             description="Negative prompt",
             tooltip="What the picture should not show",
@@ -72,14 +69,12 @@ class SceneBox(VBox):
             layout=Layout(flex="1 1 16em", width="auto"),
         )
         self.steps = IntText(
-            value=scene.num_inference_steps,
             description="Steps",
             tooltip="The scheduler's steps, 1 or more",
             style=label,
             layout=narrow,
         )
         self.guidance = FloatText(
-            value=scene.guidance_scale,
             step=0.5,
             description="Guidance scale",
             tooltip="How closely the picture follows the prompt, 0 or more",
@@ -97,26 +92,31 @@ class SceneBox(VBox):
         self.more.observe(lambda _: self._unfold(), "value")
         super().__init__([head, self._fold])
         self.add_class(FORM)
+        self.show()
+
+    def show(self) -> None:
+        """Set the fields to the session's scene."""
+        scene = self._session.scene
+        self.prompt.value, self.negative.value = scene.prompt, scene.negative_prompt
+        self.seeds.value = ", ".join(map(str, scene.seeds))
+        self.steps.value, self.guidance.value = scene.num_inference_steps, scene.guidance_scale
 
     def _new(self) -> None:
-        scene = self._session.scene
-        self._begin(
-            EditSession(
-                self._session.pipeline,
-                self.prompt.value,
-                negative_prompt=self.negative.value,
-                seed=self._seeds(),
-                num_inference_steps=self.steps.value,
-                guidance_scale=self.guidance.value,
-                height=scene.height,
-                width=scene.width,
-                eta=scene.eta,
-            )
+        scene = attrs.evolve(
+            self._session.scene,
+            prompt=self.prompt.value,
+            negative_prompt=self.negative.value,
+            seeds=self._seeds(),
+            num_inference_steps=self.steps.value,
+            guidance_scale=self.guidance.value,
         )
+        self._begin(self._session.another(scene))
+        # What was typed is the new session's.
+        self.show()
 
-    def _seeds(self) -> list[int]:
+    def _seeds(self) -> tuple[int, ...]:
         try:
-            return [int(one) for one in self.seeds.value.split(",")]
+            return tuple(int(one) for one in self.seeds.value.split(","))
         except ValueError:
             raise InvalidValueError(
                 "Seed", self.seeds.value, "a whole number, or several with commas"

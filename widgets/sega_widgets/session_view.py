@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from ipywidgets import HBox, Layout, VBox
 
-from sega_session import EditSession, Render, SegaSessionError
+from sega_session import EditSession, EditState, Render, SegaSessionError
 from sega_session.render import StepCallback
 
 from .concepts import ConceptList
@@ -34,6 +35,7 @@ class SessionView(VBox):
         guard: shared by the parts.
         load: goes on with a file's session.
         begin: goes on with a new session.
+        turn: held while drawing; sessions of one pipeline take turns.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class SessionView(VBox):
         guard: Guard,
         load: Callable[[Path], None],
         begin: Callable[[EditSession], None],
+        turn: Lock,
     ) -> None:
         self.session = session
-        self._guard = guard
+        self._undrawable: set[EditState] = set()
         self.scene = SceneBox(session, guard, begin)
         self.concepts = ConceptList(session, self._changed, guard)
         self.picture = PictureView(session, guard, redraw=self._redraw, colour=self.concepts.colour)
@@ -58,6 +61,7 @@ class SessionView(VBox):
             progress=self.progress.show,
             fail=guard.messages.error,
             more=self._more,
+            turn=turn,
         )
         self._settling = Settling(self._worker.post)
         left = VBox(
@@ -87,7 +91,7 @@ class SessionView(VBox):
         self._worker.close()
 
     def _changed(self, moving: bool) -> None:
-        for part in (self.concepts, self.history, self.picture, self.strip):
+        for part in (self.concepts, self.history, self.picture, self.strip, self.files):
             part.refresh()
         if moving:
             self._settling.moved()
@@ -105,24 +109,37 @@ class SessionView(VBox):
 
     def _show(self, render: Render) -> None:
         """Put up a picture; called on the thread that draws."""
-        self.picture.show(render)
         self._remember(render)
+        self.picture.show(render)
 
     def _remember(self, render: Render) -> None:
         self.history.picture(render.state, small(render.image), exact=render.exact)
 
     def _more(self, on_step: StepCallback) -> Iterator[Callable[[], object]]:
         """Draw what else is looked at, once the picture is exact."""
-        session = self.session
-        unedited = session.history[0].state
+
+        def draw(mode: str, state: EditState) -> Render | None:
+            # Nobody asked for these pictures, so one that cannot be drawn is just left out.
+            if state in self._undrawable:
+                return None
+            try:
+                return self.session.render(mode, state=state, callback_on_step_end=on_step)
+            except SegaSessionError:
+                self._undrawable.add(state)
+                return None
+
+        heats = self.picture.heated()
+        if heats is not None:
+            yield heats
         if self.picture.wants_unedited:
-            render = session.render(state=unedited, callback_on_step_end=on_step)
-            yield partial(self.picture.show_unedited, render)
-        yield from self.strip.drawn(on_step)
+            render = draw("exact", self.session.history[0].state)
+            if render is not None:
+                yield partial(self.picture.show_unedited, render)
+        yield from self.strip.drawn(draw)
         for state in self.history.without_picture():
-            mode = "preview" if session.plan(state=state) else "exact"
-            render = session.render(mode, state=state, callback_on_step_end=on_step)
-            yield partial(self._remember, render)
+            render = draw("preview" if self.session.plan(state=state) else "exact", state)
+            if render is not None:
+                yield partial(self._remember, render)
 
     def _save(self, path: Path) -> str:
         # A file holds what is recorded, and a render records.

@@ -9,7 +9,6 @@ from functools import partial
 from ipywidgets import Box, Button, HBox, Image, Layout, ToggleButton, VBox
 
 from sega_session import EditSession, EditState, Render, edits
-from sega_session.render import StepCallback
 
 from .access import CHOICE
 from .choice import ConceptChoice
@@ -17,6 +16,9 @@ from .concept_row import signed, unsigned
 from .guard import Changed, Guard
 from .marks import mark
 from .png import blank, small
+
+Draw = Callable[[str, EditState], Render | None]
+"""Draws a state in a mode; None where that is not possible."""
 
 COUNT = 7
 REACH = 9.0
@@ -92,12 +94,13 @@ class StripView(VBox):
                 if before[number : number + 1] != [state]:
                     image.value = self._nothing
 
-    def drawn(self, on_step: StepCallback) -> Iterator[Callable[[], object]]:
+    def drawn(self, draw: Draw) -> Iterator[Callable[[], object]]:
         """Draw the strip, on the thread that draws; yields what puts up each picture."""
         for number, state in enumerate(tuple(self._states)):
             if self.images[number].value == self._nothing:
-                render = self._session.render("preview", state=state, callback_on_step_end=on_step)
-                yield partial(self._show, number, render)
+                render = draw("preview", state)
+                if render is not None:
+                    yield partial(self._show, number, render)
 
     def _show(self, number: int, render: Render) -> None:
         with self._lock:
@@ -120,6 +123,8 @@ class StripView(VBox):
 
     def _take(self, number: int) -> None:
         """Set the scale that a picture shows."""
+        if number >= len(self._states):  # The last concept was just removed.
+            return
         wanted = self._states[number].concept(self.concept.value)
         before = self._session.history
         self._session.update(

@@ -6,7 +6,7 @@ import atexit
 import logging
 import time
 from collections.abc import Callable, Iterable
-from threading import Condition, RLock, Thread, current_thread
+from threading import Condition, Lock, RLock, Thread, current_thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -87,6 +87,7 @@ class RenderWorker:
         fail: called with what a render raised or warned of, or another of the functions raised.
         more: draws what is wanted beside the session's picture, once that is exact and shown. A
             newer post, `cancel` and `close` end it like the picture itself.
+        turn: held while drawing, where workers share what must not be used by two at once.
         clock: seconds, for the estimate of those left.
     """
 
@@ -98,6 +99,7 @@ class RenderWorker:
         progress: Callable[[Progress | None], object],
         fail: Callable[[Exception], object],
         more: More = lambda on_step: (),
+        turn: Lock | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
@@ -105,6 +107,7 @@ class RenderWorker:
         self._progress = progress
         self._fail = fail
         self._more = more
+        self._turn = turn or Lock()
         self._clock = clock
         self._waiting: _Post | None = None
         # What is drawn and still wanted; `cancel` takes it away while the thread is at it.
@@ -112,7 +115,7 @@ class RenderWorker:
         self._busy = False
         self._closed = False
         self._changed = Condition()
-        # Held while one of the three functions runs, so that `cancel` can wait for its end.
+        # Held while one of the functions runs, so that `cancel` can wait for its end.
         self._telling = RLock()
         self._thread = Thread(target=self._work, name="sega-render", daemon=True)
         self._thread.start()
@@ -136,8 +139,8 @@ class RenderWorker:
     def cancel(self) -> None:
         """Stop what is drawn within one model call, and forget what waits.
 
-        Does not wait for the model, but for `show`, `progress` or `fail` if one runs: hold no
-        lock here that they take.
+        Does not wait for the model, but for `show`, `progress`, `fail` or what `more` yielded, if
+        one runs: hold no lock here that they take.
         """
         with self._changed:
             self._waiting = self._current = None
@@ -193,7 +196,7 @@ class RenderWorker:
 
     def _attempt(self, post: _Post) -> None:
         try:
-            with hearing(lambda warning: self._failed(post, warning)):
+            with self._turn, hearing(lambda warning: self._failed(post, warning)):
                 self._draw(post)
                 if not post.moving:
                     self._draw_more(post)
