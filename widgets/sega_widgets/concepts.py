@@ -12,7 +12,7 @@ from sega_session import Concept, EditSession
 
 from .children import close_with_children
 from .concept_row import COLOURS, ConceptRow
-from .guard import Changed, Guard
+from .guard import Changed, Guard, edit
 from .messages import Messages
 
 PAUSE = 1.0
@@ -121,21 +121,14 @@ class ConceptList(VBox):
         self._drags += now - self._moved_at > PAUSE
         self._moved_at = now
 
-        def edit() -> None:
+        def move() -> None:
             with self._session.gesture(f"{self._drag}.{self._drags}: {name}.{field}"):
                 self._session.update(name, **fields)
 
-        self._edit(edit, moving=True)
+        self._edit(move, moving=True)
 
-    def _act(self, edit: Callable[[], None]) -> None:
-        self._guard.act(lambda: self._edit(edit))
+    def _act(self, act: Callable[[], None]) -> None:
+        self._guard.act(lambda: self._edit(act))
 
-    def _edit(self, edit: Callable[[], None], *, moving: bool = False) -> None:
-        """Edit, show what became of it, and tell; a refused edit puts the controls back."""
-        before = self._session.history
-        try:
-            edit()
-        finally:
-            self.refresh()
-        if self._session.history is not before:
-            self._changed(moving)
+    def _edit(self, act: Callable[[], None], *, moving: bool = False) -> None:
+        edit(self._session, act, self.refresh, self._changed, moving=moving)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sega_session import EditSession
 from sega_session.errors import SegaSessionError, hearing
 
 from .messages import Messages
@@ -15,6 +16,24 @@ log = logging.getLogger(__name__)
 
 Changed = Callable[[bool], None]
 """Called after an edit; True while a slider moves."""
+
+
+def edit(
+    session: EditSession,
+    act: Callable[[], None],
+    refresh: Callable[[], None],
+    changed: Changed,
+    *,
+    moving: bool = False,
+) -> None:
+    """Edit, show what became of it, and tell; a refused edit puts the controls back."""
+    before = session.history
+    try:
+        act()
+    finally:
+        refresh()
+    if session.history is not before:
+        changed(moving)
 
 
 class Guard:

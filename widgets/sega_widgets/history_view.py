@@ -13,7 +13,7 @@ from sega_session.history import Entry, History
 
 from .access import CHOICE
 from .children import close_with_children
-from .guard import Changed, Guard
+from .guard import Changed, Guard, edit
 from .marks import mark
 from .messages import Messages
 from .png import BLANK
@@ -166,13 +166,7 @@ class HistoryView(VBox):
         self._guard.act(lambda: self._step(step))
 
     def _step(self, step: Callable[[], None]) -> None:
-        before = self._session.history
-        try:
-            step()
-        finally:
-            self.refresh()
-        if self._session.history is not before:
-            self._changed(False)
+        edit(self._session, step, self.refresh, self._changed)
 
 
 def tree(history: History) -> Iterator[tuple[int, int]]:

@@ -147,7 +147,10 @@ class PictureView(VBox):
         return file.getvalue()
 
     def heated(self) -> Callable[[], None] | None:
-        """Draw the chosen concept's heat map, if it is looked at; what puts it up."""
+        """Draw the chosen concept's heat map, if it is looked at; what puts it up.
+
+        Both are for the thread that draws, with no other picture shown between them.
+        """
         render, name = self._render, self.concept.value
         if self.look.value != "Where" or render is None or not render.exact:
             return None
@@ -156,18 +159,17 @@ class PictureView(VBox):
         try:
             heat = self._session.heat_map(render, name)
         except InvalidValueError:  # The cache had no room for what led to this picture.
-            return partial(self._put_heats, render, name, [])
+            return partial(self._put_heats, name, [])
         images: Any = render.images
         colour = self._colour(name)
         heats = [encode(heated(one, at, colour)) for one, at in zip(images, heat, strict=True)]
-        return partial(self._put_heats, render, name, heats)
+        return partial(self._put_heats, name, heats)
 
-    def _put_heats(self, render: Render, name: str, heats: list[bytes]) -> None:
+    def _put_heats(self, name: str, heats: list[bytes]) -> None:
         with self._lock:
-            if self._render is render:
-                self._heats = name, heats
-                self._fill()
-                self._describe()
+            self._heats = name, heats
+            self._fill()
+            self._describe()
 
     def _shown_heats(self) -> list[bytes] | None:
         """The heat maps, if they are of what is looked at; none where they are not recorded."""

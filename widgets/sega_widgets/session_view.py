@@ -52,7 +52,7 @@ class SessionView(VBox):
         self.concepts = ConceptList(session, self._changed, guard)
         self.picture = PictureView(session, guard, redraw=self._redraw, colour=self.concepts.colour)
         self.strip = StripView(session, self._changed, guard, redraw=self._redraw)
-        self.progress = ProgressView(self._cancel, lambda: guard.act(self.refresh))
+        self.progress = ProgressView(self.rest, lambda: guard.act(self.refresh))
         self.history = HistoryView(session, self._changed, guard)
         self.files = FilesBox(session, guard, save=self._save, load=load, png=self.picture.png)
         self._worker = RenderWorker(
@@ -83,7 +83,8 @@ class SessionView(VBox):
 
     def rest(self) -> None:
         """Draw no more until `refresh`, or another edit."""
-        self._cancel()
+        self._settling.stop()
+        self._worker.cancel()
 
     def stop(self) -> None:
         """End the thread that draws."""
@@ -102,10 +103,6 @@ class SessionView(VBox):
     def _redraw(self) -> None:
         self._settling.stop()
         self._worker.post()
-
-    def _cancel(self) -> None:
-        self._settling.stop()
-        self._worker.cancel()
 
     def _show(self, render: Render) -> None:
         """Put up a picture; called on the thread that draws."""
@@ -143,7 +140,7 @@ class SessionView(VBox):
 
     def _save(self, path: Path) -> str:
         # A file holds what is recorded, and a render records.
-        self._cancel()
+        self.rest()
         if not self._worker.wait(PATIENCE):
             raise SegaSessionError(
                 f"a model call takes longer than {PATIENCE:g} s, and the session is saved between "

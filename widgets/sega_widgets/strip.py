@@ -13,7 +13,7 @@ from sega_session import EditSession, EditState, Render, edits
 from .access import CHOICE
 from .choice import ConceptChoice
 from .concept_row import signed, unsigned
-from .guard import Changed, Guard
+from .guard import Changed, Guard, edit
 from .marks import mark
 from .png import blank, small
 
@@ -126,9 +126,6 @@ class StripView(VBox):
         if number >= len(self._states):  # The last concept was just removed.
             return
         wanted = self._states[number].concept(self.concept.value)
-        before = self._session.history
-        self._session.update(
-            wanted.name, scale=wanted.scale, inverted=wanted.inverted, enabled=True
-        )
-        if self._session.history is not before:
-            self._changed(False)
+        fields = {"scale": wanted.scale, "inverted": wanted.inverted, "enabled": True}
+        take = partial(self._session.update, wanted.name, **fields)
+        edit(self._session, take, self.refresh, self._changed)
