@@ -153,6 +153,8 @@ def test_a_slider_moves_while_a_cell_is_busy(notebook: NotebookPage, panel: Pane
 def test_an_error_is_told_until_the_next_action(panel: PanelPage) -> None:
     panel.add("glasses")
     expect(panel.handle("glasses")).to_be_visible()
+    # The same words again are news only once the program has emptied the field.
+    expect(panel.text).to_have_value("")
     panel.add("glasses")
     expect(panel.alert).to_contain_text("Not done")
     expect(panel.text).to_have_value("glasses")
