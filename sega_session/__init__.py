@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .migration import from_diffusers
     from .models import load_avatars, load_pipeline
     from .modes import anchored
+    from .presets import recommended
     from .render import Render
     from .session import EditSession
 
@@ -25,6 +26,7 @@ __all__ = [
     "from_diffusers",
     "load_avatars",
     "load_pipeline",
+    "recommended",
 ]
 
 _HOME = {
@@ -38,6 +40,7 @@ _HOME = {
     "from_diffusers": "migration",
     "load_avatars": "models",
     "load_pipeline": "models",
+    "recommended": "presets",
 }
 
 

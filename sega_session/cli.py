@@ -67,10 +67,8 @@ def demo(
     pipeline = load(console, model, device, dtype)
     from .contact_sheet import Tile, contact_sheet
     from .demo import run, settings_for
-    from .models import AVATARS
 
-    model = model or str(AVATARS)
-    settings = settings_for(model)
+    settings = settings_for(pipeline)
     prompt = settings.prompt if prompt is None else prompt
 
     columns = (

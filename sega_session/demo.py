@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from PIL import Image
 
-from .models import AVATARS
+from .presets import Preset, Recommended, recommended
 from .render import Render
 from .session import EditSession
 
 Edit = Callable[[EditSession], None]
-Setting = tuple[float, float]
-"""A concept's scale and threshold."""
+
+PUBLISHED = Recommended(
+    prompt="a photo of the face of a woman",
+    seed=21,
+    guidance_scale=7.0,
+    concepts={
+        "glasses": Preset(scale=5, threshold=0.975, warmup=0.2),
+        "beard": Preset(scale=5.4, threshold=0.96, warmup=0.2),
+        "smile": Preset(scale=4, threshold=0.99, warmup=0.2),
+    },
+    removals={},
+)
+"""Scales and thresholds of the example in diffusers' documentation, for any other checkpoint."""
 
 
 @frozen
@@ -29,41 +39,32 @@ class Settings:
     edits: tuple[tuple[str, Edit], ...]
 
 
-def _edits(
-    glasses: Setting, beard: Setting, stronger: float, smile: Setting
-) -> tuple[tuple[str, Edit], ...]:
+def settings_for(pipeline: Any) -> Settings:
+    """What the checkpoint recommends, or where it does not, the published settings."""
+    found = recommended(pipeline)
+    if found is None or not PUBLISHED.concepts.keys() <= found.concepts.keys():
+        found = PUBLISHED
+    return Settings(found.prompt, found.seed, found.guidance_scale, _edits(found.concepts))
+
+
+def _edits(presets: Mapping[str, Preset]) -> tuple[tuple[str, Edit], ...]:
     """The demo's edits with their labels."""
 
-    def add(prompt: str, setting: Setting) -> tuple[str, Edit]:
-        scale, threshold = setting
-        return f"add {prompt}", lambda s: s.add(prompt, scale=scale, threshold=threshold)
+    def add(prompt: str, **changes: float) -> tuple[str, Edit]:
+        preset = evolve(presets[prompt], **changes)
+        return f"add {prompt}", lambda s: s.add(prompt, **preset.arguments(s.num_calls))
 
+    strong = presets["beard"].scale
+    weak = strong / 2
     return (
-        ("base", lambda s: s.momentum(scale=0.3, beta=0.6)),
-        add("glasses", glasses),
-        add("beard", beard),
-        (f"beard {beard[0]:g} to {stronger:g}", lambda s: s.reweight("beard", scale=stronger)),
-        add("smile", smile),
+        ("base", lambda s: None),
+        add("glasses"),
+        add("beard", scale=weak),
+        (f"beard {weak:g} to {strong:g}", lambda s: s.reweight("beard", scale=strong)),
+        add("smile"),
         ("invert smile", lambda s: s.invert("smile")),
         ("remove beard", lambda s: s.remove("beard")),
         ("remove smile", lambda s: s.remove("smile")),
-    )
-
-
-def settings_for(model: str) -> Settings:
-    """The embedded checkpoint's measured settings, or the published ones for any other."""
-    if Path(model).resolve() == AVATARS:
-        return Settings(
-            prompt="a portrait of a person",
-            seed=8,
-            guidance_scale=5.0,
-            edits=_edits(glasses=(5, 0.9), beard=(2, 0.92), stronger=5, smile=(6, 0.95)),
-        )
-    return Settings(
-        prompt="a photo of the face of a woman",
-        seed=21,
-        guidance_scale=7.0,
-        edits=_edits(glasses=(5, 0.975), beard=(5.4, 0.96), stronger=8, smile=(4, 0.99)),
     )
 
 

@@ -18,7 +18,7 @@ def load_avatars(
 ) -> Any:
     """The embedded checkpoint, as a `diffusers.StableDiffusionPipeline`.
 
-    It draws cartoon portraits of 128x128 pixels ("a portrait of a woman with curly hair"), and
+    It draws cartoon portraits of 128x128 pixels ("a portrait of a person with curly hair"), and
     loads in a second. Arguments and errors are those of `load_pipeline`.
     """
     return load_pipeline(AVATARS, device=device, dtype=dtype)

@@ -27,6 +27,7 @@ FLOORS = [
     "script",
     "json_schema",
     "provenance",
+    "presets",
     "recipe",
     "trajectory",
     "guidance",

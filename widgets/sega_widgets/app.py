@@ -7,7 +7,6 @@ from rich.console import Console
 from sega_session import EditSession
 from sega_session.cli_files import load
 from sega_session.demo import settings_for
-from sega_session.models import AVATARS
 
 from .messages import Messages
 from .panel import EditPanel
@@ -40,7 +39,7 @@ def open_panel(
             panel = EditPanel(EditSession.load(file, pipeline))
             panel.view.files.file.value = file
             return panel
-        settings = settings_for(model or str(AVATARS))
+        settings = settings_for(pipeline)
         session = EditSession(
             pipeline,
             settings.prompt if prompt is None else prompt,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any
 
-from ipywidgets import Label, Layout, Text, VBox
+from ipywidgets import Combobox, Label, Layout, VBox
 
 from sega_session import Concept, EditSession
+from sega_session.presets import recommended
 
 from .children import close_with_children
 from .concept_row import COLOURS, ConceptRow
@@ -43,7 +45,10 @@ class ConceptList(VBox):
         self._clock = clock
         self._rows: dict[str, ConceptRow] = {}
         self._drag, self._drags, self._moved_at = secrets.token_hex(4), 0, -PAUSE
-        self.text = Text(
+        found = recommended(session.pipeline)
+        self._presets = found.concepts if found else {}
+        self.text = Combobox(
+            options=tuple(self._presets),
             description="Concept",
             placeholder="glasses, then Enter",
             tooltip="Add a concept: a short phrase, then Enter",
@@ -104,9 +109,12 @@ class ConceptList(VBox):
         text = self.text.value.strip()
         if not text:
             return
+        calls = self._session.num_calls
         # A warm-up of 10 calls suits 50: of fewer, it takes the same share.
-        warmup = min(10, self._session.num_calls // 5)
-        self._edit(lambda: self._session.add(text, warmup=warmup))
+        settings: dict[str, Any] = {"warmup": min(10, calls // 5)}
+        if text in self._presets:
+            settings = self._presets[text].arguments(calls)
+        self._edit(lambda: self._session.add(text, **settings))
         with self._guard.setting():
             self.text.value = ""
 

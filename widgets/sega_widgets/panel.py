@@ -21,7 +21,7 @@ from .session_view import SessionView
 class EditPanel(VBox):
     """Shows a session's picture, and edits it: concepts, history, files.
 
-    >>> session = EditSession(load_avatars(), "a portrait of a person", seed=8)
+    >>> session = EditSession(load_avatars(), "a portrait of a person", seed=33)
     >>> EditPanel(session)
 
     Another prompt, or a file that is loaded, is another session; those before stay at hand, each
