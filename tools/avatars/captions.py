@@ -110,7 +110,7 @@ def _hair(portrait: Portrait, rng: np.random.Generator) -> str | None:
         return _pick(rng, ("bald", "a bald head", "no hair"))
     color = _synonym(rng, color)
     plain, colored = _HAIR_STYLES[style]
-    return _pick(rng, (plain, plain, colored.format(color), f"{color} hair", f"{color} hair"))
+    return _pick(rng, (plain, colored.format(color), f"{color} hair"))
 
 
 def _clothes(portrait: Portrait, rng: np.random.Generator) -> str:
@@ -142,7 +142,7 @@ _TOPICS: dict[str, tuple[float, Callable[[Portrait, np.random.Generator], str | 
     "mouth": (1.5, _listed("mouth", _MOUTH)),
     "eyes": (0.7, _listed("eyes", _EYES)),
     "hat": (2.0, _hat),
-    "hair": (2.5, _hair),
+    "hair": (3.5, _hair),
     "skin": (0.8, _listed("skin", _SKIN)),
     "clothes": (1.0, _clothes),
     "background": (1.6, _background),

@@ -1,7 +1,7 @@
 """The edits that the evaluation measures, and how it scores them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from attributes import ATTRIBUTES, HIDDEN, NAMES
@@ -11,58 +11,36 @@ ANYONE = "a portrait of a person"
 """The prompt of all base images. It names no attribute, so that no edit has to argue with it."""
 
 
-class Kind(Enum):
-    """What an edit does; the value describes it in the table."""
-
-    ADD = "add"
-    REMOVE = "remove: guide away from"
-    DENY = "remove: guide towards"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Edit:
     """An edit, and what the classifier has to read before and after it.
 
     Attributes:
-        kind: What it does.
-        thing: What is added or removed, in words.
-        absence: How a prompt says that it is not there; for removals only.
+        concept: What the edit guides towards, or away from.
+        inverted: Whether it guides away.
+        reprompt: What asks for the edited picture directly, after the base prompt.
         attribute: What is edited.
         source: Values of it in the base images that the edit applies to.
         target: Values of it that make the edit a success.
         scale: Edit guidance scale.
         threshold: Share of the latent entries that the edit leaves alone.
+        warmup: Share of the model calls before it starts. What covers much of a picture is settled
+            early: a hat leaves, and hair changes its colour, only if that starts earlier.
     """
 
-    kind: Kind
-    thing: str
-    absence: str = ""
+    concept: str
+    inverted: bool = False
+    reprompt: str
     attribute: str
     source: tuple[str, ...]
     target: tuple[str, ...]
     scale: float
     threshold: float
-
-    @property
-    def concept(self) -> str:
-        """The words that the edit guides towards or away from."""
-        return self.absence if self.kind is Kind.DENY else self.thing
-
-    @property
-    def inverted(self) -> bool:
-        """Whether the edit guides away from its concept."""
-        return self.kind is Kind.REMOVE
+    warmup: float
 
     @property
     def name(self) -> str:
-        return f'{self.kind.value} "{self.concept}"'
-
-    @property
-    def reprompt(self) -> str:
-        """The prompt that asks for the edited picture directly."""
-        return (
-            f"{ANYONE} with {self.thing}" if self.kind is Kind.ADD else f"{ANYONE}, {self.absence}"
-        )
+        return f"{'remove' if self.inverted else 'add'} {self.concept}"
 
     def applies_to(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which base images to edit: labels (count, attributes) -> (count,)."""
@@ -78,77 +56,107 @@ class Edit:
         return np.isin(labels[:, column], [values.index(value) for value in wanted])
 
 
-def _addition(thing: str, attribute: str, target: str, *, scale: float, threshold: float) -> Edit:
-    values = next(item.values for item in ATTRIBUTES if item.name == attribute)
+Setting = tuple[float, float, float]
+"""Scale, threshold and warm-up."""
+
+
+def _add(
+    concept: str,
+    attribute: str,
+    target: str | tuple[str, ...],
+    setting: Setting,
+    reprompt: str | None = None,
+    source: tuple[str, ...] | None = None,
+) -> Edit:
+    """An addition to all images that lack it, or to those with a value of ``source``."""
+    targets = (target,) if isinstance(target, str) else target
+    values = next(one.values for one in ATTRIBUTES if one.name == attribute)
     return Edit(
-        kind=Kind.ADD,
-        thing=thing,
+        concept=concept,
+        reprompt=f" with {reprompt or concept}",
         attribute=attribute,
-        source=tuple(value for value in values if value != target),
-        target=(target,),
-        scale=scale,
-        threshold=threshold,
+        source=source or tuple(value for value in values if value not in targets),
+        target=targets,
+        scale=setting[0],
+        threshold=setting[1],
+        warmup=setting[2],
+    )
+
+
+def _remove(
+    concept: str,
+    attribute: str,
+    source: str | tuple[str, ...],
+    setting: Setting,
+    reprompt: str,
+) -> Edit:
+    """A removal, by inversion, from all images that show it."""
+    sources = (source,) if isinstance(source, str) else source
+    values = next(one.values for one in ATTRIBUTES if one.name == attribute)
+    return Edit(
+        concept=concept,
+        inverted=True,
+        reprompt=f", {reprompt}",
+        attribute=attribute,
+        source=sources,
+        target=tuple(value for value in values if value not in sources),
+        scale=setting[0],
+        threshold=setting[1],
+        warmup=setting[2],
     )
 
 
 _HATS = ("sun hat", "beanie")
 
-_ADDITIONS = (
-    Edit(
-        kind=Kind.ADD,
-        thing="glasses",
-        attribute="glasses",
-        source=("none",),
-        target=("glasses",),
-        scale=5,
-        threshold=0.90,
-    ),
-    _addition("sunglasses", "glasses", "sunglasses", scale=5, threshold=0.90),
-    _addition("a beard", "facial_hair", "beard", scale=5, threshold=0.92),
-    _addition("a smile", "mouth", "smile", scale=6, threshold=0.95),
-    Edit(
-        kind=Kind.ADD,
-        thing="a hat",
-        attribute="hat",
-        source=("none",),
-        target=_HATS,
-        scale=7,
-        threshold=0.80,
-    ),
-    _addition("curly hair", "hair", "curly", scale=5, threshold=0.88),
-    _addition("long hair", "hair", "long", scale=5, threshold=0.88),
-    _addition("blue hair", "hair_color", "blue", scale=12, threshold=0.80),
-    _addition("yellow background", "background", "yellow", scale=6, threshold=0.60),
+ADDITIONS = (
+    _add("glasses", "glasses", "glasses", (4, 0.95, 0.2), source=("none",)),
+    _add("sunglasses", "glasses", "sunglasses", (3, 0.95, 0.2)),
+    _add("beard", "facial_hair", "beard", (3, 0.95, 0.2), "a beard"),
+    _add("moustache", "facial_hair", "moustache", (3, 0.96, 0.2), "a moustache"),
+    _add("smile", "mouth", "smile", (4, 0.95, 0.2), "a smile"),
+    _add("sad", "mouth", "sad", (4, 0.95, 0.2), "a sad face"),
+    _add("hat", "hat", _HATS, (7, 0.80, 0.2), "a hat"),
+    _add("curly hair", "hair", "curly", (7, 0.90, 0.2)),
+    _add("long hair", "hair", "long", (3, 0.93, 0.2)),
+    _add("bald", "hair", "bald", (4, 0.85, 0.2), "a bald head"),
+    _add("blue hair", "hair_color", "blue", (6, 0.92, 0.1)),
+    _add("yellow background", "background", "yellow", (6, 0.60, 0.2)),
 )
 
-
-def _removals(kind: Kind, settings: dict[str, tuple[float, float]]) -> tuple[Edit, ...]:
-    """One removal for each thing in `settings`, which gives scales and thresholds."""
-    things = {
-        "glasses": ("no glasses", "glasses", ("glasses",), ("none",)),
-        "a beard": ("clean-shaven", "facial_hair", ("beard",), ("none", "moustache")),
-        "a hat": ("bareheaded", "hat", _HATS, ("none",)),
-    }
-    return tuple(
-        Edit(
-            kind=kind,
-            thing=thing,
-            absence=absence,
-            attribute=attribute,
-            source=source,
-            target=target,
-            scale=settings[thing][0],
-            threshold=settings[thing][1],
-        )
-        for thing, (absence, attribute, source, target) in things.items()
-    )
-
-
-EDITS: tuple[Edit, ...] = (
-    *_ADDITIONS,
-    *_removals(Kind.REMOVE, {"glasses": (6, 0.90), "a beard": (7, 0.90), "a hat": (10, 0.70)}),
-    *_removals(Kind.DENY, {"glasses": (5, 0.90), "a beard": (6, 0.90), "a hat": (8, 0.85)}),
+REMOVALS = (
+    _remove("glasses", "glasses", "glasses", (6, 0.90, 0.2), "no glasses"),
+    _remove("beard", "facial_hair", "beard", (7, 0.90, 0.2), "clean-shaven"),
+    _remove("hat", "hat", _HATS, (7, 0.85, 0.1), "bareheaded"),
+    _remove("smile", "mouth", "smile", (6, 0.95, 0.2), "not smiling"),
 )
+
+TRIPLES = (
+    ("glasses", "beard", "hat"),
+    ("sunglasses", "smile", "curly hair"),
+    ("moustache", "sad", "yellow background"),
+    ("glasses", "smile", "long hair"),
+)
+"""Additions that are made together."""
+
+
+def succeeded(edits: Sequence[Edit], after: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """In which images all edits are what was wanted: labels (count, attributes) -> (count,)."""
+    return np.all([edit.succeeded(after) for edit in edits], axis=0)
+
+
+def preserved(
+    edits: Sequence[Edit], before: NDArray[np.int64], after: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The share of the other attributes that stayed: labels (count, attributes) -> (count,).
+
+    An attribute counts as kept or not where both pictures show it: a hat that hides short hair has
+    not changed the hair.
+    """
+    edited = {edit.attribute for edit in edits}
+    others = [index for index, name in enumerate(NAMES) if name not in edited]
+    visible = ((before != HIDDEN) & (after != HIDDEN))[:, others]
+    kept = (before == after)[:, others] & visible
+    return np.asarray(kept.sum(1) / visible.sum(1))
 
 
 @dataclass(frozen=True)
@@ -166,17 +174,10 @@ class Score:
     preservation: float
 
 
-def score(edit: Edit, before: NDArray[np.int64], after: NDArray[np.int64]) -> Score:
-    """Compare the labels of images before and after, both (count, attributes), count >= 1.
-
-    An attribute counts as kept or not where both pictures show it: a hat that hides short hair has
-    not changed the hair.
-    """
-    others = [index for index, name in enumerate(NAMES) if name != edit.attribute]
-    visible = ((before != HIDDEN) & (after != HIDDEN))[:, others]
-    kept = (before == after)[:, others] & visible
+def score(edits: Sequence[Edit], before: NDArray[np.int64], after: NDArray[np.int64]) -> Score:
+    """Compare the labels of images before and after, both (count, attributes), count >= 1."""
     return Score(
         count=len(before),
-        success=float(edit.succeeded(after).mean()),
-        preservation=float((kept.sum(1) / visible.sum(1)).mean()),
+        success=float(succeeded(edits, after).mean()),
+        preservation=float(preserved(edits, before, after).mean()),
     )

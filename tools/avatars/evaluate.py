@@ -1,208 +1,202 @@
 """Measure semantic edits on the checkpoint, beside plain re-prompting with the same seed.
 
-Writes RESULTS.md beside this file, and contact sheets to the work directory. With ``--tune`` it
-measures a few settings of each edit on other seeds instead, for choosing those in concepts.py.
+Writes RESULTS.md beside this file, and contact sheets of seeds 0 to 31 into figures/. With
+``--tune`` it measures a few settings of each edit on other seeds instead, for choosing those in
+concepts.py.
 """
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from concepts import ANYONE, EDITS, Edit, Kind, Score, score
+from concepts import (
+    ADDITIONS,
+    ANYONE,
+    REMOVALS,
+    TRIPLES,
+    Edit,
+    Score,
+    preserved,
+    score,
+    succeeded,
+)
 from export import TARGET
-from numpy.typing import NDArray
 from sheets import save_sheet
-from train_classifier import load_classifier
+from studio import GUIDANCE_SCALE, STEPS, Studio, edited
 
-from sega_session import EditSession, load_pipeline
-
-STEPS = 25
-WARM_UP = 5
-GUIDANCE_SCALE = 5.0
-MOMENTUM = {"scale": 0.3, "beta": 0.6}
-BATCH = 32
-SHOWN = 12
-TUNING_SEEDS = range(10_000, 10_032)
+HERE = Path(__file__).parent
+FIGURES = HERE / "figures"
+SHOWN = range(32)
+TUNING_SEEDS = range(10_000, 10_096)
 """Disjoint from the seeds of the evaluation, which start at 0."""
 
-Images = NDArray[np.float32]
-Labels = NDArray[np.int64]
+Edits = tuple[Edit, ...]
 
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of an edit and of re-prompting, on the same images."""
+    """Scores of edits and, of a single one, of re-prompting on the same images.
 
-    edit: Edit
+    Attributes:
+        both: Preservation by either, where both succeed.
+    """
+
+    edits: Edits
     guided: Score
-    reprompted: Score
+    reprompted: Score | None = None
+    both: tuple[float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        return " + ".join(edit.name for edit in self.edits)
+
+    @property
+    def cells(self) -> tuple[float, ...]:
+        """The table's numbers."""
+        cells = (self.guided.success, self.guided.preservation)
+        if self.reprompted is None or self.both is None:
+            return cells
+        return (*cells, self.reprompted.success, self.reprompted.preservation, *self.both)
 
 
-class Studio:
-    """Draws pictures with and without edits, and reads their attributes."""
+def measure(studio: Studio, edits: Edits, seeds: range) -> Result:
+    """Score edits and, of a single one, re-prompting."""
+    chosen, _, before = studio.base(edits, seeds)
+    guided = studio.read(studio.draw(ANYONE, chosen, edits))
+    if len(edits) > 1:
+        return Result(edits, score(edits, before, guided))
+    asked = studio.read(studio.draw(ANYONE + edits[0].reprompt, chosen))
+    both = succeeded(edits, guided) & succeeded(edits, asked)
+    ours, theirs = (preserved(edits, before, after)[both].mean() for after in (guided, asked))
+    return Result(edits, score(edits, before, guided), score(edits, before, asked), (ours, theirs))
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        torch.set_num_threads(args.threads)
-        self._pipeline: Any = load_pipeline(args.checkpoint, device=args.device)
-        self._pipeline.set_progress_bar_config(disable=True)
-        self._classifier = load_classifier(args.workdir / "classifier.pt")
-        self._workdir: Path = args.workdir
-        self._bases: dict[range, tuple[Images, Labels]] = {}
 
-    def draw(self, prompt: str, seeds: Sequence[int], edit: Edit | None = None) -> Images:
-        """Return float (seeds, 128, 128, 3) in [0, 1]."""
-        images = []
-        for first in range(0, len(seeds), BATCH):
-            session = EditSession(
-                self._pipeline,
-                prompt,
-                seed=seeds[first : first + BATCH],
-                num_inference_steps=STEPS,
-                guidance_scale=GUIDANCE_SCALE,
-            )
-            session.momentum(**MOMENTUM)
-            if edit is not None:
-                session.add(
-                    edit.concept,
-                    scale=edit.scale,
-                    threshold=edit.threshold,
-                    warmup=WARM_UP,
-                    inverted=edit.inverted,
-                )
-            images.append(session.render(output_type="np").images)
-        return np.concatenate(images)
+def sheet(studio: Studio, edit: Edit) -> None:
+    """Seeds 0 to 31, edited or not as they are: nothing is picked."""
+    seeds = list(SHOWN)
+    _, images, _ = studio.base((), SHOWN)
+    after = studio.draw(ANYONE, seeds, (edit,))
+    rows: list[tuple[str, np.ndarray]] = []
+    for first in range(0, len(seeds), 16):
+        part = slice(first, first + 16)
+        rows += [(f"seeds {first} to {first + 15}", images[part]), (edit.name, after[part])]
+    FIGURES.mkdir(exist_ok=True)
+    save_sheet(rows, FIGURES / file_name(edit))
 
-    @torch.no_grad()
-    def read(self, images: Images) -> Labels:
-        """Classify (count, 128, 128, 3) in [0, 1]: int64 (count, attributes)."""
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous() * 2 - 1
-        return torch.cat([self._classifier.predict(chunk) for chunk in pixels.split(64)]).numpy()
 
-    def base(self, edit: Edit, seeds: range) -> tuple[list[int], Images, Labels]:
-        """Return the seeds that `edit` applies to, and their base images and labels."""
-        if seeds not in self._bases:
-            images = self.draw(ANYONE, seeds)
-            self._bases[seeds] = images, self.read(images)
-        images, labels = self._bases[seeds]
-        mask = edit.applies_to(labels)
-        return (
-            [seed for seed, applies in zip(seeds, mask, strict=True) if applies],
-            images[mask],
-            labels[mask],
-        )
+def file_name(edit: Edit) -> str:
+    """Of its sheet."""
+    return f"{edit.name.replace(' ', '-')}.webp"
 
-    def measure(self, edit: Edit, seeds: range) -> Result:
-        """Score an edit and re-prompting; save a contact sheet."""
-        chosen, base, before = self.base(edit, seeds)
-        edited = self.draw(ANYONE, chosen, edit)
-        reprompted = self.draw(edit.reprompt, chosen)
-        rows = [
-            (f"{ANYONE!r}", base),
-            (edit.name, edited),
-            (f"instead: {edit.reprompt!r}", reprompted),
-        ]
-        sheet = f"sheet-{edit.kind.name.lower()}-{edit.thing.replace(' ', '-')}.png"
-        save_sheet([(caption, images[:SHOWN]) for caption, images in rows], self._workdir / sheet)
-        scores = [score(edit, before, self.read(images)) for images in (edited, reprompted)]
-        return Result(edit, *scores)
 
-    def try_settings(self, edit: Edit, seeds: range) -> list[tuple[Edit, Score]]:
-        """Score settings around those of `edit`."""
-        chosen, _, before = self.base(edit, seeds)
-        return [
-            (setting, score(edit, before, self.read(self.draw(ANYONE, chosen, setting))))
-            for setting in settings_around(edit)
-        ]
+def try_settings(studio: Studio, edit: Edit) -> Iterator[tuple[Edit, Score]]:
+    """Score settings around those of an edit."""
+    chosen, _, before = studio.base((edit,), TUNING_SEEDS)
+    session = studio.session(ANYONE, chosen)
+    with edited(session, (edit,)):
+        for one in settings_around(edit):
+            session.update(edit.concept, scale=one.scale, threshold=one.threshold)
+            images = studio.render(session)
+            yield one, score((one,), before, studio.read(images))
 
 
 def settings_around(edit: Edit) -> list[Edit]:
     """Vary the strength of an edit and the area that it changes."""
-    changes = ((1, 1), (0.7, 1), (1.5, 1), (1, 0.5), (1, 2))
     return [
         replace(
             edit,
             scale=round(edit.scale * strength, 1),
             threshold=round(max(0.0, 1 - (1 - edit.threshold) * area), 3),
         )
-        for strength, area in changes
+        for area in (0.5, 1, 2)
+        for strength in (0.5, 0.7, 1, 1.4)
     ]
 
 
-def table(results: Iterable[Result]) -> Iterator[str]:
-    """Format results as the lines of a Markdown table."""
-    yield "| edit | scale / threshold | n | success | preserved | re-prompt: success | preserved |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for result in results:
-        edit, guided, reprompted = result.edit, result.guided, result.reprompted
-        yield (
-            f"| {edit.name} | {edit.scale:g} / {edit.threshold:.2f} | {guided.count} "
-            f"| {guided.success:.2f} | {guided.preservation:.2f} "
-            f"| {reprompted.success:.2f} | {reprompted.preservation:.2f} |"
-        )
+HEADER = (
+    "edit | setting | n | success | preserved | re-prompt: success | preserved "
+    "| both succeed: edit preserves | re-prompt"
+)
 
 
-def means(results: list[Result]) -> Iterator[str]:
-    """Format the mean of each kind of edit as further lines of the table."""
-    for kind in Kind:
-        scores = [(r.guided, r.reprompted) for r in results if r.edit.kind is kind]
-        if scores:
-            values = [(s.success, s.preservation) for pair in scores for s in pair]
-            mean = np.mean(np.array(values).reshape(len(scores), 4), axis=0)
-            cells = " | ".join(f"**{value:.2f}**" for value in mean)
-            yield f"| **mean, {kind.value}** | | | {cells} |"
+def row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-_INTRODUCTION = """# How well edits work on the embedded checkpoint
+def line(result: Result) -> str:
+    """A result as a line of the table."""
+    (edit, *more) = result.edits
+    setting = "" if more else f"{edit.scale:g} / {edit.threshold:g} / {edit.warmup:g}"
+    numbers = [f"{value:.2f}" for value in result.cells]
+    return row(result.name, setting, str(result.guided.count), *numbers)
+
+
+def mean(kind: str, results: list[Result]) -> str:
+    """One more line of the table."""
+    values = np.mean([result.cells for result in results], axis=0)
+    return row(f"**mean, {kind}**", "", "", *(f"**{value:.2f}**" for value in values))
+
+
+INTRODUCTION = """# How well edits work on the embedded checkpoint
 
 Written by `evaluate.py`: seeds 0 to {last}, {steps} DDIM steps, guidance scale {guidance:g},
-warm-up {warm_up} calls, momentum {momentum[scale]} / {momentum[beta]}. Each edit has one setting,
-not chosen on these seeds. The base prompt is "a portrait of a person". Re-prompting draws the same
-seeds with the changed prompt instead: with the thing for additions, with its absence ("no glasses",
-"clean-shaven", "bareheaded") for removals.
+a new session's momentum, networks in bfloat16. Each concept has one setting, not chosen on these
+seeds: scale / threshold / warm-up as a share of the steps. The base prompt is "{anyone}".
+Re-prompting draws the same seeds with the changed prompt instead: with the thing for additions,
+with its absence for removals.
 
 - **n**: the base images that lack what is added, or show what is removed; the others are left out.
 - **success**: share of them in which it appears, or disappears.
 - **preserved**: mean share of their other attributes that stay as they were, out of those that both
   pictures show. A classifier reads all attributes.
+- **both succeed**: preserved on the images in which the edit and re-prompting succeed.
 
 """
 
 
 def report(results: list[Result], seeds: range) -> str:
-    introduction = _INTRODUCTION.format(
-        last=seeds[-1],
-        steps=STEPS,
-        guidance=GUIDANCE_SCALE,
-        warm_up=WARM_UP,
-        momentum=MOMENTUM,
+    introduction = INTRODUCTION.format(
+        last=seeds[-1], steps=STEPS, guidance=GUIDANCE_SCALE, anyone=ANYONE
     )
-    return introduction + "\n".join([*table(results), *means(results)]) + "\n"
+    singles = [result for result in results if len(result.edits) == 1]
+    kinds = {
+        "add": [result for result in singles if not result.edits[0].inverted],
+        "remove": [result for result in singles if result.edits[0].inverted],
+        "three at once": [result for result in results if len(result.edits) > 1],
+    }
+    lines = [f"| {HEADER} |", "| --- " * (HEADER.count("|") + 1) + "|"]
+    for kind, found in kinds.items():
+        lines += [*map(line, found), *([mean(kind, found)] if found else [])]
+    lines += ["", f"## Seeds {SHOWN[0]} to {SHOWN[-1]}", "", "All of them, whatever they show."]
+    for result in singles:
+        lines += ["", f"![{result.name}](figures/{file_name(result.edits[0])})"]
+    return introduction + "\n".join(lines) + "\n"
 
 
-_worker_studio: Studio  # of this worker process; set by _open_studio
+_studio: Studio  # of this worker process; set by _open_studio
 
 
 def _open_studio(args: argparse.Namespace) -> None:
-    global _worker_studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
-    _worker_studio = Studio(args)
+    global _studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
+    _studio = Studio(args)
 
 
-def _measure(edit: Edit, seeds: range) -> Result:
-    result = _worker_studio.measure(edit, seeds)
-    print(list(table([result]))[-1], flush=True)
+def _measure(edits: Edits, seeds: range) -> Result:
+    result = measure(_studio, edits, seeds)
+    if len(edits) == 1:
+        sheet(_studio, edits[0])
+    print(line(result), flush=True)
     return result
 
 
 def _tune(edit: Edit) -> None:
-    for setting, found in _worker_studio.try_settings(edit, TUNING_SEEDS):
+    for setting, found in try_settings(_studio, edit):
         print(
-            f"{edit.name:50s} {setting.scale:5g} / {setting.threshold:.2f}  n {found.count:3d}  "
+            f"{edit.name:25s} {setting.scale:5g} / {setting.threshold:.3f}  n {found.count:3d}  "
             f"success {found.success:.2f}  preserved {found.preservation:.2f}",
             flush=True,
         )
@@ -210,9 +204,9 @@ def _tune(edit: Edit) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, default=Path(__file__).parent / "work")
+    parser.add_argument("--workdir", type=Path, default=HERE / "work")
     parser.add_argument("--checkpoint", type=Path, default=TARGET)
-    parser.add_argument("--seeds", type=int, default=160, help="how many to evaluate")
+    parser.add_argument("--seeds", type=int, default=256, help="how many to evaluate")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--device", default="cpu")
@@ -221,18 +215,22 @@ def main() -> None:
     args = parser.parse_args()
 
     begin = time.monotonic()
-    edits = [edit for edit in EDITS if args.only in edit.name]
+    by_concept = {edit.concept: edit for edit in ADDITIONS}
+    singles = [edit for edit in (*ADDITIONS, *REMOVALS) if args.only in edit.name]
     pool = get_context("spawn").Pool(args.processes, initializer=_open_studio, initargs=(args,))
     with pool:
         if args.tune:
-            pool.map(_tune, edits, chunksize=1)
+            pool.map(_tune, singles, chunksize=1)
         else:
             seeds = range(args.seeds)
-            results = pool.starmap(_measure, [(edit, seeds) for edit in edits], chunksize=1)
+            tasks: list[Edits] = [(edit,) for edit in singles]
+            if not args.only:
+                tasks += [tuple(by_concept[name] for name in names) for names in TRIPLES]
+            results = pool.starmap(_measure, [(edits, seeds) for edits in tasks], chunksize=1)
             text = report(results, seeds)
             print(text)
             if not args.only:
-                (Path(__file__).parent / "RESULTS.md").write_text(text, "utf-8")
+                (HERE / "RESULTS.md").write_text(text, "utf-8")
     print(f"{(time.monotonic() - begin) / 60:.1f} minutes")
 
 

@@ -11,11 +11,19 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import studio
 import torch
+from concepts import ADDITIONS, ANYONE, REMOVALS
 from diffusers import StableDiffusionPipeline
 from train_text import load_text_encoder, load_tokenizer
 from train_unet import build_scheduler, load_unet
 from train_vae import load_vae
+
+from sega_session import strict
+from sega_session.presets import FILE, FORMAT_VERSION, Preset, Recommended
+
+SEED = 33
+"""Of the picture that demonstrations begin with."""
 
 TARGET = Path(__file__).parents[2] / "sega_session" / "avatars" / "checkpoint"
 
@@ -23,8 +31,9 @@ TARGET = Path(__file__).parents[2] / "sega_session" / "avatars" / "checkpoint"
 def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
     """Assemble the averaged weights of the last checkpoints in `workdir`."""
     tokenizer = load_tokenizer(workdir)
-    refined = workdir / "refined.pt"
-    denoiser = refined if refined.exists() else workdir / "unet.pt"
+    # The newest of those that there are.
+    runs = (workdir / f"{name}.pt" for name in ("longer", "refined", "unet"))
+    denoiser = next(path for path in runs if path.exists())
     vae = load_vae(workdir / "vae.pt")
     latents = torch.load(workdir / "latents.pt", weights_only=True, mmap=True)
     vae.register_to_config(scaling_factor=latents["scaling_factor"])
@@ -50,6 +59,26 @@ def write_vocabulary(directory: Path) -> None:
     (directory / "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def write_recommended(directory: Path) -> None:
+    """Add the settings that the evaluation measures."""
+    additions, removals = (
+        {
+            edit.concept: Preset(scale=edit.scale, threshold=edit.threshold, warmup=edit.warmup)
+            for edit in edits
+        }
+        for edits in (ADDITIONS, REMOVALS)
+    )
+    found = Recommended(
+        prompt=ANYONE,
+        seed=SEED,
+        guidance_scale=studio.GUIDANCE_SCALE,
+        concepts=additions,
+        removals=removals,
+    )
+    document = {"format_version": FORMAT_VERSION, **strict.plain(found)}
+    (directory / FILE).write_text(strict.dump(document, indent=2) + "\n", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, default=Path(__file__).parent / "work")
@@ -60,6 +89,7 @@ def main() -> None:
         directory = Path(temporary) / "checkpoint"
         build_pipeline(args.workdir).save_pretrained(directory)
         write_vocabulary(directory / "tokenizer")
+        write_recommended(directory)
         # Files are copied without their modes: safetensors are written for their owner alone.
         shutil.copytree(directory, args.target, dirs_exist_ok=True, copy_function=shutil.copyfile)
     size = sum(path.stat().st_size for path in args.target.rglob("*") if path.is_file())

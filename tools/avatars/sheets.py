@@ -25,4 +25,4 @@ def save_sheet(rows: list[tuple[str, NDArray[np.float32]]], path: Path) -> None:
         draw.text((2, y + 2), caption, fill="black")
         sheet.paste(strip, (0, y + height - strip.height))
         y += height
-    sheet.save(path)
+    sheet.save(path, quality=80)

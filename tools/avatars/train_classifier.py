@@ -42,6 +42,11 @@ class Classifier(torch.nn.Module):
         """Return labels int64 (batch, attributes), -1 for what is not visible."""
         return self.head.predict(self.features(pixels))
 
+    @torch.no_grad()
+    def probability(self, pixels: torch.Tensor, name: str, values: tuple[str, ...]) -> torch.Tensor:
+        """The probability that an attribute has one of these values: float (batch,)."""
+        return self.head.probability(self.features(pixels), name, values)
+
 
 def roughen(pixels: torch.Tensor) -> torch.Tensor:
     """Blur, recolour or add noise to (batch, 3, H, W) in [-1, 1], a whole batch alike."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from attributes import ATTRIBUTES, HIDDEN, from_labels
+from attributes import ATTRIBUTES, HIDDEN, NAMES, from_labels
 from captions import describe
 from data import SHARD
 from numpy.typing import NDArray
@@ -102,6 +102,13 @@ class AttributeHead(nn.Module):
             for index, (logit, size) in enumerate(zip(logits, self.sizes, strict=True))
         ]
         return torch.stack(losses).mean()
+
+    def probability(self, hidden: torch.Tensor, name: str, values: tuple[str, ...]) -> torch.Tensor:
+        """The probability that an attribute has one of these values: float (batch,)."""
+        index = NAMES.index(name)
+        known = ATTRIBUTES[index].values
+        logits = self.linear(hidden).split(self.sizes, dim=1)[index]
+        return logits.softmax(dim=1)[:, [known.index(value) for value in values]].sum(dim=1)
 
     def predict(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the likeliest labels, -1 for "not visible": int64 (batch, attributes)."""

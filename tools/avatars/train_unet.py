@@ -7,6 +7,7 @@ import torch
 from data import SHARD
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from numpy.typing import NDArray
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from train_text import captions_for, load_text_encoder, load_tokenizer, tokenize
 from training import Run, autocast, load_averaged, parser, prepare
 from transformers import CLIPTextModel
@@ -87,7 +88,8 @@ class Objective:
         steps = (strata * (last + 1) / count).long().clamp(max=last)
         noisy = self.scheduler.add_noise(clean, noise, steps)
         ids = tokenize(self.tokenizer, captions_for(self.labels[picks], rng)).to(self.device)
-        with autocast(self.device):
+        # On a CPU the fused attention's backward pass takes a third of a step at these sizes.
+        with autocast(self.device), sdpa_kernel(SDPBackend.MATH):
             predicted = unet(noisy, steps, encoder(ids).last_hidden_state).sample
         error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
         return {"min-snr": (self.weight[steps] * error).mean(), "mse": error.mean()}
@@ -113,17 +115,22 @@ class Objective:
 
 
 def main() -> None:
-    args = parser(__doc__.splitlines()[0], minutes=70).parse_args()
+    options = parser(__doc__.splitlines()[0], minutes=70)
+    options.add_argument("--name", default="unet", help="of the checkpoint")
+    options.add_argument("--start", help="a finished run to go on from, with a schedule anew")
+    options.add_argument("--rate", type=float, default=8e-4, help="the UNet's peak learning rate")
+    args = options.parse_args()
     device = prepare(args)
     objective = Objective(args.workdir, device)
-    encoder = load_text_encoder(args.workdir / "text.pt", "encoder", objective.tokenizer).to(device)
-    unet = build_unet().to(device)
-    encoder.train()
+    text = args.workdir / f"{args.start or 'text'}.pt"
+    encoder = load_text_encoder(text, "encoder", objective.tokenizer).to(device).train()
+    unet = load_unet(text) if args.start else build_unet()
+    unet = unet.to(device).train()
     groups = [
-        {"params": list(unet.parameters()), "lr": 8e-4},
-        {"params": list(encoder.parameters()), "lr": 2.4e-4},
+        {"params": list(unet.parameters()), "lr": args.rate},
+        {"params": list(encoder.parameters()), "lr": 0.3 * args.rate},
     ]
-    run = Run("unet", {"unet": unet, "encoder": encoder}, groups, args)
+    run = Run(args.name, {"unet": unet, "encoder": encoder}, groups, args)
     objective.train(run, unet, encoder)
 
 
