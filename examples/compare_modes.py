@@ -7,8 +7,8 @@ from sega_session.contact_sheet import Tile, contact_sheet
 from sega_session.render import Render
 
 EDITS = {
-    "add a beard": lambda s: s.add("a beard", scale=5, threshold=0.92),
-    "invert the smile": lambda s: s.invert("a smile"),
+    "add a beard": lambda s: s.add("beard", scale=3, threshold=0.95),
+    "invert the smile": lambda s: s.invert("smile"),
     "remove the glasses": lambda s: s.remove("glasses"),
 }
 MODES = ("preview", anchored(every=5), "replay", "exact")
@@ -23,9 +23,9 @@ def main() -> Image.Image:
         renders: list[Render] = []
         for mode in MODES:
             # A session each, so that no mode finds what another has evaluated.
-            session = EditSession(pipeline, "a portrait of a person", seed=8, guidance_scale=5)
-            session.add("glasses", scale=5, threshold=0.9)
-            session.add("a smile", scale=6, threshold=0.95)
+            session = EditSession(pipeline, "a portrait of a person", seed=33, guidance_scale=5)
+            session.add("glasses", scale=4, threshold=0.95)
+            session.add("smile", scale=4, threshold=0.95)
             before = session.render()
             edit(session)
             renders.append(session.render(mode))

@@ -2,11 +2,11 @@
 
 from sega_session import EditSession, load_avatars
 
-session = EditSession(load_avatars(), "a portrait of a person", seed=8, guidance_scale=5)
+session = EditSession(load_avatars(), "a portrait of a person", seed=33, guidance_scale=5)
 session.render().image.save("base.png")
 
-session.add("glasses", scale=5, threshold=0.9)
-session.add("smile", scale=6, threshold=0.95)
+session.add("glasses", scale=4, threshold=0.95)
+session.add("smile", scale=4, threshold=0.95)
 session.render().image.save("glasses_and_smile.png")
 
 session.reweight("glasses", scale=7)  # only what this changes is evaluated

@@ -58,7 +58,7 @@ def test_an_edit_changes_the_picture_where_the_concept_is(pipeline: Any) -> None
         guidance_scale=5,
     )
     before = session.render(output_type="np").images
-    session.add("glasses", scale=5, threshold=0.9, warmup=5)
+    session.add("glasses", scale=4, threshold=0.95, warmup=5)
     after = session.render(output_type="np").images
     assert isinstance(before, np.ndarray)
     change = np.abs(after - before).mean(axis=(0, 3))

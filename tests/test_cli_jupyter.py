@@ -307,7 +307,7 @@ def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_pa
     assert isinstance(panel, EditPanel)
     panel.close()
     assert panel.session.scene.prompt == "a portrait of a person"
-    assert (panel.session.scene.seeds, panel.session.scene.guidance_scale) == ((8,), 5.0)
+    assert (panel.session.scene.seeds, panel.session.scene.guidance_scale) == ((33,), 5.0)
 
     file = tmp_path / "saved.safetensors"
     panel.session.save(file)

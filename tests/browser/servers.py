@@ -41,7 +41,7 @@ def begin(steps):
     session = EditSession(
         pipeline,
         "a portrait of a person",
-        seed=8,
+        seed=33,
         guidance_scale=5,
         num_inference_steps=steps,
     )

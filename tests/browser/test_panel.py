@@ -18,7 +18,7 @@ def test_a_concept_is_added_and_drawn(panel: PanelPage) -> None:
     before = panel.pixels()
     panel.add("glasses")
     expect(panel.handle("glasses")).to_be_visible()
-    expect(panel.number("glasses")).to_have_text("5.0")
+    expect(panel.number("glasses")).to_have_text("4.0")
     expect(panel.text).to_have_value("")
     panel.drawn(before)
     expect(panel.entries).to_have_text(["○ 0 unedited", "● 1 glasses added"])
@@ -42,7 +42,7 @@ def test_a_drag_shows_previews_and_is_one_entry(panel: PanelPage) -> None:
         during = panel.handle("glasses").bounding_box()
     panel.drawn(before)
     expect(panel.entries).to_have_count(3)
-    expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 5 -> "))
+    expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 4 -> "))
     # The handle stays where it was let go.
     assert panel.handle("glasses").bounding_box() == during
 
@@ -58,7 +58,7 @@ def test_undo_and_redo(panel: PanelPage) -> None:
     expect(panel.button("Undo")).to_be_disabled()
     panel.button("Redo").click()
     panel.until(lambda: panel.exact() == edited)
-    expect(panel.number("glasses")).to_have_text("5.0")
+    expect(panel.number("glasses")).to_have_text("4.0")
     expect(panel.entries).to_have_count(2)
 
 
@@ -67,10 +67,10 @@ def test_invert_turns_the_sign(panel: PanelPage) -> None:
     panel.add("glasses")
     edited = panel.drawn(unedited)
     panel.invert("glasses")
-    expect(panel.number("glasses")).to_have_text("\N{MINUS SIGN}5.0")
+    expect(panel.number("glasses")).to_have_text("\N{MINUS SIGN}4.0")
     panel.drawn(edited)
     panel.invert("glasses")
-    expect(panel.number("glasses")).to_have_text("5.0")
+    expect(panel.number("glasses")).to_have_text("4.0")
     panel.until(lambda: panel.exact() == edited)
 
 
@@ -143,7 +143,7 @@ def test_a_slider_moves_while_a_cell_is_busy(notebook: NotebookPage, panel: Pane
             move(20)
             move(40)
         panel.drawn(before)
-        expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 5 -> "))
+        expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 4 -> "))
         expect(said).to_have_text("asleep")
     finally:
         wake.touch()
@@ -171,6 +171,6 @@ def test_the_keyboard_is_enough(panel: PanelPage) -> None:
     before = panel.drawn(unedited)
     panel.tab_to(panel.handle("glasses"))
     panel.page.keyboard.press("ArrowRight")
-    expect(panel.number("glasses")).not_to_have_text("5.0")
+    expect(panel.number("glasses")).not_to_have_text("4.0")
     panel.drawn(before)
-    expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 5 -> 5.1"))
+    expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 4 -> 4.1"))

@@ -20,12 +20,12 @@ CUT = """panel => [...panel.querySelectorAll("button")]
 def full(panel: PanelPage, notebook: NotebookPage) -> Iterator[PanelPage]:
     """A panel with two concepts, and a branch in its history."""
     drawn = panel.pixels()
-    for name in ("glasses", "a beard"):
+    for name in ("glasses", "beard"):
         panel.add(name)
         drawn = panel.drawn(drawn)
     panel.entry("1 glasses added").click()
     drawn = panel.drawn(drawn)
-    panel.add("a smile")
+    panel.add("smile")
     panel.drawn(drawn)
     yield panel
     notebook.page.set_viewport_size(SIZE)
