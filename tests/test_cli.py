@@ -73,7 +73,7 @@ def test_scripts_and_session_files(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["operations"][2]["evaluations"] == 3 * 19 + 6
     assert report["operations"][10]["evaluations"] == 0
-    assert "beard: scale 5 -> 8" in done.stdout
+    assert "beard: scale 3 -> 6" in done.stdout
 
     info = sega_session("info", "out/session.safetensors", cwd=tmp_path)
     assert info.returncode == 0

@@ -90,16 +90,20 @@ def _remove(
     setting: Setting,
     reprompt: str,
 ) -> Edit:
-    """A removal, by inversion, from all images that show it."""
+    """A removal, by inversion, from all images that show it.
+
+    Nothing may take its place: neither sunglasses that of glasses, nor a moustache a beard's.
+    """
     sources = (source,) if isinstance(source, str) else source
     values = next(one.values for one in ATTRIBUTES if one.name == attribute)
+    others = tuple(value for value in values if value not in sources)
     return Edit(
         concept=concept,
         inverted=True,
         reprompt=f", {reprompt}",
         attribute=attribute,
         source=sources,
-        target=tuple(value for value in values if value not in sources),
+        target=("none",) if "none" in values else others,
         scale=setting[0],
         threshold=setting[1],
         warmup=setting[2],
