@@ -11,7 +11,7 @@ Writes CLAIMS.md beside this file, and figures/.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -167,6 +167,13 @@ def plot_isolation(found: dict[str, Any]) -> None:
     Image.fromarray(row).save(FIGURES / "heat-maps.webp", quality=85)
 
 
+CLAIMS: dict[str, Callable[[Studio, Edit], dict[str, Any]]] = {
+    "monotonicity": monotonicity,
+    "robustness": robustness,
+    "isolation": isolation,
+    "uniqueness": uniqueness,
+}
+
 _studio: Studio  # of this worker process; set by _open_studio
 
 
@@ -175,8 +182,8 @@ def _open_studio(args: argparse.Namespace) -> None:
     _studio = Studio(args)
 
 
-def _run(claim: str, edit: Edit) -> Any:
-    return globals()[claim](_studio, edit)
+def _run(claim: str, edit: Edit) -> dict[str, Any]:
+    return CLAIMS[claim](_studio, edit)
 
 
 def report(found: dict[str, dict[str, Any]]) -> str:
