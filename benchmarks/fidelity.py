@@ -288,9 +288,9 @@ def plot(cases: list[Case], path: Path) -> None:
         axes.annotate(
             mode.removeprefix("anchored(").removesuffix(")").replace("=", " "),
             (100 * share, middle),
-            xytext=(0, 8) if "0.05" in mode else (-7, 3),
+            xytext=(7, 3) if "0.05" in mode else (-7, 3),
             textcoords="offset points",
-            ha="center" if "0.05" in mode else "right",
+            ha="left" if "0.05" in mode else "right",
             color=colour,
             fontsize=9,
         )
