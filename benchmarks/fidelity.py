@@ -56,8 +56,7 @@ RECOMMENDED = read(AVATARS / FILE).concepts
 
 
 def concept(prompt: str) -> dict[str, Any]:
-    preset = RECOMMENDED[prompt]
-    return {"prompt": prompt, "scale": preset.scale, "threshold": preset.threshold}
+    return {"prompt": prompt, **RECOMMENDED[prompt].arguments(50)}
 
 
 def reweighted(prompt: str, factor: float) -> Edit:

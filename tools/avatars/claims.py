@@ -9,28 +9,19 @@
 Writes CLAIMS.md beside this file, and figures/.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from concepts import ADDITIONS, ANYONE, Edit, score
-from export import TARGET
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 from sega_widgets.png import heated
 from sheets import save_sheet
-from studio import STEPS, Studio, edited
-
-HERE = Path(__file__).parent
-FIGURES = HERE / "figures"
+from studio import FIGURES, HERE, STEPS, Studio, add, of_this_worker, parser, workers
 
 SEEDS = range(20_000, 20_032)
 """Neither those of the evaluation nor those of the tuning."""
@@ -58,14 +49,14 @@ def monotonicity(studio: Studio, edit: Edit) -> dict[str, Any]:
     chosen, _, before = studio.base((edit,), SEEDS)
     rows = []
     session = studio.session(ANYONE, chosen)
-    with edited(session, (edit,)):
-        for strength in STRENGTHS:
-            one = replace(edit, scale=edit.scale * strength)
-            session.reweight(edit.concept, scale=one.scale)
-            images = studio.render(session)
-            found = score((edit,), before, studio.read(images))
-            confidence = float(studio.confidence(images, edit).mean())
-            rows.append((one.scale, found.success, confidence, found.preservation))
+    add(session, edit)
+    for strength in STRENGTHS:
+        scale = edit.scale * strength
+        session.reweight(edit.concept, scale=scale)
+        images = studio.render(session)
+        found = score((edit,), before, studio.read(images))
+        confidence = float(studio.confidence(images, edit).mean())
+        rows.append((scale, found.success, confidence, found.preservation))
     asked = score((edit,), before, studio.read(studio.draw(ANYONE + edit.reprompt, chosen)))
     return {"rows": rows, "asked": (asked.success, asked.preservation)}
 
@@ -87,8 +78,8 @@ def uniqueness(studio: Studio, edit: Edit) -> dict[str, Any]:
     chosen, base, before = studio.base((edit,), SEEDS)
     donor, rest = chosen[0], chosen[1:]
     session = studio.session(ANYONE, [donor])
-    with edited(session, (edit,)):
-        guidance = [one.expand(len(rest), -1, -1, -1) for one in session.sem_guidance()]
+    add(session, edit)
+    guidance = [one.expand(len(rest), -1, -1, -1) for one in session.sem_guidance()]
     lending = studio.session(ANYONE, rest, sem_guidance=guidance)
     own = studio.draw(ANYONE, rest, (edit,))
     lent = studio.render(lending)
@@ -107,9 +98,9 @@ def isolation(studio: Studio, edit: Edit) -> dict[str, Any]:
     """Where the picture changes and where the guidance acts, by edit and by re-prompting."""
     chosen, base, _ = studio.base((edit,), SEEDS)
     session = studio.session(ANYONE, chosen)
-    with edited(session, (edit,)):
-        after = studio.render(session)
-        heat = session.heat_map(session.render(), edit.concept).cpu()
+    add(session, edit)
+    after = studio.render(session)
+    heat = session.heat_map(session.render(), edit.concept).cpu()
     asked = studio.draw(ANYONE + edit.reprompt, chosen)
     shown = [Image.fromarray((one * 255).round().astype(np.uint8)) for one in after[:4]]
     pictures = [
@@ -174,16 +165,9 @@ CLAIMS: dict[str, Callable[[Studio, Edit], dict[str, Any]]] = {
     "uniqueness": uniqueness,
 }
 
-_studio: Studio  # of this worker process; set by _open_studio
-
-
-def _open_studio(args: argparse.Namespace) -> None:
-    global _studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
-    _studio = Studio(args)
-
 
 def _run(claim: str, edit: Edit) -> dict[str, Any]:
-    return CLAIMS[claim](_studio, edit)
+    return CLAIMS[claim](of_this_worker(), edit)
 
 
 def report(found: dict[str, dict[str, Any]]) -> str:
@@ -248,13 +232,7 @@ def report(found: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, default=HERE / "work")
-    parser.add_argument("--checkpoint", type=Path, default=TARGET)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
+    args = parser(__doc__.splitlines()[0]).parse_args()
 
     begin = time.monotonic()
     edits = {edit.concept: edit for edit in ADDITIONS}
@@ -264,8 +242,7 @@ def main() -> None:
         *(("uniqueness", name) for name in CONCEPTS),
         ("isolation", "glasses"),
     ]
-    pool = get_context("spawn").Pool(args.processes, initializer=_open_studio, initargs=(args,))
-    with pool, torch.no_grad():
+    with workers(args) as pool:
         parts = pool.starmap(_run, [(claim, edits[name]) for claim, name in tasks], chunksize=1)
     found: dict[str, dict[str, Any]] = {}
     for (claim, name), part in zip(tasks, parts, strict=True):

@@ -5,12 +5,9 @@ Writes RESULTS.md beside this file, and contact sheets of seeds 0 to 31 into fig
 concepts.py.
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 from concepts import (
@@ -24,12 +21,19 @@ from concepts import (
     score,
     succeeded,
 )
-from export import TARGET
 from sheets import save_sheet
-from studio import GUIDANCE_SCALE, STEPS, Studio, edited
+from studio import (
+    FIGURES,
+    GUIDANCE_SCALE,
+    HERE,
+    STEPS,
+    Studio,
+    add,
+    of_this_worker,
+    parser,
+    workers,
+)
 
-HERE = Path(__file__).parent
-FIGURES = HERE / "figures"
 SHOWN = range(32)
 TUNING_SEEDS = range(10_000, 10_096)
 """Disjoint from the seeds of the evaluation, which start at 0."""
@@ -97,11 +101,10 @@ def try_settings(studio: Studio, edit: Edit) -> Iterator[tuple[Edit, Score]]:
     """Score settings around those of an edit."""
     chosen, _, before = studio.base((edit,), TUNING_SEEDS)
     session = studio.session(ANYONE, chosen)
-    with edited(session, (edit,)):
-        for one in settings_around(edit):
-            session.update(edit.concept, scale=one.scale, threshold=one.threshold)
-            images = studio.render(session)
-            yield one, score((one,), before, studio.read(images))
+    add(session, edit)
+    for one in settings_around(edit):
+        session.update(edit.concept, scale=one.scale, threshold=one.threshold)
+        yield one, score((one,), before, studio.read(studio.render(session)))
 
 
 def settings_around(edit: Edit) -> list[Edit]:
@@ -177,24 +180,17 @@ def report(results: list[Result], seeds: range) -> str:
     return introduction + "\n".join(lines) + "\n"
 
 
-_studio: Studio  # of this worker process; set by _open_studio
-
-
-def _open_studio(args: argparse.Namespace) -> None:
-    global _studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
-    _studio = Studio(args)
-
-
 def _measure(edits: Edits, seeds: range) -> Result:
-    result = measure(_studio, edits, seeds)
+    studio = of_this_worker()
+    result = measure(studio, edits, seeds)
     if len(edits) == 1:
-        sheet(_studio, edits[0])
+        sheet(studio, edits[0])
     print(line(result), flush=True)
     return result
 
 
 def _tune(edit: Edit) -> None:
-    for setting, found in try_settings(_studio, edit):
+    for setting, found in try_settings(of_this_worker(), edit):
         print(
             f"{edit.name:25s} {setting.scale:5g} / {setting.threshold:.3f}  n {found.count:3d}  "
             f"success {found.success:.2f}  preserved {found.preservation:.2f}",
@@ -203,22 +199,16 @@ def _tune(edit: Edit) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, default=HERE / "work")
-    parser.add_argument("--checkpoint", type=Path, default=TARGET)
-    parser.add_argument("--seeds", type=int, default=256, help="how many to evaluate")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", default="", help="measure only edits whose name contains this")
-    parser.add_argument("--tune", action="store_true")
-    args = parser.parse_args()
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--seeds", type=int, default=256, help="how many to evaluate")
+    options.add_argument("--only", default="", help="measure only edits whose name contains this")
+    options.add_argument("--tune", action="store_true")
+    args = options.parse_args()
 
     begin = time.monotonic()
     by_concept = {edit.concept: edit for edit in ADDITIONS}
     singles = [edit for edit in (*ADDITIONS, *REMOVALS) if args.only in edit.name]
-    pool = get_context("spawn").Pool(args.processes, initializer=_open_studio, initargs=(args,))
-    with pool:
+    with workers(args) as pool:
         if args.tune:
             pool.map(_tune, singles, chunksize=1)
         else:

@@ -25,8 +25,6 @@ from sega_session.presets import FILE, FORMAT_VERSION, Preset, Recommended
 SEED = 33
 """Of the picture that demonstrations begin with."""
 
-TARGET = Path(__file__).parents[2] / "sega_session" / "avatars" / "checkpoint"
-
 
 def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
     """Assemble the averaged weights of the last checkpoints in `workdir`."""
@@ -82,7 +80,7 @@ def write_recommended(directory: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, default=Path(__file__).parent / "work")
-    parser.add_argument("--target", type=Path, default=TARGET)
+    parser.add_argument("--target", type=Path, default=studio.TARGET)
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,8 +1,9 @@
 """Draws pictures with and without edits, and reads their attributes."""
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from train_classifier import load_classifier
 from training import autocast
 
 from sega_session import EditSession, load_pipeline
+
+HERE = Path(__file__).parent
+FIGURES = HERE / "figures"
+TARGET = HERE.parents[1] / "sega_session" / "avatars" / "checkpoint"
 
 STEPS = 50
 GUIDANCE_SCALE = 5.0
@@ -35,7 +40,6 @@ class Studio:
         self.pipeline: Any = load_pipeline(args.checkpoint, device=args.device)
         self.pipeline.set_progress_bar_config(disable=True)
         self._classifier = load_classifier(args.workdir / "classifier.pt")
-        self.workdir: Path = args.workdir
         self._bases: dict[tuple[str, range], tuple[Images, Labels]] = {}
 
     def session(self, prompt: str, seeds: Sequence[int], **arguments: Any) -> EditSession:
@@ -53,8 +57,8 @@ class Studio:
         images = []
         for first in range(0, len(seeds), BATCH):
             session = self.session(prompt, seeds[first : first + BATCH])
-            with edited(session, edits):
-                images.append(self.render(session))
+            add(session, *edits)
+            images.append(self.render(session))
         return np.concatenate(images)
 
     def render(self, session: EditSession) -> Images:
@@ -97,9 +101,8 @@ class Studio:
         return chosen, images[mask], labels[mask]
 
 
-@contextmanager
-def edited(session: EditSession, edits: Sequence[Edit]) -> Iterator[None]:
-    """A session with edits, which are gone again afterwards."""
+def add(session: EditSession, *edits: Edit) -> None:
+    """Make edits in a session."""
     for edit in edits:
         session.add(
             edit.concept,
@@ -108,12 +111,37 @@ def edited(session: EditSession, edits: Sequence[Edit]) -> Iterator[None]:
             warmup=round(edit.warmup * STEPS),
             inverted=edit.inverted,
         )
-    yield
-    for edit in edits:
-        session.remove(edit.concept)
 
 
 def _chunks(images: Images) -> Sequence[torch.Tensor]:
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous() * 2 - 1
     chunks: Sequence[torch.Tensor] = pixels.split(64)
     return chunks
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options of the scripts that measure."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--workdir", type=Path, default=HERE / "work")
+    result.add_argument("--checkpoint", type=Path, default=TARGET)
+    result.add_argument("--processes", type=int, default=2)
+    result.add_argument("--threads", type=int, default=1, help="of each process")
+    result.add_argument("--device", default="cpu")
+    return result
+
+
+_studio: Studio  # of this worker process; set by _open
+
+
+def _open(args: argparse.Namespace) -> None:
+    global _studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
+    _studio = Studio(args)
+
+
+def workers(args: argparse.Namespace) -> Pool:
+    """Processes that have a studio each."""
+    return get_context("spawn").Pool(args.processes, initializer=_open, initargs=(args,))
+
+
+def of_this_worker() -> Studio:
+    return _studio
