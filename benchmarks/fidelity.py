@@ -29,11 +29,11 @@ from attrs import frozen
 from scipy.stats import spearmanr
 
 from sega_session import EditSession, anchored, load_avatars
-from sega_session.denoise import root_mean_square
-from sega_session.models import AVATARS
-from sega_session.modes import Mode
-from sega_session.presets import FILE, read
-from sega_session.quality import measure
+from sega_session.engine.denoise import root_mean_square
+from sega_session.engine.quality import measure
+from sega_session.models.loading import AVATARS
+from sega_session.models.presets import FILE, read
+from sega_session.state.modes import Mode
 
 FIRST_SEED = 2000
 BATCH = 16

@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .edits import Concept, EditState, Scene
     from .errors import SegaSessionError
     from .migration import from_diffusers
-    from .models import load_avatars, load_pipeline
-    from .modes import anchored
-    from .presets import recommended
+    from .models.loading import load_avatars, load_pipeline
+    from .models.presets import recommended
     from .render import Render
     from .session import EditSession
+    from .state.edits import Concept, EditState, Scene
+    from .state.modes import anchored
 
 __all__ = [
     "Concept",
@@ -30,17 +30,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "Concept": "edits",
+    "Concept": "state.edits",
     "EditSession": "session",
-    "EditState": "edits",
+    "EditState": "state.edits",
     "Render": "render",
-    "Scene": "edits",
+    "Scene": "state.edits",
     "SegaSessionError": "errors",
-    "anchored": "modes",
+    "anchored": "state.modes",
     "from_diffusers": "migration",
-    "load_avatars": "models",
-    "load_pipeline": "models",
-    "recommended": "presets",
+    "load_avatars": "models.loading",
+    "load_pipeline": "models.loading",
+    "recommended": "models.presets",
 }
 
 

@@ -1,25 +1,25 @@
-"""Every exception and warning that sega-session raises.
+"""Define every exception and warning that sega-session raises.
 
-SegaSessionError                     catch this one to catch them all
-├── InvalidValueError                a value outside its allowed range (also a ValueError)
+SegaSessionError                     the base class of all errors
+├── InvalidValueError                a value is outside its allowed range (also a ValueError)
 │   ├── DuplicateConceptError        a concept's name is taken
 │   └── UnknownConceptError          no concept has this name
 ├── CheckpointError                  a checkpoint is missing or cannot be read
-├── HistoryError                     no such place in the history, or no way there now
+├── HistoryError                     the history has no such entry, or cannot be moved now
 ├── ModelMismatchError               a session file was made with another model
 ├── NotFiniteError                   a render overflowed
 ├── OutOfMemoryError                 a render does not fit the device (also a MemoryError)
-├── ScriptError                      a script is not valid, or a step of it failed
+├── ScriptError                      a script is not valid, or an operation of it failed
 ├── SessionFileError                 a session file cannot be read or written (also an OSError)
-├── SessionFormatError               what a file holds is no session, or a damaged one
-└── UnsupportedPipelineError         a pipeline class, or a model in it, that cannot be edited
+├── SessionFormatError               a file is not a session, or is damaged
+└── UnsupportedPipelineError         a pipeline, or a model in it, is not supported
 
-SegaSessionWarning                   filter this one to filter them all (a UserWarning)
-├── AutosaveWarning                  an edit could not be saved, or not be recovered
-├── PromptTruncatedWarning           a prompt is longer than the text encoder reads
-└── NoEffectWarning                  a setting that cannot change the picture
+SegaSessionWarning                   the base class of all warnings (a UserWarning)
+├── AutosaveWarning                  an edit could not be saved or recovered
+├── PromptTruncatedWarning           a prompt is longer than the text encoder's limit
+└── NoEffectWarning                  a setting cannot change the image
 
-Messages follow one pattern: what the value is, what is allowed, what to do next.
+Messages follow one pattern: the value, what is allowed, what to do next.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from contextvars import ContextVar
 
 
 class SegaSessionError(Exception):
-    """The root of every error that this package raises on purpose."""
+    """The base class of every error that this package raises."""
 
 
 class InvalidValueError(SegaSessionError, ValueError):
-    """A value lies outside its allowed range or has the wrong type.
+    """A value is outside its allowed range or has the wrong type.
 
     Attributes:
         what: the name of the offending value, e.g. ``"threshold"``.
@@ -80,7 +80,7 @@ class CheckpointError(SegaSessionError):
 
 
 class HistoryError(SegaSessionError, LookupError):
-    """There is no such place in a session's history, or no way to it now."""
+    """The history has no such entry, or cannot be moved now."""
 
 
 class ModelMismatchError(SegaSessionError):
@@ -88,13 +88,13 @@ class ModelMismatchError(SegaSessionError):
 
 
 class NotFiniteError(SegaSessionError, ArithmeticError):
-    """A render's latents overflowed to infinity or NaN; there is no picture in them."""
+    """A render's latents overflowed to infinity or NaN."""
 
 
 class OutOfMemoryError(SegaSessionError, MemoryError):
-    """A render ran out of memory, with the smallest batch and nothing left to clear from the cache.
+    """A render ran out of memory with the smallest batch and an emptied cache.
 
-    The session is as it was, and what was evaluated is recorded as far as `cache_bytes` allows.
+    The session is unchanged. Predictions evaluated so far stay recorded within `cache_bytes`.
     """
 
     def __init__(self, device: object, part: str) -> None:
@@ -118,54 +118,56 @@ class ScriptError(SegaSessionError, ValueError):
 
 
 class SessionFileError(SegaSessionError, OSError):
-    """A session file cannot be read or written; on writing, the file before is unharmed."""
+    """A session file cannot be read or written. A failed write leaves the old file intact."""
 
 
 class SessionFormatError(SegaSessionError, ValueError):
-    """What a file holds is not a session, or is damaged; nothing of it was used."""
+    """A file is not a session, or is damaged. Nothing of it was used."""
 
 
 class UnsupportedPipelineError(SegaSessionError, TypeError):
-    """The pipeline's class, or the kind of a model in it, cannot be edited with SEGA here."""
+    """The pipeline's class, or a model in it, is not supported."""
 
 
 class SegaSessionWarning(UserWarning):
-    """The root of every warning that this package gives."""
+    """The base class of every warning that this package gives."""
 
 
 class AutosaveWarning(SegaSessionWarning):
-    """An edit could not be written to the journal, or not be read from it."""
+    """An edit could not be written to the journal, or read from it."""
 
 
 class PromptTruncatedWarning(SegaSessionWarning):
-    """The end of a prompt lies beyond the text encoder's limit and has no effect."""
+    """The end of a prompt is beyond the text encoder's limit and has no effect."""
 
 
 class NoEffectWarning(SegaSessionWarning):
-    """A concept's settings keep it from changing the picture."""
+    """A concept's settings keep it from changing the image."""
 
 
-_hear: ContextVar[Callable[[SegaSessionWarning], object] | None] = ContextVar("hear", default=None)
+_handler: ContextVar[Callable[[SegaSessionWarning], object] | None] = ContextVar(
+    "handler", default=None
+)
 
 
 @contextmanager
-def hearing(hear: Callable[[SegaSessionWarning], object]) -> Iterator[None]:
-    """Call ``hear`` with the warnings of this thread, instead of Python's `warnings`.
+def redirect_warnings(handler: Callable[[SegaSessionWarning], object]) -> Iterator[None]:
+    """Call ``handler`` with this thread's warnings instead of issuing them with `warnings`.
 
-    For user interfaces: `warnings.catch_warnings` is not safe where other threads run.
+    For user interfaces: `warnings.catch_warnings` is not safe while other threads run.
     """
-    token = _hear.set(hear)
+    token = _handler.set(handler)
     try:
         yield
     finally:
-        _hear.reset(token)
+        _handler.reset(token)
 
 
 def warn_caller(message: str, category: type[SegaSessionWarning]) -> None:
-    """Warn about the line that called into this package, or tell who is `hearing`."""
-    hear = _hear.get()
-    if hear is not None:
-        hear(category(message))
+    """Issue a warning at the line that called this package, or pass it to the set handler."""
+    handler = _handler.get()
+    if handler is not None:
+        handler(category(message))
         return
     frame, level = inspect.currentframe(), 1
     while frame and str(frame.f_globals.get("__name__")).startswith("sega_session"):

@@ -10,8 +10,8 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
-from .denoisers import denoiser_for
 from .errors import InvalidValueError
+from .models import denoiser_for
 from .session import EditSession
 
 

@@ -11,23 +11,22 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from . import inputs
-from .branches import Branches, semantic_guidance
-from .denoise import Denoised, Job, OnStep, denoise
-from .denoisers import Denoiser, ImageType, OutputType
-from .edits import EditState, Scene
+from .engine.denoise import Denoised, Job, OnStep, denoise
+from .engine.estimates import Recording
+from .engine.planning import planned_evaluations
+from .engine.predictions import BatchPlan, PredictionSource, memory_for
+from .engine.store import TrajectoryStore
+from .engine.walk import Walk
 from .errors import InvalidValueError
-from .estimates import Recording
-from .files import file_errors
-from .identity import model_of
-from .modes import Exact, Mode
-from .planning import planned_evaluations
-from .predictions import BatchPlan, PredictionSource, memory_for
-from .provenance import Provenance, png_text
-from .recipe import Recipe, make_recipe
-from .store import TrajectoryStore
-from .trajectory import LATENTS, Key, estimated_key, latent_keys
-from .walk import Walk
+from .files.atomic import file_errors
+from .models import Denoiser, ImageType, OutputType, inputs
+from .models.fingerprint import model_of
+from .saving.png import Provenance, png_text
+from .sega.guider import Branches, semantic_guidance
+from .sega.recipe import Recipe, make_recipe
+from .sega.trajectory import LATENTS, Key, estimated_key, latent_keys
+from .state.edits import EditState, Scene
+from .state.modes import Exact, Mode
 
 
 @frozen(eq=False)

@@ -10,21 +10,20 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from . import inputs
-from .branches import UNCOND, Branches
-from .denoisers import OutputType, denoiser_for
-from .edits import EditState, Scene, only
+from .engine.predictions import BatchPlan
+from .engine.quality import Measurement, measure
+from .engine.store import CacheInfo, TrajectoryStore, default_cache_bytes
 from .errors import InvalidValueError
-from .guidance import heat_map
-from .modes import MODES, Exact, Mode, as_mode
-from .predictions import BatchPlan
-from .quality import Measurement, measure
-from .recipe import prompt_key
+from .models import OutputType, denoiser_for, inputs
 from .render import Render, Renderer, StepCallback, watch
-from .saving import Saving
-from .script import Script
-from .scripting import run, script_of
-from .store import CacheInfo, TrajectoryStore, default_cache_bytes
+from .scripts.runner import run, script_of
+from .scripts.script import Script
+from .sega.equations import heat_map
+from .sega.guider import UNCOND, Branches
+from .sega.recipe import prompt_key
+from .session_saving import Saving
+from .state.edits import EditState, Scene, only
+from .state.modes import MODES, Exact, Mode, as_mode
 
 
 class EditSession(Saving):

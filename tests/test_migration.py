@@ -11,8 +11,7 @@ import torch
 
 from sega_session import from_diffusers
 from sega_session.errors import InvalidValueError
-
-from .pipelines import reference_pipeline, tiny_stable_diffusion
+from tests.support.pipelines import reference_pipeline, tiny_stable_diffusion
 
 EDITS: dict[str, Any] = {
     "num_inference_steps": 8,

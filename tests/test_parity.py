@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sega_session import EditSession
-
-from .pipelines import (
+from tests.support.pipelines import (
     SCHEDULERS,
     reference_pipeline,
     reference_steps,

@@ -9,8 +9,7 @@ import torch
 
 from sega_session import EditSession, from_diffusers
 from sega_session.errors import InvalidValueError
-
-from .pipelines import SCHEDULERS, reference_pipeline, tiny_stable_diffusion
+from tests.support.pipelines import SCHEDULERS, reference_pipeline, tiny_stable_diffusion
 
 STEPS = 6
 

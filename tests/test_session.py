@@ -26,10 +26,8 @@ from sega_session.errors import (
     SegaSessionError,
     UnknownConceptError,
     UnsupportedPipelineError,
-    hearing,
 )
-
-from .pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
+from tests.support.pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
 
 
 @pytest.fixture(scope="module")
@@ -665,7 +663,7 @@ def test_another_session_has_the_same_pipeline_and_budgets(pipeline: Any) -> Non
 def test_warnings_can_be_heard_by_one_thread(pipeline: Any) -> None:
     session = EditSession(pipeline, "a portrait", num_inference_steps=5)
     heard: list[Warning] = []
-    with hearing(heard.append):
+    with redirect_warnings(heard.append):
         session.add("hat", warmup=5)
         with ThreadPoolExecutor() as pool, pytest.warns(NoEffectWarning, match="'cap'"):
             pool.submit(session.add, "cap", warmup=5).result()

@@ -19,8 +19,8 @@ from train_text import load_text_encoder, load_tokenizer
 from train_unet import build_scheduler, load_unet
 from train_vae import load_vae
 
-from sega_session import strict
-from sega_session.presets import FILE, FORMAT_VERSION, Preset, Recommended
+from sega_session.files import strict_json as strict
+from sega_session.models.presets import FILE, FORMAT_VERSION, Preset, Recommended
 
 SEED = 33
 """Of the picture that demonstrations begin with."""

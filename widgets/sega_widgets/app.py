@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from sega_session import EditSession
-from sega_session.cli_files import load
-from sega_session.demo import settings_for
+from sega_session.cli.demo import settings_for
+from sega_session.cli.files import load
 
 from .messages import Messages
 from .panel import EditPanel

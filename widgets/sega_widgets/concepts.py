@@ -10,7 +10,7 @@ from typing import Any
 from ipywidgets import Combobox, Label, Layout, VBox
 
 from sega_session import Concept, EditSession
-from sega_session.presets import recommended
+from sega_session.models.presets import recommended
 
 from .children import close_with_children
 from .concept_row import COLOURS, ConceptRow

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sega_session import EditSession
-from sega_session.errors import SegaSessionError, hearing
+from sega_session.errors import SegaSessionError, redirect_warnings
 
 from .messages import Messages
 
@@ -68,7 +68,7 @@ class Guard:
                 return
             self.messages.clear()
             try:
-                with hearing(self.messages.error):
+                with redirect_warnings(self.messages.error):
                     action()
             except Exception as error:
                 self.messages.error(error)

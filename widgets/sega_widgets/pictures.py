@@ -13,7 +13,7 @@ from ipywidgets import Box, Button, HBox, Image, Layout, ToggleButtons, VBox
 
 from sega_session import EditSession, Render
 from sega_session.errors import InvalidValueError
-from sega_session.provenance import png_text
+from sega_session.saving.png import png_text
 
 from .access import CHOICE, PICTURE
 from .choice import ConceptChoice

@@ -8,7 +8,8 @@ from functools import partial
 
 from ipywidgets import Box, Button, HBox, Image, Layout, ToggleButton, VBox
 
-from sega_session import EditSession, EditState, Render, edits
+from sega_session import EditSession, EditState, Render
+from sega_session.state import edits
 
 from .access import CHOICE
 from .choice import ConceptChoice

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from attrs import frozen
 
 from sega_session import EditSession
-from sega_session.errors import hearing
+from sega_session.errors import redirect_warnings
 from sega_session.render import Render, StepCallback
 
 T = TypeVar("T")
@@ -196,7 +196,7 @@ class RenderWorker:
 
     def _attempt(self, post: _Post) -> None:
         try:
-            with self._turn, hearing(lambda warning: self._failed(post, warning)):
+            with self._turn, redirect_warnings(lambda warning: self._failed(post, warning)):
                 self._draw(post)
                 if not post.moving:
                     self._draw_more(post)

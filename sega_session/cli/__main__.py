@@ -1,0 +1,5 @@
+"""`python -m sega_session.cli`."""
+
+from .main import main
+
+main()

@@ -1,0 +1,69 @@
+"""Loading checkpoints: the embedded one, and any other in diffusers' layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from ..errors import CheckpointError, InvalidValueError
+
+AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
+
+
+def load_avatars(
+    *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Any:
+    """The embedded checkpoint, as a `diffusers.StableDiffusionPipeline`.
+
+    It draws cartoon portraits of 128x128 pixels ("a portrait of a person with curly hair"), and
+    loads in a second. Arguments and errors are those of `load_pipeline`.
+    """
+    return load_pipeline(AVATARS, device=device, dtype=dtype)
+
+
+def load_pipeline(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Any:
+    """A checkpoint in diffusers' layout, from a directory or the Hugging Face hub.
+
+    Args:
+        name_or_path: a directory that holds ``model_index.json``, or a hub id ("owner/name").
+        device: where the models go; None: "cuda" if there is one, else "cpu".
+        dtype: the models' precision; None: float16 on CUDA, else float32.
+
+    Returns:
+        The pipeline that the checkpoint declares.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be read.
+        InvalidValueError: this machine has no such device.
+    """
+    device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(str(name_or_path), dtype=dtype)
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(". ")
+        raise CheckpointError(
+            f"checkpoint {str(name_or_path)!r} cannot be loaded: {reason}. Give a directory with "
+            "model_index.json and all the files it names, undamaged, or a hub id such as "
+            '"stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine can reach.'
+        ) from error
+    return pipeline.to(device)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """The device, once a tensor has been put there."""
+    try:
+        return torch.empty(0, device=name).device
+    # Without CUDA support torch.cuda asserts; other refusals are RuntimeErrors.
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidValueError(
+            "device", str(name), 'one that this machine has, such as "cpu" or "cuda"'
+        ) from error

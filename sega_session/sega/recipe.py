@@ -1,0 +1,133 @@
+"""What SEGA applies at each model call, worked out from an `EditState` before any tensor exists.
+
+The rules are those of the authors' implementation (diffusers,
+``pipelines/deprecated/semantic_stable_diffusion``), read off once here:
+
+- Warm-up and cool-down count model calls, not timesteps.
+- While only some concepts are past their warm-up, the weights of these are normalised to sum 1
+  and momentum is not applied. Once all are, the plain weighted sum plus momentum is applied.
+- Momentum is fed from call 0 by every concept before its cool-down, warm or not.
+- A cooled concept still counts as warm. Where every warm concept has cooled while another still
+  warms up, the implementation divides 0 by 0; here nothing is applied.
+
+Terms that add exactly zero are left out, so what a recipe names is what has to be evaluated.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ..state.edits import Concept, EditState
+
+
+@frozen
+class Term:
+    """One concept's part of the guidance: weight · masked(scale · ψ).
+
+    Attributes:
+        conditioning: key of the concept's conditioning, see `conditioning_key`.
+        scale: s_e with the direction's sign: negative where the concept is inverted.
+        threshold: λ, 0 <= λ < 1.
+        weight: g_i, normalised where the call asks for it.
+    """
+
+    conditioning: str
+    scale: float
+    threshold: float
+    weight: float
+
+
+@frozen
+class StepRecipe:
+    """What one model call does.
+
+    Attributes:
+        applied: the terms added to the guidance.
+        feeding: the terms that feed the momentum.
+        momentum_applied: whether the momentum is added to the guidance; then ``feeding`` is
+            ``applied``.
+    """
+
+    applied: tuple[Term, ...]
+    feeding: tuple[Term, ...]
+    momentum_applied: bool
+
+    @property
+    def conditionings(self) -> tuple[str, ...]:
+        """Keys of the concepts to evaluate at this call, each once, in the concepts' order."""
+        return tuple(dict.fromkeys(term.conditioning for term in (*self.feeding, *self.applied)))
+
+
+@frozen
+class Recipe:
+    """What every model call of a render does, and momentum's two numbers (Eqs. 7 and 8).
+
+    ``momentum_scale`` is 0 where momentum cannot reach the picture; then nothing feeds it.
+    """
+
+    steps: tuple[StepRecipe, ...]
+    momentum_scale: float
+    momentum_beta: float
+
+
+def conditioning_key(concept: Concept) -> str:
+    """Names what a concept's branch is conditioned on; equal prompts share one key."""
+    if concept.embedding is not None:
+        return embedding_key(concept.embedding)
+    return prompt_key(concept.prompt)
+
+
+def embedding_key(digest: str) -> str:
+    """Names the branch that is conditioned on embeddings."""
+    return f"embedding:{digest}"
+
+
+def prompt_key(prompt: str) -> str:
+    """Names the branch that is conditioned on a text."""
+    return f"prompt:{prompt}"
+
+
+def make_recipe(state: EditState, calls: int) -> Recipe:
+    """The recipe of ``state`` for a render of ``calls`` model calls."""
+    concepts = [concept for concept in state if concept.enabled]
+    all_warm_from = max((concept.warmup for concept in concepts), default=0)
+    has_momentum = (
+        state.momentum_scale > 0
+        and all_warm_from < calls
+        and bool(_terms(_uncooled(concepts, call=0)))
+    )
+    steps = []
+    for call in range(calls):
+        uncooled = _uncooled(concepts, call)
+        warm = [concept for concept in uncooled if call >= concept.warmup]
+        all_warm = call >= all_warm_from
+        steps.append(
+            StepRecipe(
+                applied=_terms(warm, total=1 if all_warm else sum(c.weight for c in warm)),
+                feeding=_terms(uncooled) if has_momentum else (),
+                momentum_applied=has_momentum and all_warm,
+            )
+        )
+    return Recipe(
+        steps=tuple(steps),
+        momentum_scale=state.momentum_scale if has_momentum else 0.0,
+        momentum_beta=state.momentum_beta if has_momentum else 0.0,
+    )
+
+
+def _uncooled(concepts: list[Concept], call: int) -> list[Concept]:
+    return [c for c in concepts if c.cooldown is None or call < c.cooldown]
+
+
+def _terms(concepts: list[Concept], total: float = 1) -> tuple[Term, ...]:
+    """The terms of ``concepts`` that are not zero, their weights divided by ``total``."""
+    return tuple(
+        Term(
+            conditioning=conditioning_key(concept),
+            scale=-concept.scale if concept.inverted else concept.scale,
+            threshold=concept.threshold,
+            weight=concept.weight / total,
+        )
+        for concept in concepts
+        if concept.scale > 0 and concept.weight > 0
+    )

@@ -1,0 +1,337 @@
+"""`sega-session lab` and `app`: what they start, and what they refuse to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from sega_widgets.app import open_panel
+from sega_widgets.messages import Messages
+from sega_widgets.panel import EditPanel
+
+from sega_session.cli import jupyter as cli_jupyter
+from sega_session.cli import main as cli
+from sega_session.cli.jupyter import checked, examples, free_port, notebook, require, serve
+from sega_session.errors import CheckpointError, SegaSessionError
+
+GOLDEN = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
+TREE = Path(__file__).parents[2]
+
+
+class Served:
+    """What would have been started."""
+
+    command: list[str]
+    folder: Path | None = None
+    url: str | None = None
+    browser = False
+    cell = ""
+    settings: Any = None
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
+    """A server that ends with code 7 as soon as it is started; all packages are there."""
+    found = Served()
+
+    def serve(
+        command: list[str],
+        folder: Path | None = None,
+        url: str | None = None,
+        *,
+        browser: bool = False,
+    ) -> int:
+        found.command, found.folder, found.url, found.browser = command, folder, url, browser
+        if folder is not None:
+            (cell,) = nbformat.read(folder / "sega-session.ipynb", as_version=4).cells
+            found.cell = cell.source
+            found.settings = json.loads((folder / "voila.json").read_text())
+            assert folder.stat().st_mode & 0o077 == 0
+        return 7
+
+    monkeypatch.setattr(cli_jupyter, "serve", serve)
+    monkeypatch.setattr(cli_jupyter, "find_spec", lambda _: True)
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def command(*arguments: str) -> int:
+    """The exit code of `sega-session` with these arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["sega-session", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def evaluated(cell: str) -> dict[str, Any]:
+    """The arguments that a cell calls `open_panel` with, once IPython has had its way with it."""
+    found: dict[str, Any] = {}
+    lines = TransformerManager().transform_cell(cell).splitlines()
+    assert lines[:2] == ["from sega_widgets.app import open_panel", ""]
+    exec("\n".join(lines[2:]), {"open_panel": lambda **given: found.update(given)})
+    return found
+
+
+def test_lab_copies_the_notebooks_and_leaves_changed_ones(served: Served, tmp_path: Path) -> None:
+    assert command("lab", "--no-browser", "--port", "9000") == 7
+    folder = tmp_path / "sega-examples"
+    assert served.command == [
+        *(sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", "--allow-root"),
+        *(f"--ServerApp.root_dir={folder}", "--ServerApp.port=9000", "--no-browser"),
+    ]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [
+        *("01_first_edit.ipynb", "02_panel.ipynb", "03_history_and_files.ipynb", "panel.png")
+    ]
+    assert (folder / "panel.png").read_bytes() == (TREE / "examples" / "panel.png").read_bytes()
+
+    (folder / "01_first_edit.ipynb").write_text("mine")
+    (folder / "panel.png").unlink()
+    assert command("lab", str(folder)) == 7
+    assert served.command[-1] == f"--ServerApp.root_dir={folder}"
+    assert (folder / "01_first_edit.ipynb").read_text() == "mine"
+    assert (folder / "panel.png").exists()
+
+
+def test_a_wheel_has_the_examples_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = examples()
+    shutil.copytree(TREE / "examples", tmp_path / "examples")
+    monkeypatch.setattr(cli_jupyter, "HERE", tmp_path)
+    assert [path.name for path in examples()] == [path.name for path in beside]
+    assert {path.parent for path in examples()} == {tmp_path / "examples"}
+    wheel = (TREE / "pyproject.toml").read_text()
+    for path in beside:
+        assert f'"examples/{path.name}" = "sega_session/examples/{path.name}"' in wheel
+
+
+def test_app_serves_on_loopback_with_a_token(served: Served, tmp_path: Path) -> None:
+    assert command("app") == 7
+    assert served.url is not None
+    address, token = served.url.split("/?token=")
+    assert len(token) == 48
+    assert address.startswith("http://127.0.0.1:")
+    port = address.rsplit(":", 1)[1]
+    assert served.command == [
+        *(sys.executable, "-m", "voila", "sega-session.ipynb", "--Voila.ip=127.0.0.1"),
+        *(f"--Voila.port={port}", "--Voila.port_retries=0", "--no-browser"),
+        *("--Voila.log_level=ERROR", f"--Voila.connection_dir_root={served.folder}"),
+        f"--MappingKernelManager.root_dir={tmp_path}",
+    ]
+    assert served.settings == {"Voila": {"token": token}}
+    assert served.browser
+    assert served.folder is not None
+    assert not served.folder.exists()
+    defaults = {"prompt": None, "seed": None, "device": None, "dtype": None}
+    assert evaluated(served.cell) == defaults
+
+    first = served.url
+    assert command("app", "--no-browser") == 7
+    assert not served.browser
+    assert served.url.split("=")[1] != first.split("=")[1]
+
+
+HOSTILE = "' \" \\ \n %run x\n!ls\n{1} ${HOME} é 😀 '''\"\"\"); raise SystemExit #?"
+
+
+def test_app_passes_its_arguments_on(served: Served, tmp_path: Path) -> None:
+    model = tmp_path / "it's a model"
+    model.mkdir()
+    (model / "model_index.json").touch()
+    arguments = ("--prompt", HOSTILE, "--seed", "3", "--device", "cpu", "--dtype", "float16")
+    assert command("app", "--model", "it's a model", *arguments) == 7
+    assert evaluated(served.cell) == {
+        "model": str(model),
+        **{"prompt": HOSTILE, "seed": 3, "device": "cpu", "dtype": "float16"},
+    }
+    file = tmp_path / "a '\n}b.safetensors"
+    shutil.copy(GOLDEN, file)
+    assert command("app", file.name) == 7
+    assert evaluated(served.cell)["file"] == str(file)
+
+
+@pytest.mark.parametrize("value", [HOSTILE, "?", "%%bash\nls", "\udc80", "a?", "!!"])
+def test_a_cell_says_what_it_was_given(value: str) -> None:
+    (cell,) = nbformat.reads(notebook({"file": value, "seed": None}), as_version=4).cells
+    assert evaluated(cell.source) == {"file": value, "seed": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("none.safetensors",), 1, "error: 'none.safetensors' cannot be read: No such file"),
+        (("--model", "nowhere"), 1, "error: checkpoint 'nowhere' is neither a directory with"),
+        ((str(GOLDEN), "--seed", "3"), 2, "A session file has a prompt"),
+        (("--port", "70000"), 2, 'Invalid value "70000" for --port'),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_starts(
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+    served: Served,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("app", *arguments) == code
+    assert message in capsys.readouterr().err
+    assert not hasattr(served, "command")
+
+
+def test_what_can_be_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert checked("stable-diffusion-v1-5/stable-diffusion-v1-5") == (
+        "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    )
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for wrong in ("a/b", "a", "nowhere", "../b/c", "", "a/b/c"):
+        with pytest.raises(CheckpointError, match="neither a directory with"):
+            checked(wrong)
+    (tmp_path / "a" / "b" / "model_index.json").touch()
+    assert checked("a/b") == str(tmp_path / "a" / "b")
+
+
+@pytest.mark.parametrize(("name", "package"), [("lab", "jupyterlab"), ("app", "voila")])
+def test_a_missing_package_is_named(
+    name: str,
+    package: str,
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli_jupyter, "find_spec", lambda one: None if one == package else True)
+    assert command(name) == 1
+    message = f'error: {package} is not installed. Install it: pip install "sega-session[app]".\n'
+    assert capsys.readouterr().err == message
+    assert not hasattr(served, "command")
+
+
+def test_packages_are_looked_for() -> None:
+    require("ipywidgets", "anywidget")
+    with pytest.raises(SegaSessionError, match="no_such_package is not installed"):
+        require("ipywidgets", "no_such_package")
+
+
+def test_a_port() -> None:
+    assert 0 < free_port(None) < 65536
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SegaSessionError, match=f"port {port} cannot be used: .* in use"):
+            free_port(port)
+    assert free_port(port) == port
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_server_s_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = f"import os; raise SystemExit(3 if os.getcwd() == {str(tmp_path)!r} else 4)"
+    assert serve(python(code), tmp_path) == 3
+    # It ends before it has answered.
+    assert serve(python("raise SystemExit(1)"), None, "http://127.0.0.1:1/?token=x") == 1
+    assert capsys.readouterr().out == ""
+
+
+LISTENS = """
+import signal, socket, sys, time
+signal.signal(signal.SIGTERM, {on_term})
+with socket.socket() as one:
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.1", {port}))
+    one.listen()
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
+    """Interrupts this process so many times as soon as a page is opened; keeps the pages."""
+    timers: list[threading.Timer] = []
+
+    def after(times: int) -> list[str]:
+        opened: list[str] = []
+
+        def browse(url: str) -> None:
+            opened.append(url)
+            for number in range(times):
+                seconds = 0.1 + 0.2 * number
+                timers.append(threading.Timer(seconds, os.kill, args=(os.getpid(), signal.SIGINT)))
+                timers[-1].start()
+
+        monkeypatch.setattr("webbrowser.open", browse)
+        return opened
+
+    yield after
+    for timer in timers:
+        timer.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize(
+    ("on_term", "times", "code"),
+    [("lambda *_: sys.exit(0)", 1, 0), ("signal.SIG_DFL", 1, 143), ("signal.SIG_IGN", 2, 137)],
+)
+def test_ctrl_c_ends_a_server(
+    on_term: str,
+    times: int,
+    code: int,
+    interrupt: Callable[[int], list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened = interrupt(times)
+    handler = signal.getsignal(signal.SIGINT)
+    port = free_port(None)
+    url = f"http://127.0.0.1:{port}/?token={'x' * 200}"
+    program = LISTENS.format(on_term=on_term, port=port)
+    assert serve(python(program), None, url, browser=True) == code
+    assert opened == [url]
+    assert capsys.readouterr().out == f"The panel: {url}\nCtrl+C ends it.\n"
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    panel = open_panel(device="cpu")
+    assert isinstance(panel, EditPanel)
+    panel.close()
+    assert panel.session.scene.prompt == "a portrait of a person"
+    assert (panel.session.scene.seeds, panel.session.scene.guidance_scale) == ((33,), 5.0)
+
+    file = tmp_path / "saved.safetensors"
+    panel.session.save(file)
+    panel = open_panel(file=str(file), device="cpu")
+    assert isinstance(panel, EditPanel)
+    panel.close()
+    assert panel.view.files.file.value == str(file)
+
+    panel = open_panel(prompt="a portrait of a woman", seed=3, device="cpu", dtype="float32")
+    assert isinstance(panel, EditPanel)
+    panel.close()
+    assert panel.session.scene.prompt == "a portrait of a woman"
+    assert panel.session.scene.seeds == (3,)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_goes_wrong_is_on_the_page() -> None:
+    for given, text in [
+        ({"device": "nonsense"}, "device is &#x27;nonsense&#x27;"),
+        ({"file": "none.safetensors", "device": "cpu"}, "none.safetensors"),
+        ({"dtype": "nonsense"}, "nonsense"),
+    ]:
+        message = open_panel(**given)
+        assert isinstance(message, Messages)
+        assert 'role="alert"' in message.value
+        assert text in message.value

@@ -1,0 +1,160 @@
+"""The command, run as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import PIL.Image
+
+from sega_session.scripts.script import Script
+
+
+def sega_session(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sega_session.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = sega_session("demo", "--out", "pictures", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for label in ("base", "add glasses", "add beard", "invert smile", "remove beard"):
+        assert label in done.stdout
+    assert "pictures/contact_sheet.png" in done.stdout
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == [*(f"{i}.png" for i in range(8)), "contact_sheet.png"]
+    with PIL.Image.open(tmp_path / "pictures" / "contact_sheet.png") as sheet:
+        assert sheet.width > 1000
+
+
+def test_a_failure_is_one_line(tmp_path: Path) -> None:
+    failed = sega_session("demo", "--model", "nowhere", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: checkpoint 'nowhere' cannot be loaded")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_an_output_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    failed = sega_session("demo", "--out", "taken", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr == "error: [Errno 17] File exists: 'taken'\n"
+
+
+def test_wrong_use(tmp_path: Path) -> None:
+    assert sega_session("demo", "--dtype", "int8", cwd=tmp_path).returncode == 2
+    assert sega_session("demo", "--nonsense", cwd=tmp_path).returncode == 2
+    assert sega_session("--help", cwd=tmp_path).returncode == 0
+
+
+SCRIPTS = Path(__file__).parents[2] / "examples" / "scripts"
+
+
+def test_scripts_and_session_files(tmp_path: Path) -> None:
+    done = sega_session(
+        "run", str(SCRIPTS / "avatars.json"), "--out", "out", "--device", "cpu", cwd=tmp_path
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    written = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".lock"}
+    assert written == {
+        *("base.png", "glasses.png", "beard.png", "beard-preview.png", "full-beard.png"),
+        *("smile.png", "avatars.safetensors"),
+        *("contact_sheet.png", "session.safetensors", "report.json"),
+    }
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["operations"][2]["evaluations"] == 3 * 19 + 6
+    assert report["operations"][10]["evaluations"] == 0
+    assert "beard: scale 3 -> 6" in done.stdout
+
+    info = sega_session("info", "out/session.safetensors", cwd=tmp_path)
+    assert info.returncode == 0
+    for part in ("a portrait of a person", "└─* 4  cheer up", "beard added", "DDIMScheduler", "MB"):
+        assert part in info.stdout
+
+    drawn = sega_session("render", "out/session.safetensors", "--out", "a.png", cwd=tmp_path)
+    assert (drawn.returncode, drawn.stdout) == (0, "a.png: 0 evaluations\n")
+    with (
+        PIL.Image.open(tmp_path / "a.png") as found,
+        PIL.Image.open(tmp_path / "out" / "smile.png") as first,
+    ):
+        assert found.tobytes() == first.tobytes()
+        assert found.info["sega_session"] == first.info["sega_session"]
+
+    shown = sega_session("export-script", "out/session.safetensors", cwd=tmp_path)
+    assert shown.returncode == 0
+    script = Script.parse(shown.stdout)
+    to_file = sega_session(
+        "export-script", "out/session.safetensors", "--out", "b.json", cwd=tmp_path
+    )
+    assert (to_file.returncode, to_file.stdout) == (0, "")
+    assert Script.load(tmp_path / "b.json") == script
+
+
+def test_published_scripts_are_valid() -> None:
+    for name in ("face", "cat", "boulevard", "castle", "avatars"):
+        assert Script.load(SCRIPTS / f"{name}.json").operations
+
+
+def test_what_needs_no_model_imports_no_torch(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
+    for command in ("info", "export-script"):
+        code = (
+            "import sys; sys.argv = ['sega-session', sys.argv[1], sys.argv[2]]\n"
+            "from sega_session.cli import main\n"
+            "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, command, str(golden)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_failures_of_files_and_scripts_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text(
+        '{"format_version": 1, "scene": {"prompt": "x"}, "opera": 3}'
+    )
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for arguments, message in [
+        (
+            ("run", "bad.json", "--out", "o"),
+            "error: 'opera' is unknown; allowed: scene, operations",
+        ),
+        (("run", "none.json", "--out", "o"), "error: none.json cannot be read: No such file"),
+        (("info", "none.safetensors"), "error: "),
+        (("info", "bad.safetensors"), "error: "),
+        (("render", "bad.safetensors", "--out", "a.png"), "error: "),
+        (("export-script", "bad.safetensors"), "error: "),
+    ]:
+        failed = sega_session(*arguments, cwd=tmp_path)
+        assert failed.returncode == 1
+        assert failed.stderr.startswith(message)
+        assert len(failed.stderr.splitlines()) == 1
+    shown = sega_session("info", "bad.safetensors", "--debug", cwd=tmp_path)
+    assert shown.returncode == 1
+    assert "Traceback" in shown.stderr
+    assert sega_session("run", "bad.json", cwd=tmp_path).returncode == 2
+
+
+def test_a_run_that_fails_keeps_what_was_done(tmp_path: Path) -> None:
+    script = Script.load(SCRIPTS / "avatars.json")
+    operations = [*json.loads(script.dump())["operations"][:3], {"op": "remove", "name": "hat"}]
+    text = {**json.loads(script.dump()), "operations": operations}
+    text["scene"]["num_inference_steps"] = 6
+    (tmp_path / "a.json").write_text(json.dumps(text))
+    failed = sega_session("run", "a.json", "--out", "out", "--device", "cpu", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: operation 3: remove: name is 'hat'; allowed: one of 'g")
+    info = sega_session("info", "out/session.safetensors", cwd=tmp_path)
+    assert "* 1  glasses added" in info.stdout

@@ -1,0 +1,276 @@
+"""The trajectory store: its budget, what gives way first, and what is never lost by it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from sega_session import EditSession
+from sega_session.engine.store import TrajectoryStore, default_cache_bytes
+from sega_session.errors import InvalidValueError, OutOfMemoryError, SegaSessionError
+from sega_session.sega.trajectory import LATENTS, Key
+from tests.support.fake_denoiser import use_fake
+from tests.support.pipelines import tiny_stable_diffusion
+
+ONE = 4 * 8 * 8 * 4
+"""Bytes of one prediction of the tiny pipeline: channels, height, width, float32."""
+
+
+def tensor(value: float = 0.0) -> torch.Tensor:
+    return torch.full((4, 8, 8), float(value))
+
+
+def fill(store: TrajectoryStore, trajectory: str, calls: int = 3, kept: Any = ()) -> None:
+    """A render of so many calls with one branch, and its final latents."""
+    store.begin(trajectory, kept)
+    for call in range(calls):
+        store.put(Key(f"{trajectory}{call}", "text"), tensor(call))
+    store.put(Key(trajectory, LATENTS), tensor(-1))
+
+
+def left(store: TrajectoryStore, trajectory: str, calls: int = 3) -> str:
+    """Which tensors of a render are there: calls as digits, F for the final latents."""
+    found = [str(call) for call in range(calls) if Key(f"{trajectory}{call}", "text") in store]
+    return "".join([*found, *("F" if Key(trajectory, LATENTS) in store else "")])
+
+
+def test_the_least_recent_trajectory_gives_way_from_its_end_and_its_picture_last() -> None:
+    store = TrajectoryStore(8 * ONE)
+    fill(store, "a")
+    fill(store, "b")
+    assert (left(store, "a"), left(store, "b")) == ("012F", "012F")
+    store.begin("a")
+    fill(store, "c", calls=1)
+    assert (left(store, "a"), left(store, "b"), left(store, "c", 1)) == ("012F", "0F", "0F")
+    fill(store, "d", calls=2)
+    assert (left(store, "a"), left(store, "b"), left(store, "d", 2)) == ("01F", "", "01F")
+    assert store.bytes == 8 * ONE
+    assert store.info.trajectories == 3
+
+
+def test_what_is_kept_stays_and_what_does_not_fit_is_not_recorded() -> None:
+    store = TrajectoryStore(5 * ONE)
+    fill(store, "base")
+    fill(store, "now", kept=["base"])
+    assert (left(store, "base"), left(store, "now")) == ("012F", "0")
+    store.put(Key("huge", "text"), torch.zeros(6, 4, 8, 8))
+    assert Key("huge", "text") not in store
+
+
+def test_what_two_trajectories_share_stays_with_the_other() -> None:
+    store = TrajectoryStore(6 * ONE)
+    fill(store, "a")
+    store.begin("b")
+    assert store.get(Key("a0", "text")) is not None
+    store.put(Key("b", LATENTS), tensor())
+    fill(store, "c", calls=2, kept=["b"])
+    assert Key("a0", "text") in store
+    assert left(store, "a") == "0F"
+
+
+def test_what_gives_way_goes_to_host_memory() -> None:
+    store = TrajectoryStore(4 * ONE, spill_bytes=3 * ONE)
+    fill(store, "a")
+    fill(store, "b")
+    assert left(store, "b") == "012F"
+    # 2, 1 and 0 went first, then the final latents; the host holds three.
+    assert left(store, "a") == "01F"
+    assert store.info.spilled_bytes == 3 * ONE
+    found = store.get(Key("a1", "text"))
+    assert found is not None
+    assert torch.equal(found, tensor(1))
+    assert store.bytes == 4 * ONE
+
+
+def test_budgets_are_checked() -> None:
+    with pytest.raises(InvalidValueError, match="spill_bytes is -1; allowed: an integer, at least"):
+        TrajectoryStore(1, -1)
+
+
+def test_the_default_budget_depends_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_cache_bytes(torch.device("cpu")) == 2**30
+    for free, expected in ((2**20, 2**28), (2**32, 2**30), (2**40, 2**33)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 2 * free))
+        assert default_cache_bytes(torch.device("cuda")) == expected
+
+
+# A session within its budget.
+
+
+def random_edit(session: EditSession, rng: random.Random) -> None:
+    names = ["hat", "beard", "smile"]
+    name = rng.choice(names)
+    present = {concept.name for concept in session.concepts}
+    if name not in present:
+        session.add(name, warmup=rng.randint(0, 3), scale=rng.choice([3, 5]))
+        return
+    edits: list[Any] = [
+        lambda: session.remove(name),
+        lambda: session.invert(name),
+        lambda: session.reweight(name, scale=rng.choice([3, 5, 7])),
+        lambda: session.update(name, threshold=rng.choice([0.5, 0.9])),
+        lambda: session.update(name, warmup=rng.randint(0, 3)),
+        lambda: session.momentum(scale=rng.choice([0, 0.1])),
+    ]
+    rng.choice(edits)()
+
+
+def fake_session(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> EditSession:
+    use_fake(monkeypatch)
+    return EditSession(None, "a cat", num_inference_steps=6, **arguments)
+
+
+def test_two_thousand_edits_keep_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(0)
+    budget = 90 * ONE
+    session = fake_session(
+        monkeypatch, cache_bytes=budget, spill_bytes=20 * ONE, batch_plan="canonical"
+    )
+    cold = fake_session(monkeypatch, cache_bytes=0, batch_plan="canonical")
+    seen: dict[Any, torch.Tensor] = {}
+    evaluated_again = 0
+    for turn in range(2000):
+        random_edit(session, rng)
+        mode = "exact" if turn % 3 else rng.choice(["preview", "anchored", "replay"])
+        render = session.render(mode, output_type="latent")
+        assert session.cache.bytes <= budget
+        assert session.cache.spilled_bytes <= 20 * ONE
+        held = session._renderer.store
+        assert held.bytes == sum(one.nbytes for one in held._tensors.values())
+        if not render.exact:
+            continue
+        if session.state not in seen:
+            cold._history = session.history
+            cold._conditionings.update(session._conditionings)
+            seen[session.state] = cold.render(output_type="latent").latents
+        else:
+            evaluated_again += render.evaluations > 0
+        # Whatever gave way in between, the picture has the same bits.
+        assert torch.equal(render.latents, seen[session.state])
+    assert evaluated_again > 20
+    assert session.cache.hits > 10_000
+
+
+def test_the_unedited_picture_is_never_evaluated_again() -> None:
+    session = EditSession(
+        tiny_stable_diffusion(), "a cat", num_inference_steps=6, cache_bytes=60 * ONE
+    )
+    session.render(output_type="latent")
+    rng = random.Random(1)
+    for _ in range(30):
+        random_edit(session, rng)
+        session.render(output_type="latent")
+    for concept in session.concepts:
+        session.remove(concept.name)
+    assert session.render(output_type="latent").evaluations == 0
+
+
+# Out of memory.
+
+
+class Full:
+    """Makes a U-Net run out of memory at some calls, as CUDA would."""
+
+    def __init__(self, pipeline: Any, when: Any) -> None:
+        self.calls = 0
+        self.when = when
+        self.rows: list[int] = []
+        self.hook = pipeline.unet.register_forward_pre_hook(self)
+
+    def __call__(self, module: Any, args: Any, kwargs: Any = None) -> None:
+        self.calls += 1
+        self.rows.append(len(args[0]))
+        if self.when(self.calls, len(args[0])):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+@pytest.mark.parametrize("nth", range(1, 13))
+def test_running_out_at_any_evaluation_leaves_the_session_as_it_was(nth: int) -> None:
+    pipeline = tiny_stable_diffusion()
+    session = EditSession(pipeline, "a cat", num_inference_steps=12, batch_plan="canonical")
+    session.render(output_type="latent")
+    session.add("hat", warmup=2)
+    before = session.state
+    full = Full(pipeline, lambda call, rows: call >= nth)
+    with pytest.raises(OutOfMemoryError, match=r"cpu has no memory left for the model; .* Lower"):
+        session.render(output_type="latent")
+    full.hook.remove()
+    assert session.state is before
+    cold = EditSession(
+        pipeline, "a cat", num_inference_steps=12, batch_plan="canonical", cache_bytes=0
+    )
+    cold.add("hat", warmup=2)
+    again = session.render(output_type="latent")
+    assert torch.equal(again.latents, cold.render(output_type="latent").latents)
+    # What was evaluated before the memory ran out is not evaluated again.
+    assert again.evaluations == 3 + 9 * 3 - (nth - 1)
+
+
+def test_a_batch_that_does_not_fit_is_made_smaller() -> None:
+    pipeline = tiny_stable_diffusion()
+    expected = EditSession(pipeline, "a cat", seed=[1, 2], num_inference_steps=4)
+    expected.add("hat", warmup=1)
+    session = EditSession(pipeline, "a cat", seed=[1, 2], num_inference_steps=4)
+    session.add("hat", warmup=1)
+    full = Full(pipeline, lambda call, rows: rows > 1)
+    render = session.render(output_type="latent")
+    full.hook.remove()
+    torch.testing.assert_close(
+        render.latents, expected.render(output_type="latent").latents, rtol=1e-4, atol=1e-4
+    )
+    assert render.evaluations == 2 * 3 * 4
+    # Six rows fail once; from then on no more than one branch is tried at once.
+    assert full.rows.count(6) == 1
+    assert full.rows.count(1) == 2 * 3 * 4
+
+
+def test_what_is_cached_gives_way_to_the_model() -> None:
+    pipeline = tiny_stable_diffusion()
+    session = EditSession(
+        pipeline, "a cat", num_inference_steps=6, batch_plan="canonical", spill_bytes=2**20
+    )
+    session.render(output_type="latent")
+    for scale in (3, 4, 5):
+        if session.concepts:
+            session.remove("hat")
+        session.add("hat", scale=scale, warmup=1)
+        session.render(output_type="latent")
+    session.reweight("hat", scale=6)
+    full = Full(pipeline, lambda call, rows: session.cache.spilled_bytes == 0)
+    render = session.render(output_type="latent")
+    full.hook.remove()
+    assert render.evaluations == 3 * 4
+    assert full.calls == 12 + 1
+    # They went to host memory, so going back still evaluates nothing.
+    session.reweight("hat", scale=4)
+    assert session.render(output_type="latent").evaluations == 0
+
+
+def test_other_errors_of_a_model_are_not_taken_for_lack_of_memory() -> None:
+    pipeline = tiny_stable_diffusion()
+    session = EditSession(pipeline, "a cat", num_inference_steps=4)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a hook of the user's")
+
+    pipeline.unet.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="a hook of the user's") as caught:
+        session.render()
+    assert not isinstance(caught.value, SegaSessionError)
+
+
+def test_a_picture_that_cannot_be_decoded_is_not_lost() -> None:
+    pipeline = tiny_stable_diffusion()
+    session = EditSession(pipeline, "a cat", num_inference_steps=4)
+
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    hook = pipeline.vae.decoder.register_forward_pre_hook(fail)
+    with pytest.raises(OutOfMemoryError, match="no memory left for the picture's decoding"):
+        session.render()
+    hook.remove()
+    assert session.render().evaluations == 0

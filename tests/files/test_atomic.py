@@ -1,0 +1,621 @@
+"""Files that are replaced whole, and journals: faults at every call, kills, two writers."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import random
+import re
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from filelock import FileLock
+
+from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
+from sega_session.files import atomic as files
+from sega_session.files.atomic import append_line, replace_file
+from tests.support.saver import content, is_whole
+
+OLD, NEW = content(0), content(1)
+
+CALLS = [
+    *("open", "close", "read", "write", "lseek", "fsync", "ftruncate", "replace", "unlink"),
+    *("stat", "lstat", "fstat", "chmod", "scandir", "readlink"),
+]
+"""The functions of os that these modules, pathlib and FileLock call."""
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions, signals and forks")
+
+
+def write_new(file: BinaryIO) -> None:
+    for begin in range(0, len(NEW), 100_000):
+        file.write(NEW[begin : begin + 100_000])
+
+
+def left_beside(path: Path) -> list[str]:
+    """The names in a file's folder, without the file's own and its lock's."""
+    return sorted(set(os.listdir(path.parent)) - {path.name, f".{path.name}.lock"})
+
+
+def failure(call: Callable[[], None]) -> str | None:
+    """The message of the SessionFileError that a call raises; None: none."""
+    try:
+        call()
+    except SessionFileError as error:
+        return str(error)
+    return None
+
+
+def is_free(path: Path) -> bool:
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+        return True
+
+
+class Faults:
+    """Counts the calls into os, and lets the nth fail (a write: after half of its bytes)."""
+
+    def __init__(self, fail_at: int | None = None, code: int = errno.EIO) -> None:
+        self.fail_at, self.code = fail_at, code
+        self.called: list[str] = []
+
+    @property
+    def failed(self) -> str:
+        return self.called[self.fail_at or 0]
+
+    def wrapped(self, name: str) -> Callable[..., Any]:
+        original = getattr(os, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.called.append(name)
+            if len(self.called) - 1 != self.fail_at:
+                return original(*args, **options)
+            if name == "close":
+                original(*args)
+            elif name == "write":
+                original(args[0], args[1][: len(args[1]) // 2])
+            raise OSError(self.code, os.strerror(self.code))
+
+        return call
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(os, name, self.wrapped(name))
+            patch.setattr(files, "open", open_through_os, raising=False)
+            yield
+
+
+class _ThroughOs(io.RawIOBase):
+    """An open file whose bytes go through os.write, where faults can be injected."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: Any) -> int:
+        return os.write(self._descriptor, bytes(data))
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            os.close(self._descriptor)
+
+
+def open_through_os(path: Path, mode: str, opener: Callable[[str, int], int]) -> io.BufferedWriter:
+    assert mode == "xb"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    return io.BufferedWriter(_ThroughOs(opener(os.fspath(path), flags)))
+
+
+def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.sega"
+    replace_file(path, lambda file: None)
+    assert path.read_bytes() == b""
+    replace_file(path, write_new)
+    assert path.read_bytes() == NEW
+    assert left_beside(path) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
+@pytest.mark.parametrize("there", [True, False], ids=["replace", "make"])
+def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
+    tmp_path: Path, there: bool, code: int, figure: Callable[[str], None]
+) -> None:
+    def fresh(number: int | str) -> Path:
+        path = tmp_path / str(number) / "a.sega"
+        path.parent.mkdir()
+        if there:
+            path.write_bytes(OLD)
+        return path
+
+    def check(temp: Path) -> None:
+        assert os.stat(temp).st_size == len(NEW)
+
+    recorded = Faults()
+    path = fresh("recorded")
+    with recorded.active():
+        replace_file(path, write_new, check)
+    assert {"open", "write", "fsync", "close", "replace", "scandir"} <= set(recorded.called)
+    assert recorded.called.count("write") >= 4
+    passed_over = []
+    for number in range(len(recorded.called)):
+        path, faults = fresh(number), Faults(number, code)
+        with faults.active():
+            message = failure(lambda path=path: replace_file(path, write_new, check))
+        if message is None:
+            passed_over.append(faults.failed)
+        else:
+            assert str(path) in message
+            assert os.strerror(code) in message
+            assert "\n" not in message
+            assert ("is written, but" in message) == ("replace" in faults.called[:number])
+        if message is None or "is written, but" in message:
+            assert path.read_bytes() == NEW
+        else:
+            assert (path.read_bytes() if path.exists() else None) == (OLD if there else None)
+        assert left_beside(path) == []
+        assert is_free(path)
+        replace_file(path, write_new)
+    # Folders above are looked at in vain; no sweep is no harm; and an unlocked lock is closed.
+    assert [name for name in passed_over if name != "lstat"] == ["scandir", "close"]
+    figure(f"{len(recorded.called)} calls of a save failed in turn; {len(passed_over)} did no harm")
+
+
+def test_a_temp_that_cannot_be_removed_is_swept_by_the_next_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.sega"
+    path.write_bytes(OLD)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        patch.setattr(os, "unlink", fail)
+        with pytest.raises(SessionFileError, match=r"a\.sega' cannot be written: Input/output"):
+            replace_file(path, write_new)
+    assert len(left_beside(path)) == 1
+    assert path.read_bytes() == OLD
+    replace_file(path, write_new)
+    assert left_beside(path) == []
+
+
+def test_stale_temps_of_this_file_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a+.sega"
+    stale = [".a+.sega.1-0123abcd.tmp", ".a+.sega.99999-ffffffff.tmp"]
+    kept = [
+        ".aa.sega.1-0123abcd.tmp",
+        ".a+.sega.tmp",
+        "a+.sega.1-0123abcd.tmp",
+        ".b.1-01234567.tmp",
+    ]
+    for name in (*stale, *kept):
+        (tmp_path / name).write_bytes(b"")
+    replace_file(path, write_new)
+    assert left_beside(path) == sorted(kept)
+
+
+@pytest.mark.parametrize("error", [SessionFormatError("not so"), KeyboardInterrupt(), ValueError()])
+@pytest.mark.parametrize("where", ["write", "check"])
+def test_other_errors_pass_through_and_leave_nothing(
+    tmp_path: Path, where: str, error: BaseException
+) -> None:
+    path = tmp_path / "a.sega"
+    path.write_bytes(OLD)
+
+    def fail(given: object) -> None:
+        if not isinstance(given, Path):
+            given.write(b"some")  # type: ignore[attr-defined]
+        raise error
+
+    write, check = (fail, None) if where == "write" else (write_new, fail)
+    with pytest.raises(type(error)) as caught:
+        replace_file(path, write, check)
+    assert caught.value is error
+    assert path.read_bytes() == OLD
+    assert left_beside(path) == []
+    assert is_free(path)
+
+
+def test_the_check_sees_the_finished_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.sega"
+    seen = []
+    replace_file(path, write_new, lambda temp: seen.append((temp.parent, temp.read_bytes())))
+    assert seen == [(tmp_path, NEW)]
+
+
+def test_an_error_of_the_check_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    def check(temp: Path) -> None:
+        raise SessionFileError("the copy cannot be read")
+
+    with pytest.raises(SessionFileError, match=r"a\.sega' cannot be written: the copy cannot be"):
+        replace_file(tmp_path / "a.sega", write_new, check)
+
+
+@on_posix
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_on_a_new_file(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        replace_file(tmp_path / "a.sega", write_new)
+        append_line(tmp_path / "a.journal", b"line")
+    finally:
+        os.umask(before)
+    for name in ("a.sega", "a.journal"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+
+
+@on_posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666, 0o777])
+def test_a_file_keeps_its_permissions_and_never_has_more(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a.sega"
+    path.write_bytes(OLD)
+    path.chmod(mode)
+    during = []
+
+    def write(file: BinaryIO) -> None:
+        during.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+        write_new(file)
+
+    replace_file(path, write)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert during == [mode]
+    assert path.read_bytes() == NEW
+
+
+@on_posix
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    real, link, other = tmp_path / "real" / "a.sega", tmp_path / "link", tmp_path / "other"
+    link.symlink_to("other")
+    other.symlink_to(real)
+    replace_file(link, write_new)
+    replace_file(other, lambda file: file.write(b"again") and None)
+    append_line(link, b" and again")
+    assert real.read_bytes() == b" and again\n"
+    assert link.is_symlink()
+    assert other.is_symlink()
+    assert left_beside(real) == []
+    assert sorted(os.listdir(tmp_path)) == ["link", "other", "real"]
+
+
+@on_posix
+def test_a_link_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
+    real, link = tmp_path / "a.sega", tmp_path / "link"
+    real.write_bytes(OLD)
+    link.symlink_to(real)
+    recorded = Faults()
+    with recorded.active():
+        replace_file(link, write_new)
+    for number in range(len(recorded.called)):
+        real.write_bytes(OLD)
+        with Faults(number).active():
+            message = failure(lambda: replace_file(link, write_new))
+        assert link.is_symlink()
+        written = message is None or "is written, but" in message
+        assert real.read_bytes() == (NEW if written else OLD)
+
+
+def refusals(folder: Path) -> dict[str, tuple[Path, str]]:
+    (folder / "a folder").mkdir()
+    (folder / "a file").write_bytes(b"")
+    (folder / "loop").symlink_to("loop")
+    os.mkfifo(folder / "a pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(folder / "a socket"))
+    return {
+        "no folder": (folder / "none" / "a.sega", "No such file or directory .*a folder must be"),
+        "a folder": (folder / "a folder", "Is a directory. Give the path of a file"),
+        "a file as folder": (folder / "a file" / "a.sega", "Not a directory"),
+        "a pipe": (folder / "a pipe", "it is no regular file. Correct the path"),
+        "a socket": (folder / "a socket", "it is no regular file"),
+        "a loop": (folder / "loop", "it is no regular file"),
+        "a long name": (folder / ("x" * 254), "name too long .*Take a shorter name"),
+        "a nul": (folder / "a\0b", "embedded null"),
+    }
+
+
+@on_posix
+@pytest.mark.parametrize(
+    "call", [lambda p: replace_file(p, write_new), lambda p: append_line(p, b"")]
+)
+def test_what_cannot_be_written_is_one_line_with_path_reason_and_remedy(
+    tmp_path: Path, call: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, message in refusals(tmp_path).values():
+        with pytest.raises(SessionFileError, match=message) as caught:
+            call(path)
+        assert str(caught.value).startswith(f"{str(path)!r} cannot be written: ")
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "none").exists()
+    assert stat.S_ISFIFO((tmp_path / "a pipe").stat().st_mode)
+
+
+@on_posix
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(SessionFileError, match=r"Permission denied .*Change the permissions"):
+        replace_file(tmp_path / "a.sega", write_new)
+
+
+@on_posix
+def test_a_file_system_that_cannot_sync_folders_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    replace_file(tmp_path / "a.sega", write_new)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EDQUOT, "Free some space"),
+        (errno.EACCES, "Change the permissions"),
+        (errno.EROFS, "can be written to"),
+        (errno.EIO, "Check the disk"),
+    ],
+)
+def test_each_reason_has_its_remedy(tmp_path: Path, code: int, remedy: str) -> None:
+    path = tmp_path / "a.sega"
+
+    def write(file: BinaryIO) -> None:
+        raise OSError(code, os.strerror(code))
+
+    message = f"{str(path)!r} cannot be written: {os.strerror(code)}. "
+    with pytest.raises(SessionFileError, match=f"^{re.escape(message)}.*{remedy}"):
+        replace_file(path, write)
+    assert left_beside(path) == []
+
+
+def test_threads_exclude_each_other(tmp_path: Path) -> None:
+    path, inside, most, done = tmp_path / "a.sega", [], [], []
+
+    def write(file: BinaryIO) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        write_new(file)
+        inside.pop()
+
+    def work() -> None:
+        for _ in range(3):
+            replace_file(path, write)
+            append_line(path.with_suffix(".journal"), b"x" * 1000)
+        done.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 4
+    assert len(most) == 12
+    assert max(most) == 1
+    assert path.with_suffix(".journal").read_bytes() == (b"x" * 1000 + b"\n") * 12
+
+
+def test_a_writer_waits_for_another_process_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.sega"
+    path.write_bytes(OLD)
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from sega_session.files.atomic import replace_file
+        def write(file):
+            print("inside", flush=True)
+            sys.stdin.readline()
+            file.write(b"other")
+        replace_file(Path(sys.argv[1]), write)
+    """
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == b"inside\n"
+        monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+        with pytest.raises(SessionFileError, match=r"another writer has held '.*\.a\.sega\.lock'"):
+            replace_file(path, write_new)
+        assert path.read_bytes() == OLD
+        assert len(left_beside(path)) == 1
+        monkeypatch.setattr(files, "LOCK_SECONDS", 20.0)
+        threading.Timer(0.2, lambda: (other.stdin.write(b"\n"), other.stdin.flush())).start()
+        replace_file(path, write_new)
+    assert other.returncode == 0
+    assert path.read_bytes() == NEW
+    assert left_beside(path) == []
+
+
+class Killer:
+    """Lets a child work for a random while and kills it, as often as asked."""
+
+    def __init__(self, path: Path, work: str) -> None:
+        self._random = random.Random(7)
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.saver", path, work],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def __enter__(self) -> Killer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.__exit__(*_)
+
+    def kill_one(self) -> None:
+        server = self._server
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(b"\n")
+        server.stdin.flush()
+        child = int(server.stdout.readline())
+        time.sleep(self._random.uniform(0, 0.04))
+        os.kill(child, 9)
+        assert server.stdout.readline() == b"dead\n"
+
+
+@on_posix
+def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
+    path = tmp_path / "a.sega"
+    path.write_bytes(OLD)
+    during, changed, before = 0, 0, OLD
+    began = time.monotonic()
+    with Killer(path, "save") as killer:
+        for _ in range(200):
+            killer.kill_one()
+            found = path.read_bytes()
+            assert is_whole(found)
+            assert found in (OLD, NEW)
+            assert len(left_beside(path)) <= 1
+            during += len(left_beside(path))
+            changed += found != before
+            before = found
+            assert is_free(path)
+    figure(f"200 kills of a save in {time.monotonic() - began:.1f} s, {during} during a write,")
+    figure(f"{changed} after which the file was another one")
+    assert during >= 20
+    assert changed >= 20
+    replace_file(path, write_new)
+    assert path.read_bytes() == NEW
+    assert left_beside(path) == []
+
+
+@on_posix
+def test_kills_leave_a_journal_of_whole_lines(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
+    path = tmp_path / "a.journal"
+    counts = []
+    with Killer(path, "append") as killer:
+        for _ in range(50):
+            killer.kill_one()
+            lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+            assert all(re.fullmatch(rb"\d+ x{5000}", line) for line in lines[:-1])
+            counts.append(len(lines) - 1)
+    assert counts == sorted(counts)
+    assert counts[-1] > 50
+    figure(f"50 kills of a journal, {counts[-1]} lines")
+
+
+def test_lines_follow_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    for line in (b"one", b"", "zwölf".encode(), b"y" * 300_000):
+        append_line(path, line)
+    assert path.read_bytes() == b"one\n\n" + "zwölf\n".encode() + b"y" * 300_000 + b"\n"
+    with pytest.raises(
+        InvalidValueError, match=r"line is b'a\\nb'; allowed: bytes without a newline"
+    ):
+        append_line(path, b"a\nb")
+
+
+@pytest.mark.parametrize("torn", [b"x", b"x" * files.BLOCK, b"x" * (3 * files.BLOCK + 5)])
+@pytest.mark.parametrize("whole", [b"", b"one\n", b"one\ntwo\n", b"\n"])
+def test_an_interrupted_line_is_cut_off_by_the_next(
+    tmp_path: Path, whole: bytes, torn: bytes
+) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(whole + torn)
+    append_line(path, b"next")
+    assert path.read_bytes() == whole + b"next\n"
+
+
+def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, sizes = os.write, []
+
+    def write(descriptor: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return original(descriptor, data[: max(1, len(data) // 2)])
+
+    monkeypatch.setattr(os, "write", write)
+    append_line(tmp_path / "a.journal", b"abcdefg")
+    assert (tmp_path / "a.journal").read_bytes() == b"abcdefg\n"
+    assert sizes == [8, 4, 2, 1]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
+@pytest.mark.parametrize("before", [None, b"one\n", b"one\ntorn"], ids=["new", "whole", "torn"])
+def test_a_fault_at_any_call_leaves_a_journal_of_whole_lines(
+    tmp_path: Path, before: bytes | None, code: int
+) -> None:
+    def fresh(number: int | str) -> Path:
+        path = tmp_path / str(number) / "a.journal"
+        path.parent.mkdir()
+        if before is not None:
+            path.write_bytes(before)
+        return path
+
+    recorded = Faults()
+    with recorded.active():
+        append_line(fresh("recorded"), b"next")
+    whole = b"" if before is None else b"one\n"
+    for number in range(len(recorded.called)):
+        path, faults = fresh(number), Faults(number, code)
+        with faults.active():
+            message = failure(lambda path=path: append_line(path, b"next"))
+        found = path.read_bytes() if path.exists() else b""
+        if message is None or "is written, but" in message:
+            assert found == whole + b"next\n"
+        else:
+            assert found in {before or b"", whole}
+        assert is_free(path)
+        append_line(path, b"last")
+        assert path.read_bytes() in {whole + b"last\n", whole + b"next\nlast\n"}
+
+
+def test_a_line_that_cannot_be_taken_back_is_cut_off_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.journal"
+    append_line(path, b"one")
+    original = os.write
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def write(descriptor: int, data: bytes) -> int:
+        if len(data) < 5:
+            fail()
+        return original(descriptor, data[:2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        patch.setattr(os, "ftruncate", fail)
+        with pytest.raises(SessionFileError, match=r"Input/output error. Check the disk"):
+            append_line(path, b"next")
+    assert path.read_bytes() == b"one\nne"
+    append_line(path, b"last")
+    assert path.read_bytes() == b"one\nlast\n"

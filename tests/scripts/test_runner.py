@@ -1,0 +1,181 @@
+"""Scripts: run, exported, refused. (That any history survives the way there and back is asserted
+in test_history.py, at every step of a random walk.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sega_session import EditSession
+from sega_session.errors import (
+    ModelMismatchError,
+    ScriptError,
+    SessionFileError,
+    SessionFormatError,
+)
+from sega_session.saving.png import read_provenance
+from sega_session.scripts.runner import run
+from sega_session.scripts.script import Script
+from tests.support.fake_denoiser import use_fake
+from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
+
+SCRIPT = """{
+  "format_version": 1,
+  "scene": {"prompt": "a portrait", "seeds": [3], "num_inference_steps": 8},
+  "operations": [
+    {"op": "render", "output": "base.png"},
+    {"op": "add", "prompt": "hat", "warmup": 2},
+    {"op": "render", "output": "more/hat.png"},
+    {"op": "expect", "at_most": 18},
+    {"op": "branch", "name": "happy"},
+    {"op": "transaction", "label": "cheer up", "operations": [
+      {"op": "add", "prompt": "a smile", "name": "smile", "warmup": 2},
+      {"op": "update", "name": "hat", "fields": {"threshold": 0.5}}
+    ]},
+    {"op": "render", "mode": {"every": 3}},
+    {"op": "undo"},
+    {"op": "invert", "name": "hat"},
+    {"op": "checkout", "target": "happy"},
+    {"op": "render"},
+    {"op": "save", "output": "all.safetensors"}
+  ]
+}"""
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    return tiny_stable_diffusion()
+
+
+def test_a_script_runs(pipeline: Any, tmp_path: Path) -> None:
+    session = EditSession.run(Script.parse(SCRIPT), pipeline, tmp_path)
+    written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))
+    assert [name for name in written if not name.endswith(".lock")] == [
+        "all.safetensors",
+        "base.png",
+        "more/hat.png",
+    ]
+    assert str(session.history) == (
+        "  0  unedited\n  1  hat added\n├─* 2  cheer up  (happy)\n└─  3  hat inverted"
+    )
+    # By hand, the same bits.
+    by_hand = EditSession(pipeline, "a portrait", seed=3, num_inference_steps=8)
+    by_hand.add("hat", warmup=2, threshold=0.5)
+    by_hand.add("a smile", name="smile", warmup=2)
+    render = session.render(output_type="latent")
+    assert render.evaluations == 0
+    torch.testing.assert_close(
+        render.latents, by_hand.render(output_type="latent").latents, rtol=1e-5, atol=1e-4
+    )
+    loaded = EditSession.load(tmp_path / "all.safetensors", pipeline)
+    assert loaded.script() == session.script()
+    again = EditSession.run(session.script(), pipeline)
+    assert again.history == session.history
+
+
+def refused(operations: str, message: str, index: int, tmp_path: Path) -> None:
+    text = f'{{"format_version": 1, "scene": {{"prompt": "x"}}, "operations": {operations}}}'
+    with pytest.raises(ScriptError, match=message) as error:
+        EditSession.run(Script.parse(text), None, tmp_path)
+    assert error.value.index == index
+
+
+def test_what_fails_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_fake(monkeypatch)
+    add = '{"op": "add", "prompt": "hat"}'
+    render = '{"op": "render"}'
+    refused(
+        f"[{add}, {add}]", r"^operation 1: add: name is 'hat'; allowed: a name that no", 1, tmp_path
+    )
+    refused(
+        f'[{add}, {{"op": "redo"}}]', "^operation 1: redo: there is nothing to redo", 1, tmp_path
+    )
+    refused(
+        f'[{add}, {render}, {{"op": "expect", "at_most": 3}}]',
+        "^operation 2: the render before took 150 evaluations; allowed: at most 3",
+        2,
+        tmp_path,
+    )
+    refused('[{"op": "branch", "name": ""}]', "^operation 0", 0, tmp_path)
+    refused(
+        '[{"op": "checkout", "target": "x"}]',
+        "operation 0: checkout: the history has no",
+        0,
+        tmp_path,
+    )
+    (tmp_path / "out").symlink_to("/tmp")
+    refused('[{"op": "save", "output": "out/a.safetensors"}]', "leads out of", 0, tmp_path)
+    (tmp_path / "b.safetensors").mkdir()
+    refused(
+        '[{"op": "save", "output": "b.safetensors"}]', "operation 0: save: .*cannot be", 0, tmp_path
+    )
+
+
+def test_a_failed_transaction_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake(monkeypatch)
+    session = EditSession(None, "x", num_inference_steps=4)
+    text = (
+        '{"format_version": 1, "scene": {"prompt": "x"}, "operations": [{"op": "transaction", '
+        '"label": "both", "operations": [{"op": "momentum", "scale": 0}, '
+        '{"op": "remove", "name": "hat"}]}]}'
+    )
+    with pytest.raises(ScriptError, match="operation 0: transaction: name is 'hat'"):
+        list(run(Script.parse(text), session, Path()))
+    assert len(session.history) == 1
+    assert session.state.momentum_scale == 0.1
+
+
+def test_embeddings_do_not_go_into_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake(monkeypatch)
+    session = EditSession(None, "x", num_inference_steps=4)
+    session.add(name="mine", prompt_embeds=torch.ones(1), warmup=1)
+    with pytest.raises(ScriptError, match="'mine' is defined by embeddings, which a script does"):
+        session.script()
+
+
+# Pictures that carry what made them.
+
+
+def test_a_picture_brings_its_session_back(pipeline: Any, tmp_path: Path) -> None:
+    session = EditSession(pipeline, "a,\n“b”", seed=[3, 4], num_inference_steps=8, guidance_scale=4)
+    session.add("hat", warmup=2, scale=6, inverted=True)
+    session.momentum(scale=0.3)
+    render = session.render()
+    assert [p.name for p in render.save(tmp_path / "a.png")] == ["a-0.png", "a-1.png"]
+    made, index = read_provenance(tmp_path / "a-1.png")
+    assert (index, made.mode, made.sampler, made.given) == (1, "exact", "DDIMScheduler", ())
+    found = EditSession.from_image(tmp_path / "a-1.png", tiny_stable_diffusion())
+    assert (found.scene, found.state) == (session.scene, session.state)
+    assert torch.equal(found.render(output_type="latent").latents, render.latents)
+    assert [entry.label for entry in found.history] == ["unedited", "from a picture"]
+    other = tiny_stable_diffusion(scheduler=SCHEDULERS["Euler"]())
+    with pytest.raises(ModelMismatchError, match=r"DDIMScheduler.*EulerDiscreteScheduler.*allow_"):
+        EditSession.from_image(tmp_path / "a-0.png", other)
+    assert (
+        EditSession.from_image(tmp_path / "a-0.png", other, allow_model_mismatch=True).state
+        == session.state
+    )
+
+
+def test_what_a_picture_does_not_carry(pipeline: Any, tmp_path: Path) -> None:
+    latents = torch.randn(1, 4, 8, 8)
+    session = EditSession(pipeline, "x", num_inference_steps=2, latents=latents)
+    session.add(name="mine", prompt_embeds=torch.randn(16, 16), warmup=0)
+    render = session.render()
+    render.save(tmp_path / "a.png")
+    with pytest.raises(SessionFormatError, match=r"does not carry: latents, mine\. Save and load"):
+        EditSession.from_image(tmp_path / "a.png", pipeline)
+    render.save(tmp_path / "b.png", metadata=False)
+    with pytest.raises(SessionFormatError, match="does not say what made it"):
+        EditSession.from_image(tmp_path / "b.png", pipeline)
+    with pytest.raises(
+        ValueError, match=r"path is 'a.jpg'; allowed: a file name that ends in .png"
+    ):
+        render.save("a.jpg")
+    with pytest.raises(ValueError, match=r"images is 'Tensor'; allowed: PIL images\. Render"):
+        session.render(output_type="pt").save(tmp_path / "c.png")
+    with pytest.raises(SessionFileError, match=r"none/a\.png.* cannot be written"):
+        render.save(tmp_path / "none" / "a.png")

@@ -1,0 +1,600 @@
+"""Scripts come back as they were written; a wrong one says which operation, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from sega_session.errors import InvalidValueError, ScriptError
+from sega_session.files.strict_json import Unset
+from sega_session.scripts import script
+from sega_session.scripts.operations import (
+    Add,
+    Branch,
+    Checkout,
+    Disable,
+    Edit,
+    Enable,
+    Expect,
+    Fields,
+    Invert,
+    ModeName,
+    Momentum,
+    Operation,
+    Redo,
+    Remove,
+    Render,
+    Reweight,
+    Save,
+    Transaction,
+    Undo,
+    Update,
+)
+from sega_session.scripts.schema import json_schema, script_schema
+from sega_session.scripts.script import Script, ScriptScene, output_path
+from sega_session.state.edits import Concept
+from sega_session.state.modes import MODES, Anchored, anchored
+from tests.files.test_strict_json import NAMES, POSITIVE, SHARES, TEXTS, Drawing
+
+SCHEMA = Path(script.__file__).with_name("script.schema.json")
+
+EVERY_KEY: dict[str, Any] = {
+    "$schema": "script.schema.json",
+    "format_version": 1,
+    "scene": {
+        "prompt": "a portrait of a woman",
+        "negative_prompt": "",
+        "seeds": [7],
+        "num_inference_steps": 50,
+        "guidance_scale": 7.5,
+        "height": None,
+        "width": None,
+        "eta": 0.0,
+    },
+    "operations": [
+        {
+            "op": "add",
+            "prompt": "glasses",
+            "name": None,
+            "scale": 5,
+            "threshold": 0.9,
+            "warmup": 10,
+            "cooldown": None,
+            "weight": 1,
+            "inverted": False,
+        },
+        {"op": "remove", "name": "glasses"},
+        {"op": "reweight", "name": "glasses", "scale": 3, "weight": None},
+        {"op": "invert", "name": "glasses"},
+        {
+            "op": "update",
+            "name": "glasses",
+            "fields": {
+                "name": "specs",
+                "prompt": "round glasses",
+                "scale": 5,
+                "threshold": 0.5,
+                "warmup": 3,
+                "cooldown": None,
+                "weight": 2,
+                "inverted": True,
+                "enabled": False,
+            },
+        },
+        {"op": "enable", "name": "glasses"},
+        {"op": "disable", "name": "glasses"},
+        {"op": "momentum", "scale": 0.3, "beta": 0.5},
+        {"op": "transaction", "label": "age her", "operations": [{"op": "invert", "name": "a"}]},
+        {"op": "undo"},
+        {"op": "redo"},
+        {"op": "checkout", "target": 3},
+        {"op": "checkout", "target": "main"},
+        {"op": "branch", "name": "main"},
+        {"op": "render", "output": "steps/smile.png", "mode": "preview"},
+        {"op": "render", "output": None, "mode": {"every": 3}},
+        {"op": "render", "mode": {"tolerance": 0.1}},
+        {"op": "expect", "at_most": 117},
+        {"op": "save", "output": "portrait.safetensors", "include": "base"},
+    ],
+}
+
+
+def document(*steps: Any, **scene: Any) -> str:
+    """A script with these operations, as JSON."""
+    plain = {"format_version": 1, "scene": {"prompt": "a", **scene}, "operations": steps}
+    return json.dumps(plain)
+
+
+# What comes back.
+
+UNSET = st.just(Unset.UNSET)
+EDITS = st.one_of(
+    st.builds(
+        Add,
+        prompt=NAMES,
+        name=st.none() | NAMES,
+        scale=POSITIVE,
+        threshold=SHARES,
+        warmup=st.integers(0, 50),
+        cooldown=st.none() | st.integers(50, 99),
+        weight=POSITIVE,
+        inverted=st.booleans(),
+    ),
+    st.builds(Remove, name=NAMES),
+    st.builds(Reweight, name=NAMES, scale=st.none() | POSITIVE, weight=st.none() | POSITIVE),
+    st.builds(Invert, name=NAMES),
+    st.builds(
+        Update,
+        name=NAMES,
+        fields=st.builds(
+            Fields,
+            name=UNSET | NAMES,
+            prompt=UNSET | NAMES,
+            scale=UNSET | POSITIVE,
+            threshold=UNSET | SHARES,
+            warmup=UNSET | st.integers(0, 50),
+            cooldown=UNSET | st.none() | st.integers(50, 99),
+            weight=UNSET | POSITIVE,
+            inverted=UNSET | st.booleans(),
+            enabled=UNSET | st.booleans(),
+        ),
+    ),
+    st.builds(Enable, name=NAMES),
+    st.builds(Disable, name=NAMES),
+    st.builds(Momentum, scale=st.none() | SHARES, beta=st.none() | SHARES),
+)
+LINES = NAMES.filter(str.isprintable)
+ANCHORED = st.builds(Anchored, every=st.integers(1, 9)) | st.builds(
+    Anchored, tolerance=st.floats(0, 9, exclude_min=True)
+)
+OPERATIONS = st.one_of(
+    EDITS,
+    st.builds(Transaction, label=LINES, operations=st.lists(EDITS, max_size=3).map(tuple)),
+    st.builds(Undo),
+    st.builds(Redo),
+    st.builds(Checkout, target=st.integers(0, 99) | LINES),
+    st.builds(Branch, name=LINES),
+    st.builds(Render, output=st.sampled_from([None, "a.png"]), mode=st.sampled_from([*MODES])),
+    st.builds(Render, mode=ANCHORED),
+    st.builds(Save, output=st.just("é/a.safetensors"), include=st.sampled_from(["state", "all"])),
+)
+SCRIPTS = st.builds(
+    Script,
+    scene=st.builds(
+        ScriptScene,
+        prompt=TEXTS,
+        negative_prompt=TEXTS,
+        seeds=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=3),
+        num_inference_steps=st.integers(1, 99),
+        guidance_scale=POSITIVE,
+        height=st.none() | st.integers(1, 999),
+        width=st.none() | st.integers(1, 999),
+        eta=SHARES,
+    ),
+    operations=st.lists(OPERATIONS, max_size=6).map(
+        lambda found: (*found, Render(), Expect(at_most=len(found)))
+    ),
+)
+VALIDATOR = Draft202012Validator(script_schema())
+
+
+@settings(deadline=None)
+@given(SCRIPTS)
+def test_scripts_come_back(one: Script) -> None:
+    text = one.dump()
+    assert Script.parse(text) == one
+    assert Script.parse(text.encode()) == one
+    assert VALIDATOR.is_valid(json.loads(text))
+
+
+def test_every_key() -> None:
+    one = Script.parse(json.dumps(EVERY_KEY))
+    assert {type(step) for step in one.operations} == {*get_args(Operation)}
+    assert one.operations[0] == Add(prompt="glasses")
+    assert one.operations[-3:] == (
+        Render(mode=anchored(tolerance=0.1)),
+        Expect(at_most=117),
+        Save(output="portrait.safetensors", include="base"),
+    )
+    assert Script.parse(one.dump()) == one
+    assert hash(one) == hash(Script.parse(one.dump()))
+
+
+def test_what_equals_its_default_is_left_out() -> None:
+    one = Script(
+        ScriptScene(prompt="a woman", seeds=[3]),
+        (
+            Add(prompt="glasses", scale=7),
+            Update(name="glasses", fields=Fields(scale=5, cooldown=None)),
+            Render(output="a.png", mode=anchored(every=5)),
+        ),
+    )
+    assert one.dump() == (
+        """\
+{
+  "format_version": 1,
+  "scene": {
+    "prompt": "a woman",
+    "seeds": [
+      3
+    ]
+  },
+  "operations": [
+    {
+      "op": "add",
+      "prompt": "glasses",
+      "scale": 7.0
+    },
+    {
+      "op": "update",
+      "name": "glasses",
+      "fields": {
+        "scale": 5.0,
+        "cooldown": null
+      }
+    },
+    {
+      "op": "render",
+      "output": "a.png",
+      "mode": {
+        "every": 5
+      }
+    }
+  ]
+}
+"""
+    )
+
+
+def test_fields_are_what_update_takes() -> None:
+    assert Fields(scale=5, cooldown=None).given() == {"scale": 5.0, "cooldown": None}
+    known = [field.name for field in attrs.fields(Concept) if field.name != "embedding"]
+    assert [field.name for field in attrs.fields(Fields)] == known
+
+
+def test_names_of_modes_and_tags() -> None:
+    assert [*get_args(ModeName)] == [*MODES]
+    kinds = get_args(Operation)
+    assert [kind.op for kind in kinds] == [kind.__name__.lower() for kind in kinds]
+
+
+def test_files(tmp_path: Path) -> None:
+    one = Script.parse(document({"op": "add", "prompt": "猫"}))
+    path = tmp_path / "script.json"
+    one.save(path)
+    assert Script.load(path) == Script.load(str(path)) == one
+    assert "猫".encode() in path.read_bytes()
+    with pytest.raises(ScriptError, match=r"nothing\.json cannot be read: No such file"):
+        Script.load(tmp_path / "nothing.json")
+    with pytest.raises(ScriptError, match="cannot be read: Is a directory"):
+        Script.load(tmp_path)
+    with pytest.raises(ScriptError, match="cannot be written: Is a directory"):
+        one.save(tmp_path)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"op": "sing"}, "op: 'sing' is not one of 'add', 'remove', 'reweight', 'invert', 'enable"),
+        ({"name": "a"}, "'op' is missing; allowed: 'add', 'remove', 'reweight', 'invert', 'enable"),
+        ("undo", "'undo' is not an object."),
+        ({"op": "undo", "steps": 2}, "'steps' is unknown; allowed: "),
+        ({"op": "add"}, "'prompt' is missing."),
+        ({"op": "add", "prompt": " "}, "prompt is ' '; allowed: text, not empty."),
+        ({"op": "add", "prompt": "a", "name": ""}, "name is ''; allowed: text, not empty."),
+        ({"op": "add", "prompt": "a", "scale": "5"}, "scale: '5' is not a number."),
+        ({"op": "add", "prompt": "a", "scale": -1}, "scale is -1.0; allowed: a finite number, at "),
+        ({"op": "add", "prompt": "a", "threshold": 1}, "threshold is 1.0; allowed: a finite numb"),
+        ({"op": "add", "prompt": "a", "cooldown": 5}, "cooldown is 5; allowed: None, or at least"),
+        ({"op": "add", "prompt": "a", "embedding": "x"}, "'embedding' is unknown; allowed: promp"),
+        ({"op": "remove", "name": 3}, "name: 3 is not text."),
+        ({"op": "reweight", "name": "a", "weight": -1}, "weight is -1.0; allowed: a finite number"),
+        ({"op": "update", "name": "a"}, "'fields' is missing."),
+        ({"op": "update", "name": "a", "fields": []}, "fields: [] is not an object."),
+        ({"op": "update", "name": "a", "fields": {"x": 1}}, "fields: 'x' is unknown; allowed: na"),
+        ({"op": "update", "name": "a", "fields": {"embedding": "x"}}, "fields: 'embedding' is unk"),
+        ({"op": "update", "name": "a", "fields": {"scale": None}}, "fields.scale: None is not a n"),
+        ({"op": "update", "name": "a", "fields": {"prompt": ""}}, "fields: prompt is ''; allowed:"),
+        (
+            {"op": "update", "name": "a", "fields": {"warmup": 9, "cooldown": 8}},
+            "fields: cooldown is 8; allowed: None, or at least warmup (9).",
+        ),
+        ({"op": "momentum", "scale": 2}, "scale is 2.0; allowed: a finite number, at least 0, at"),
+        ({"op": "momentum", "beta": 1}, "beta is 1.0; allowed: a finite number, at least 0, less"),
+        ({"op": "transaction", "operations": []}, "'label' is missing."),
+        (
+            {"op": "transaction", "label": "a\nb", "operations": []},
+            r"label is 'a\nb'; allowed: tex",
+        ),
+        ({"op": "transaction", "label": "a", "operations": {}}, "operations: {} is not a list."),
+        ({"op": "checkout", "target": True}, "target: True is not an integer or text."),
+        ({"op": "checkout", "target": -1}, "target is -1; allowed: an integer, at least 0."),
+        ({"op": "checkout", "target": 1.0}, "target: 1.0 is not an integer or text."),
+        ({"op": "branch", "name": "a\tb"}, r"name is 'a\tb'; allowed: text in one line, not empt"),
+        ({"op": "render", "mode": "fast"}, "mode: 'fast' is not one of 'exact', 'anchored', 'rep"),
+        ({"op": "render", "mode": {}}, "mode: anchored(every=, tolerance=) is (None, None); all"),
+        ({"op": "render", "mode": {"every": 0}}, "mode: every is 0; allowed: an integer, at least"),
+        ({"op": "render", "mode": {"every": 2, "tolerance": 1}}, "mode: anchored(every=, toleranc"),
+        ({"op": "render", "mode": {"tolerance": "0.1"}}, "mode.tolerance: '0.1' is not a number o"),
+        ({"op": "render", "output": 3}, "output: 3 is not text or null."),
+        ({"op": "save", "output": None}, "output: None is not text."),
+        ({"op": "save", "output": "a.safetensors", "include": "some"}, "include: 'some' is not on"),
+        ({"op": "expect", "at_most": 1.5}, "at_most: 1.5 is not an integer."),
+        ({"op": "expect", "at_most": -1}, "at_most is -1; allowed: an integer, at least 0."),
+    ],
+)
+def test_a_wrong_operation(step: Any, message: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        Script.parse(document({"op": "render"}, step))
+    assert str(caught.value).startswith(f"operation 1: {message}")
+    assert caught.value.index == 1
+    if isinstance(step, dict) and step.get("op") in ("add", "invert", "momentum"):
+        group = {"op": "transaction", "label": "a", "operations": [{"op": "momentum"}, step]}
+        with pytest.raises(ScriptError) as caught:
+            Script.parse(document(group))
+        assert str(caught.value).startswith(f"operation 0: member 1: {message}")
+        assert caught.value.index == 0
+
+
+@pytest.mark.parametrize("op", ["transaction", "undo", "render", "expect"])
+def test_a_transaction_has_edits_only(op: str) -> None:
+    group = {"op": "transaction", "label": "a", "operations": [{"op": op}]}
+    with pytest.raises(ScriptError, match=f"operation 0: member 0: op: '{op}' is not one of 'add'"):
+        Script.parse(document(group))
+    with pytest.raises(TypeError):
+        Transaction(label="a", operations=(Undo(),))
+    with pytest.raises(TypeError):
+        Script(ScriptScene(prompt="a"), ("undo",))
+    assert {*get_args(Edit)} < {*get_args(Operation)}
+
+
+def test_expect_needs_a_render() -> None:
+    render, expect = {"op": "render"}, {"op": "expect", "at_most": 3}
+    Script.parse(document(render, {"op": "undo"}, expect, expect))
+    with pytest.raises(ScriptError, match="operation 1: there is no render before this expect"):
+        Script.parse(document({"op": "undo"}, expect, render))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the text is not JSON: Expecting value"),
+        (b"\xff", "the text is not UTF-8"),
+        ("[]", "[] is not an object."),
+        ("{}", "format_version is None; this release reads version 1."),
+        (
+            '{"format_version": 2}',
+            "format_version is 2; this release reads version 1. Read it with",
+        ),
+        ('{"format_version": 1}', "'scene' is missing."),
+        ('{"format_version": 1, "scene": {"prompt": "a"}}', "'operations' is missing."),
+        ('{"format_version": 1, "steps": []}', "'steps' is unknown; allowed: scene, operations."),
+        ('{"format_version": 1, "$schema": 3}', "['$schema']: 3 is not text."),
+        ('{"format_version": 1, "format_version": 1}', "the key 'format_version' is there twice"),
+        (document(seeds=[]), "scene: seed is (); allowed: an integer, or at least one in a list."),
+        (document(seeds=7), "scene.seeds: 7 is not a list."),
+        (document(height=0), "scene: height is 0; allowed: an integer, at least 1."),
+        (document(width="64"), "scene.width: '64' is not an integer or null."),
+        (document(eta=2), "scene: eta is 2.0; allowed: a finite number, at least 0, at most 1."),
+        (document(guidance_scale=float("nan")), "NaN is not a finite number."),
+        (document(seed=7), "scene: 'seed' is unknown; allowed: prompt, negative_prompt, seeds, nu"),
+        (" " * (4 * 2**20 + 1), "the script is too large; allowed: 4194304 bytes."),
+        ("[" * 100_000, "values are nested too deep"),
+    ],
+)
+def test_a_wrong_script(text: str | bytes, message: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        Script.parse(text)
+    assert str(caught.value).startswith(message)
+    assert caught.value.index is None
+
+
+def test_a_script_is_of_some_length(tmp_path: Path) -> None:
+    undo = {"op": "undo"}
+    group = {"op": "transaction", "label": "a", "operations": [{"op": "momentum"}] * 9_999}
+    assert len(Script.parse(document(*[undo] * 10_000)).operations) == 10_000
+    with pytest.raises(ScriptError, match="there are 10001 operations; allowed: 10000"):
+        Script.parse(document(undo, group))
+    (tmp_path / "long.json").write_bytes(b" " * (4 * 2**20 + 1))
+    with pytest.raises(ScriptError, match="the script is too large"):
+        Script.load(tmp_path / "long.json")
+
+
+def test_a_value_is_checked_in_python_too() -> None:
+    with pytest.raises(InvalidValueError, match="scale is -1"):
+        Add(prompt="a", scale=-1)
+    with pytest.raises(InvalidValueError, match="mode is 'fast'; allowed: one of 'exact', 'anch"):
+        Render(mode="fast")
+    with pytest.raises(InvalidValueError, match="include is 'some'; allowed: one of 'state', 'ba"):
+        Save(output="a.safetensors", include="some")
+    with pytest.raises(InvalidValueError, match="output is None"):
+        Save(output=None)
+    assert type(Add(prompt="a", scale=3).scale) is float
+
+
+# Where output goes.
+
+BAD_PATHS = [
+    "",
+    "a.png/",
+    "/a.png",
+    "//host/a.png",
+    "a//b.png",
+    "../a.png",
+    "a/../b.png",
+    "./a.png",
+    "a/./b.png",
+    "C:a.png",
+    "C:/a.png",
+    "C:\\a.png",
+    "a\\b.png",
+    "..\\a.png",
+    "\\\\host\\a.png",
+    "a.txt:b.png",
+    "a\0.png",
+    "a\nb.png",
+    "a\x7fb.png",
+    "a\x9bb.png",
+    "\ud800.png",
+    "a./b.png",
+    "a /b.png",
+    ".../b.png",
+    " /b.png",
+    "a.png.",
+    "a.png ",
+    "a.png\n",
+]
+
+
+@pytest.mark.parametrize("name", [*BAD_PATHS, "a", ".png", "a/.png", "a.jpg", "a.PNG", "png"])
+def test_outputs_are_checked_before_the_run(name: str) -> None:
+    with pytest.raises(InvalidValueError, match=r"allowed: a relative path .* ending in \.png"):
+        Render(output=name)
+    with pytest.raises(InvalidValueError, match=r"ending in \.safetensors"):
+        Save(output=name.replace("png", "safetensors"))
+    with pytest.raises(ScriptError, match="operation 0: output"):
+        Script.parse(document({"op": "render", "output": name}))
+
+
+@pytest.mark.parametrize("name", BAD_PATHS)
+def test_outputs_stay_inside(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ScriptError, match=f"leads out of {tmp_path}/out. Use another name"):
+        output_path(tmp_path / "out", name)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a/b c/d.e.png", "-.png", "..a.png", "猫/ü.png"])
+def test_output_path(tmp_path: Path, name: str) -> None:
+    assert Render(output=name).output == name
+    folder = tmp_path / "out"
+    path = output_path(folder, name)
+    assert path == folder.resolve() / name
+    path.write_bytes(b"")
+    assert output_path(folder, name) == path
+
+
+def test_links_do_not_lead_out(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "out", tmp_path / "outside"
+    (folder / "inside").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "a.png").write_bytes(b"precious")
+    (folder / "away").symlink_to(outside)
+    (folder / "relative").symlink_to("../outside")
+    (folder / "a.png").symlink_to(outside / "a.png")
+    (folder / "new.png").symlink_to(outside / "new.png")
+    (folder / "self.png").symlink_to(folder)
+    for name in (
+        "away/a.png",
+        "relative/new/a.png",
+        "away/x/a.png",
+        "a.png",
+        "new.png",
+        "self.png",
+    ):
+        with pytest.raises(ScriptError, match="leads out of"):
+            output_path(folder, name)
+    assert [path.name for path in outside.iterdir()] == ["a.png"]
+
+    (folder / "near").symlink_to(folder / "inside")
+    assert output_path(folder, "near/a.png") == folder.resolve() / "inside" / "a.png"
+    (tmp_path / "link").symlink_to(folder)
+    assert output_path(tmp_path / "link", "b.png") == folder.resolve() / "b.png"
+
+
+def test_a_place_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "one").symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    for name in ("file/a.png", "file/b/a.png", "one/a.png"):
+        with pytest.raises(ScriptError, match=f"output '{name}' has no place in {tmp_path}: "):
+            output_path(tmp_path, name)
+
+
+# The schema.
+
+
+def test_the_schema_is_up_to_date() -> None:
+    found = SCHEMA.read_text(encoding="utf-8")
+    assert found == json.dumps(script_schema(), indent=2) + "\n", (
+        "python -m sega_session.scripts.schema > sega_session/scripts/script.schema.json"
+    )
+    Draft202012Validator.check_schema(json.loads(found))
+
+
+def test_the_schema_knows_every_key() -> None:
+    VALIDATOR.validate(EVERY_KEY)
+    without = {key: value for key, value in EVERY_KEY.items() if key != "$schema"}
+    VALIDATOR.validate(without)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "undo",
+        {},
+        {"op": "sing"},
+        {"op": "undo", "steps": 2},
+        {"op": "add"},
+        {"op": "add", "prompt": "a", "scale": "5"},
+        {"op": "add", "prompt": "a", "scale": True},
+        {"op": "add", "prompt": "a", "warmup": 1.5},
+        {"op": "add", "prompt": "a", "inverted": None},
+        {"op": "update", "name": "a", "fields": {"scale": None}},
+        {"op": "update", "name": "a", "fields": {"embedding": "a"}},
+        {"op": "transaction", "label": "a", "operations": {}},
+        {"op": "transaction", "label": "a", "operations": [{"op": "undo"}]},
+        {"op": "checkout", "target": True},
+        {"op": "checkout", "target": None},
+        {"op": "render", "mode": "fast"},
+        {"op": "render", "mode": {"every": "3"}},
+        {"op": "save", "output": None},
+        {"op": "save", "output": "a.safetensors", "include": "some"},
+        {"op": "expect"},
+    ],
+)
+def test_the_schema_refuses_what_the_reader_does(step: Any) -> None:
+    text = document({"op": "render"}, step)
+    with pytest.raises(ScriptError):
+        Script.parse(text)
+    assert not VALIDATOR.is_valid(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format_version": 2},
+        {"format_version": True},
+        {"$schema": 3},
+        {"scene": {}},
+        {"scene": {"prompt": "a", "seeds": 7}},
+        {"scene": {"prompt": "a", "seeds": [1.5]}},
+        {"scene": {"prompt": "a", "height": "64"}},
+        {"operations": {}},
+        {"steps": []},
+    ],
+)
+def test_the_schema_refuses_documents_as_the_reader_does(change: dict[str, Any]) -> None:
+    plain = {**EVERY_KEY, **change}
+    with pytest.raises(ScriptError):
+        Script.parse(json.dumps(plain))
+    assert not VALIDATOR.is_valid(plain)
+
+
+def test_kinds_that_scripts_do_not_have() -> None:
+    properties = json_schema(Drawing)["$defs"]["Drawing"]["properties"]
+    assert properties["sizes"] == {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "integer"}},
+        "default": {},
+    }
+    assert properties["depth"] == {"type": ["integer", "null"]}

@@ -1,0 +1,273 @@
+"""The tree of edit states, and a session's way through it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sega_session import Concept, EditSession, EditState
+from sega_session.errors import HistoryError, InvalidValueError
+from sega_session.state.history import Entry, History, diff
+from tests.support.fake_denoiser import use_fake
+from tests.support.machine import SessionMachine
+from tests.support.pipelines import tiny_stable_diffusion
+
+
+def state(*concepts: Concept, **momentum: float) -> EditState:
+    return EditState(concepts=concepts, **momentum)
+
+
+BEARD, GLASSES = Concept(name="beard", prompt="beard"), Concept(name="glasses", prompt="glasses")
+
+
+def change(concept: Concept, **fields: Any) -> Concept:
+    return Concept(**{"name": concept.name, "prompt": concept.prompt, **fields})
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> EditSession:
+    return fake(monkeypatch)
+
+
+def fake(monkeypatch: pytest.MonkeyPatch) -> EditSession:
+    use_fake(monkeypatch)
+    return EditSession(None, "a cat", num_inference_steps=6, batch_plan="canonical")
+
+
+def test_a_history_prints_as_a_tree() -> None:
+    history = History().commit(state(BEARD)).commit(state(BEARD, GLASSES))
+    history = history.commit(state(BEARD, change(GLASSES, inverted=True))).undo().undo()
+    history = history.commit(state(change(BEARD, scale=8))).named("strong").commit(state())
+    assert str(history) == (
+        "  0  unedited\n"
+        "  1  beard added\n"
+        "├─  2  glasses added\n"
+        "│   3  glasses inverted\n"
+        "└─  4  beard: scale 5 -> 8\n"
+        "  * 5  beard removed  (strong)"
+    )
+    page = history.checkout(0).commit(state(change(BEARD, name="<b>")))._repr_html_()
+    assert "<b>└─* 6  &lt;b&gt; added</b>" in page
+    assert "* 5" not in page
+
+
+def test_a_long_history_prints() -> None:
+    history = History()
+    for scale in range(3000):
+        history = history.commit(state(change(BEARD, scale=scale)))
+    assert str(history).splitlines()[-1] == "* 3000  beard: scale 2998 -> 2999"
+    assert [entry.id for entry in history] == list(range(3001))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            state(BEARD, GLASSES),
+            state(change(BEARD, scale=8), change(GLASSES, inverted=True)),
+            "beard: scale 5 -> 8; glasses inverted",
+        ),
+        (state(BEARD), state(GLASSES), "beard removed; glasses added"),
+        (state(BEARD), state(change(BEARD, name="whiskers")), "beard renamed to whiskers"),
+        (state(BEARD, GLASSES), state(GLASSES, BEARD), "order changed"),
+        (state(change(BEARD, inverted=True)), state(BEARD), "beard no longer inverted"),
+        (state(BEARD), state(change(BEARD, enabled=False)), "beard disabled"),
+        (state(change(BEARD, enabled=False)), state(BEARD), "beard enabled"),
+        (
+            state(BEARD),
+            state(change(BEARD, prompt="a beard", cooldown=20), momentum_scale=0.3),
+            "beard: prompt beard -> a beard; beard: cooldown None -> 20; momentum scale 0.1 -> 0.3",
+        ),
+        (state(BEARD), state(BEARD), "no change"),
+    ],
+)
+def test_differences_in_words(before: EditState, after: EditState, words: str) -> None:
+    assert diff(before, after) == words
+
+
+def test_what_does_not_fit_together_is_found() -> None:
+    good = History().commit(state(BEARD)).named("a")
+    assert good.problems() == []
+    entry = good.entries[1]
+    for broken, problem in [
+        (History(good.entries, 2, good.visited), "the history is at entry 2 of 2"),
+        (History(good.entries, 1, (None,)), "visited has 1 values for 2 entries"),
+        (History(good.entries, 1, (1, 0)), "entry 1 was left for 0, which is no child"),
+        (History(good.entries, 1, good.visited, {"a": 2}), "branch 'a' is at entry 2 of 2"),
+        (History(good.entries, 1, good.visited, {}, "b"), "there is no branch 'b'"),
+        (History((entry,), 0), "history entry 0 has id 1, parent 0"),
+        (
+            History((good.entries[0], Entry(1, 1, entry.state, "")), 1, (None, None)),
+            "history entry 1 has id 1, parent 1",
+        ),
+    ]:
+        assert any(problem in found for found in broken.problems())
+
+
+def test_an_edit_after_an_undo_grows_a_sibling(session: EditSession) -> None:
+    session.add("hat", warmup=1)
+    session.add("beard", warmup=1)
+    session.undo()
+    session.invert("hat")
+    assert [entry.parent for entry in session.history] == [None, 0, 1, 1]
+    session.checkout(2)
+    session.undo()
+    session.redo()
+    # Where it was last, not the youngest.
+    assert session.history.current == 2
+    assert session.diff(2, 3) == "beard removed; hat inverted"
+    assert (session.history.can_undo, session.history.can_redo) == (True, False)
+
+
+def test_a_branch_moves_along(session: EditSession) -> None:
+    session.add("hat", warmup=1)
+    session.branch("old")
+    session.add("beard", warmup=1)
+    session.checkout(1)
+    session.invert("hat")
+    assert dict(session.history.branches) == {"old": 2}
+    session.checkout("old")
+    session.invert("beard")
+    assert session.history["old"].label == "beard inverted"
+    session.undo()
+    session.remove("beard")
+    # It grew a sibling: the branch stays where it was.
+    assert session.history["old"].label == "beard inverted"
+    assert session.history.branch is None
+
+
+def test_wrong_ways_leave_the_session_as_it_was(session: EditSession) -> None:
+    session.add("hat", warmup=1)
+    session.branch("old")
+    before = session.history
+    for wrong in (7, -1, "new", True, None):
+        with pytest.raises(HistoryError, match=r"has no entry .*; allowed: 0 to 1, 'old'\. "):
+            session.checkout(wrong)  # type: ignore[arg-type]
+    with pytest.raises(HistoryError, match="nothing to redo"):
+        session.redo()
+    for name in ("old", "", "two\nlines", 3):
+        with pytest.raises(InvalidValueError, match="name is"):
+            session.branch(name)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match="label is ''; allowed: text in one line"):
+        session.transaction("").__enter__()
+    with pytest.raises(InvalidValueError, match="scale is -1"):
+        session.reweight("hat", scale=-1)
+    assert session.history is before
+
+
+def test_an_edit_without_effect_is_no_entry(session: EditSession) -> None:
+    session.add("hat", warmup=1)
+    session.reweight("hat", scale=5)
+    assert len(session.history) == 2
+
+
+def test_a_drag_is_one_entry(session: EditSession) -> None:
+    session.add("hat", warmup=1)
+    with session.gesture("hat.scale"):
+        for scale in (6, 7, 8):
+            session.reweight("hat", scale=scale)
+            assert session.history.entry.label == f"hat: scale 5 -> {scale}"
+    assert len(session.history) == 3
+    session.undo()
+    assert session.state.concept("hat").scale == 5
+
+
+def test_gestures_of_one_key_are_one_entry_unless_something_came_between(
+    session: EditSession,
+) -> None:
+    session.add("hat", warmup=1)
+
+    def tick(key: str, scale: float) -> None:
+        with session.gesture(key):
+            session.reweight("hat", scale=scale)
+
+    tick("drag 1", 6)
+    session.render(output_type="latent")
+    tick("drag 1", 7)
+    assert len(session.history) == 3
+    tick("drag 2", 8)
+    assert len(session.history) == 4
+    session.undo()
+    session.redo()
+    tick("drag 2", 9)
+    assert [entry.state.concept("hat").scale for entry in list(session.history)[1:]] == [5, 7, 8, 9]
+    tick("drag 2", 8)
+    # Back where the gesture began: there is nothing to keep.
+    assert len(session.history) == 4
+
+
+def test_a_transaction_is_one_entry_or_none(session: EditSession) -> None:
+    with session.transaction("age her"):
+        session.add("grey hair", warmup=1)
+        with session.transaction("the face"), session.gesture("scale"):
+            session.add("wrinkles", scale=4, warmup=1)
+    assert [entry.label for entry in session.history] == ["unedited", "age her"]
+    before = session.history
+
+    def fail() -> None:
+        with session.transaction("more"):
+            session.remove("grey hair")
+            session.add("")
+
+    with pytest.raises(InvalidValueError, match="prompt is ''"):
+        fail()
+    assert session.history is before
+    with session.transaction("some"):
+        session.remove("wrinkles")
+        with pytest.raises(InvalidValueError):
+            fail()
+    assert [concept.name for concept in session.concepts] == ["grey hair"]
+    for walk in (session.undo, lambda: session.checkout(0)):
+        with (
+            pytest.raises(HistoryError, match="inside a transaction or a gesture; end it first"),
+            session.transaction("no"),
+        ):
+            walk()
+
+
+@pytest.mark.parametrize(("runs", "steps", "real"), [(300, 50, False), (20, 15, True)])
+def test_any_walk(
+    runs: int,
+    steps: int,
+    real: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: Callable[[str], None],
+) -> None:
+    if not real:
+        use_fake(monkeypatch)
+    pipeline = tiny_stable_diffusion() if real else None
+
+    class Machine(SessionMachine):
+        counts: ClassVar[Counter[str]] = Counter()
+
+        @classmethod
+        def opened(cls) -> EditSession:
+            return EditSession(pipeline, "a cat", num_inference_steps=5, batch_plan="canonical")
+
+        @classmethod
+        def loaded(cls, path: Path) -> EditSession:
+            return EditSession.load(path, pipeline)
+
+        def teardown(self) -> None:
+            self.counts["walks"] += 1
+            super().teardown()
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=runs,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
+        ),
+    )
+    figure(f"walks of up to {steps} steps: {dict(Machine.counts)}")
+    assert Machine.counts["walks"] >= runs
+    assert Machine.counts["revisits"] > runs / 5
