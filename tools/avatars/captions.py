@@ -68,7 +68,7 @@ _HAIR_STYLES = {
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def _synonym(rng: np.random.Generator, word: str) -> str:

@@ -145,7 +145,8 @@ TRIPLES = (
 
 def succeeded(edits: Sequence[Edit], after: NDArray[np.int64]) -> NDArray[np.bool_]:
     """In which images all edits are what was wanted: labels (count, attributes) -> (count,)."""
-    return np.all([edit.succeeded(after) for edit in edits], axis=0)
+    together: NDArray[np.bool_] = np.all([edit.succeeded(after) for edit in edits], axis=0)
+    return together
 
 
 def preserved(

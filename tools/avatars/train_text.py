@@ -107,7 +107,7 @@ class AttributeHead(nn.Module):
         """The probability that an attribute has one of these values: float (batch,)."""
         index = NAMES.index(name)
         known = ATTRIBUTES[index].values
-        logits = self.linear(hidden).split(self.sizes, dim=1)[index]
+        logits: torch.Tensor = self.linear(hidden).split(self.sizes, dim=1)[index]
         return logits.softmax(dim=1)[:, [known.index(value) for value in values]].sum(dim=1)
 
     def predict(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -71,7 +71,8 @@ def reconstruct(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     """Encode and decode float (batch, 3, 128, 128) in [-1, 1]."""
     with autocast(pixels.device):
         latents = vae.encode(pixels).latent_dist.mode()
-        return vae.decode(latents).sample.float().clamp(-1, 1)
+        decoded: torch.Tensor = vae.decode(latents).sample
+        return decoded.float().clamp(-1, 1)
 
 
 @torch.no_grad()
