@@ -1,7 +1,7 @@
-"""Run the example notebooks and write what they put out: python tools/notebooks.py [NAME ...].
+"""Run the example notebooks and store their outputs: python tools/notebooks.py [NAME ...].
 
-Kept are prints and pictures. Progress bars and the advice of libraries differ from run to run, and
-what widgets show is drawn by a page only.
+Prints and images are stored. Progress bars and messages of libraries differ from run to run, and
+widgets are rendered by the page only, so these are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from nbclient import NotebookClient
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
-def kept(output: Any) -> bool:
+def is_stored(output: Any) -> bool:
+    """Return whether an output is a print or an image."""
     if output.output_type == "stream":
         return bool(output.name == "stdout")
     return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
@@ -37,9 +38,9 @@ def main(names: list[str]) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
             if cell.cell_type == "code":
-                cell.outputs = [one for one in cell.outputs if kept(one)]
+                cell.outputs = [one for one in cell.outputs if is_stored(one)]
                 for output in cell.outputs:
-                    # A picture has two formats in a page's output, of which one is enough.
+                    # An image has two formats; one is enough.
                     output.get("data", {}).pop("image/jpeg", None)
         nbformat.write(notebook, path)
         print(path.name)
