@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InvalidValueError, NotFiniteError, UnsupportedPipelineError
 from ..models import Denoiser, own
-from ..state.edits import Scene
+from ..state import Scene
 
 Shape = tuple[int, int, int, int]
 

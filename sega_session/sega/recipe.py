@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ..state.edits import Concept, EditState
+from ..state import Concept, EditState
 
 
 @frozen
