@@ -33,7 +33,7 @@ from sega_session.engine.denoise import root_mean_square
 from sega_session.engine.quality import measure
 from sega_session.models.loading import AVATARS
 from sega_session.models.presets import FILE, read
-from sega_session.state.modes import Mode
+from sega_session.state import Mode
 
 FIRST_SEED = 2000
 BATCH = 16

@@ -53,7 +53,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sega_session import EditSession, anchored, load_avatars
-from sega_session.state.modes import Mode, as_mode
+from sega_session.state import Mode, as_mode
 
 PROMPT = "a portrait of a person"
 CONCEPTS = (

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from .models.presets import recommended
     from .render import Render
     from .session import EditSession
-    from .state.edits import Concept, EditState, Scene
-    from .state.modes import anchored
+    from .state import Concept, EditState, Scene, anchored
 
 __all__ = [
     "Concept",
@@ -30,13 +29,13 @@ __all__ = [
 ]
 
 _HOME = {
-    "Concept": "state.edits",
+    "Concept": "state",
     "EditSession": "session",
-    "EditState": "state.edits",
+    "EditState": "state",
     "Render": "render",
-    "Scene": "state.edits",
+    "Scene": "state",
     "SegaSessionError": "errors",
-    "anchored": "state.modes",
+    "anchored": "state",
     "from_diffusers": "migration",
     "load_avatars": "models.loading",
     "load_pipeline": "models.loading",

@@ -25,8 +25,7 @@ from .saving.png import Provenance, png_text
 from .sega.guider import Branches, semantic_guidance
 from .sega.recipe import Recipe, make_recipe
 from .sega.trajectory import LATENTS, Key, estimated_key, latent_keys
-from .state.edits import EditState, Scene
-from .state.modes import Exact, Mode
+from .state import EditState, Exact, Mode, Scene
 
 
 @frozen(eq=False)

@@ -22,8 +22,8 @@ from .sega.equations import heat_map
 from .sega.guider import UNCOND, Branches
 from .sega.recipe import prompt_key
 from .session_saving import Saving
-from .state.edits import EditState, Scene, only
-from .state.modes import MODES, Exact, Mode, as_mode
+from .state import MODES, EditState, Exact, Mode, Scene, as_mode
+from .state.edits import only
 
 
 class EditSession(Saving):

@@ -9,8 +9,7 @@ from torch import Tensor
 from .errors import InvalidValueError, NoEffectWarning, warn_caller
 from .models import Conditioning, Denoiser, inputs
 from .sega.recipe import conditioning_key
-from .state import edits
-from .state.edits import Concept, EditState, Scene
+from .state import Concept, EditState, Scene, edits
 from .state.timeline import Timeline
 
 

@@ -26,11 +26,10 @@ from .saving.document import Document
 from .saving.journal import Autosave, journal_of, recovered
 from .saving.png import Provenance, read_provenance
 from .saving.session_file import Saved, Stored, read_file, record, with_recorded, write
-from .scripts.operations import Include
 from .scripts.script import ScriptScene
 from .sega.recipe import conditioning_key, embedding_key
 from .session_editing import Editing
-from .state.edits import EditState, Scene
+from .state import EditState, Include, Scene
 
 
 class Saving(Editing):

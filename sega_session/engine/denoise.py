@@ -11,7 +11,8 @@ from torch import Tensor
 from ..sega.guider import UNCOND, Branches, Predictions
 from ..sega.recipe import Recipe
 from ..sega.trajectory import LATENTS, Key, estimated_key, last_shared_call
-from ..state.modes import Anchored, Exact, Mode, Preview, Replay, anchors
+from ..state import Anchored, Exact, Mode, Preview, Replay
+from ..state.modes import anchors
 from .estimates import Estimator, Recording, extrapolated, interpolated
 from .predictions import PredictionSource, Wanted
 from .walk import Walk

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from ..sega.guider import UNCOND, Branches
 from ..sega.recipe import Recipe
 from ..sega.trajectory import LATENTS, Key, last_shared_call
-from ..state.modes import Anchored, Exact, Mode, Replay, anchors
+from ..state import Anchored, Exact, Mode, Replay
+from ..state.modes import anchors
 from .denoise import damping_of, key_of, unrecorded
 from .estimates import Recording
 from .store import TrajectoryStore

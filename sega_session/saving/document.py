@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from attrs import field, frozen
 
@@ -14,8 +14,7 @@ from ..errors import SessionFormatError
 from ..files import strict_json as strict
 from ..files.safetensors_header import read_header
 from ..files.strict_json import StrictError, parse, structure
-from ..state.edits import Scene
-from ..state.history import History
+from ..state import BatchPlan, History, Scene
 
 FORMAT_VERSION = 1
 
@@ -96,7 +95,7 @@ class Document:
     scene: Scene
     latents_shape: tuple[int, ...]
     calls: int
-    batch_plan: Literal["together", "canonical"]
+    batch_plan: BatchPlan
     latents_given: bool
     guidance_calls: int = 0
     embeddings: Mapping[str, tuple[int, ...]] = field(factory=dict)

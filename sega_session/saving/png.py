@@ -20,7 +20,7 @@ from ..errors import InvalidValueError, SessionFileError, SessionFormatError
 from ..files import strict_json as strict
 from ..files.strict_json import StrictError
 from ..scripts.operations import like
-from ..state.edits import Concept, EditState, Scene
+from ..state import Concept, EditState, Scene
 
 FORMAT_VERSION = 1
 

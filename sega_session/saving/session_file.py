@@ -16,11 +16,10 @@ from ..engine.store import TrajectoryStore
 from ..errors import SessionFileError, SessionFormatError
 from ..files.atomic import replace_file
 from ..files.strict_json import dump
-from ..scripts.operations import Include
 from ..sega.guider import Branches
 from ..sega.recipe import make_recipe
 from ..sega.trajectory import LATENTS, Key, latent_keys
-from ..state.edits import EditState
+from ..state import EditState, Include
 from .document import METADATA_KEY, Document, Predictions, Recorded, read_document
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import attrs
 from attrs import field, frozen
@@ -20,18 +20,11 @@ from attrs.validators import deep_iterable, instance_of, optional
 
 from ..errors import InvalidValueError
 from ..files.strict_json import Unset
-from ..state.edits import Concept, EditState
-from ..state.history import check_line
-from ..state.modes import MODES, Anchored
+from ..state import MODES, Anchored, Concept, EditState, Include, ModeName, check_line
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 UNSET: Any = Unset.UNSET
-
-ModeName = Literal["exact", "anchored", "replay", "preview"]
-Include = Literal["state", "base", "all"]
-"""How much of what is recorded a session's file holds: nothing, the unedited and the current
-picture's render, or every render of the history."""
 
 _PART = r"[^/\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?<![. ])"
 

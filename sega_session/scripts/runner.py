@@ -13,10 +13,7 @@ import attrs
 from attrs import frozen
 
 from ..errors import ScriptError, SegaSessionError
-from ..state import edits
-from ..state.edits import Concept, EditState, Scene
-from ..state.history import Entry, History, diff, renamed
-from ..state.modes import Mode
+from ..state import Concept, EditState, Entry, History, Include, Mode, Scene, diff, edits, renamed
 from . import operations as ops
 from .script import Script, ScriptScene, output_path
 
@@ -34,7 +31,7 @@ class Session(Protocol):
     def render(self, mode: str | Mode) -> Render:
         """Draw the current state."""
 
-    def save(self, path: Path, *, include: ops.Include) -> object:
+    def save(self, path: Path, *, include: Include) -> object:
         """Write the session's file."""
 
     def transaction(self, label: str) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from attrs.validators import deep_iterable, instance_of
 from ..errors import ScriptError
 from ..files import strict_json as strict
 from ..files.strict_json import StrictError
-from ..state.edits import Scene
+from ..state import Scene
 from .operations import OUTPUT, Expect, Operation, Render, Transaction, like
 
 FORMAT_VERSION = 1

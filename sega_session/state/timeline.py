@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from ..errors import HistoryError
-from .edits import EditState
-from .history import History, check_line, diff
+from .diff import diff
+from .fields import check_line
+from .history import History
+from .values import EditState
 
 
 @frozen
@@ -76,7 +78,7 @@ class Timeline:
         Raises:
             InvalidValueError: no text, or the name is taken.
         """
-        self._go(self._history.named(name))
+        self._go(self._history.with_branch(name))
 
     def diff(self, before: int | str, after: int | str) -> str:
         """What changed between two entries, in words: "beard: scale 5 -> 8; glasses inverted".

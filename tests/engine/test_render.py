@@ -14,8 +14,7 @@ from sega_session.engine.walk import Walk
 from sega_session.sega.guider import UNCOND, Branches
 from sega_session.sega.recipe import make_recipe
 from sega_session.sega.trajectory import latent_keys
-from sega_session.state.edits import Concept, EditState
-from sega_session.state.modes import Exact
+from sega_session.state import Concept, EditState, Exact
 from tests.support.fake_denoiser import FakeDenoiser
 from tests.support.pipelines import SCHEDULERS
 

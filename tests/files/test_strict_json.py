@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sega_session.files import strict_json as strict
 from sega_session.files.strict_json import StrictError, Unset
-from sega_session.state.edits import Concept, EditState, Scene
+from sega_session.state import Concept, EditState, Scene
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 NAMES = TEXTS.filter(str.strip)

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
 from sega_session.files import strict_json as strict
 from sega_session.saving.png import KEY, MAX_BYTES, Provenance, png_text, read_provenance
-from sega_session.state.edits import Concept, EditState, Scene
+from sega_session.state import Concept, EditState, Scene
 from tests.files.test_strict_json import SCENES, STATES
 
 SCENE = Scene(prompt="a portrait of a woman", seeds=(7, 8), height=512, width=384)

@@ -25,7 +25,6 @@ from sega_session.scripts.operations import (
     Expect,
     Fields,
     Invert,
-    ModeName,
     Momentum,
     Operation,
     Redo,
@@ -39,8 +38,7 @@ from sega_session.scripts.operations import (
 )
 from sega_session.scripts.schema import json_schema, script_schema
 from sega_session.scripts.script import Script, ScriptScene, output_path
-from sega_session.state.edits import Concept
-from sega_session.state.modes import MODES, Anchored, anchored
+from sega_session.state import MODES, Anchored, Concept, ModeName, anchored
 from tests.files.test_strict_json import NAMES, POSITIVE, SHARES, TEXTS, Drawing
 
 SCHEMA = Path(script.__file__).with_name("script.schema.json")

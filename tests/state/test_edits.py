@@ -15,14 +15,13 @@ from sega_session.errors import (
     SegaSessionError,
     UnknownConceptError,
 )
-from sega_session.state import edits
-from sega_session.state.edits import Concept, EditState, Scene
+from sega_session.state import Concept, EditState, Scene, edits
 
 GLASSES = Concept(name="glasses", prompt="glasses")
 BEARD = Concept(name="beard", prompt="a beard", scale=4)
 BOTH = EditState(concepts=(GLASSES, BEARD))
 
-INVERT = " To push the picture away from a concept, use inverted=True or invert(name)."
+INVERT = " To push the image away from a concept, use inverted=True or invert(name)."
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sega_session import Concept, EditSession, EditState
 from sega_session.errors import HistoryError, InvalidValueError
-from sega_session.state.history import Entry, History, diff
+from sega_session.state import Entry, History, diff
 from tests.support.fake_denoiser import use_fake
 from tests.support.machine import SessionMachine
 from tests.support.pipelines import tiny_stable_diffusion
@@ -43,7 +43,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> EditSession:
 def test_a_history_prints_as_a_tree() -> None:
     history = History().commit(state(BEARD)).commit(state(BEARD, GLASSES))
     history = history.commit(state(BEARD, change(GLASSES, inverted=True))).undo().undo()
-    history = history.commit(state(change(BEARD, scale=8))).named("strong").commit(state())
+    history = history.commit(state(change(BEARD, scale=8))).with_branch("strong").commit(state())
     assert str(history) == (
         "  0  unedited\n"
         "  1  beard added\n"
@@ -92,7 +92,7 @@ def test_differences_in_words(before: EditState, after: EditState, words: str) -
 
 
 def test_what_does_not_fit_together_is_found() -> None:
-    good = History().commit(state(BEARD)).named("a")
+    good = History().commit(state(BEARD)).with_branch("a")
     assert good.problems() == []
     entry = good.entries[1]
     for broken, problem in [

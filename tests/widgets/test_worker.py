@@ -27,7 +27,7 @@ from sega_session.errors import (
     SegaSessionError,
     warn_caller,
 )
-from sega_session.state.edits import EditState
+from sega_session.state import EditState
 from tests.engine.test_store import fake_session, random_edit
 
 PATIENCE = 30.0

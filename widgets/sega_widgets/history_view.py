@@ -9,7 +9,7 @@ from attrs import frozen
 from ipywidgets import Button, HBox, Image, Layout, Text, VBox
 
 from sega_session import EditSession, EditState
-from sega_session.state.history import Entry, History
+from sega_session.state import Entry, History
 
 from .access import CHOICE
 from .children import close_with_children
