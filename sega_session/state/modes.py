@@ -118,24 +118,3 @@ def as_mode(mode: object) -> Mode:
         return Exact() if mode == Anchored(every=1) else mode
     names = ", ".join(map(repr, MODES))
     raise InvalidValueError("mode", mode, f"one of {names}, or anchored(every=...)")
-
-
-PREVIEW_ANCHORS = (0.1, 0.25, 0.45, 0.7)
-"""The anchors of a preview, as shares of the changed calls; measured best of those tried."""
-
-
-def anchors(mode: Anchored | Preview, first: int, calls: int) -> tuple[int, ...]:
-    """Return the model calls to evaluate after the ``first`` changed one.
-
-    They are counted back from the last call but one: errors in the last calls are never
-    corrected. Early calls decide the most, so the distance to the first anchor is halved until it
-    is 2 calls or fewer. For a tolerance these are all calls; the render chooses among them.
-    """
-    if isinstance(mode, Preview):
-        changed = calls - first
-        offsets = [max(1, round(share * changed)) for share in PREVIEW_ANCHORS]
-        return tuple(sorted({first + one for one in offsets if first + one < calls}))
-    found = list(range(calls - 2, first, -(mode.every or 1)))
-    while found and found[-1] - first > 2:
-        found.append(first + (found[-1] - first) // 2)
-    return tuple(reversed(found))
