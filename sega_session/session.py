@@ -16,8 +16,7 @@ from .engine.store import CacheInfo, TrajectoryStore, default_cache_bytes
 from .errors import InvalidValueError
 from .models import OutputType, denoiser_for, inputs
 from .render import Render, Renderer, StepCallback, watch
-from .scripts.runner import run, script_of
-from .scripts.script import Script
+from .scripts import Script, run_script, script_from_history
 from .sega.equations import heat_map
 from .sega.guider import UNCOND, Branches
 from .sega.recipe import prompt_key
@@ -272,7 +271,7 @@ class EditSession(Saving):
         Raises:
             ScriptError: a concept is defined by embeddings, which a script does not hold.
         """
-        return script_of(self.scene, self._history)
+        return script_from_history(self.scene, self._history)
 
     @classmethod
     def run(
@@ -293,7 +292,7 @@ class EditSession(Saving):
         """
         script = script if isinstance(script, Script) else Script.load(script)
         session = cls.of_scene(script.scene, pipeline, **arguments)
-        for _ in run(script, session, Path(folder)):
+        for _ in run_script(script, session, Path(folder)):
             pass
         return session
 

@@ -26,7 +26,7 @@ from .saving.document import Document
 from .saving.journal import Autosave, journal_of, recovered
 from .saving.png import Provenance, read_provenance
 from .saving.session_file import Saved, Stored, read_file, record, with_recorded, write
-from .scripts.script import ScriptScene
+from .scripts import ScriptScene
 from .sega.recipe import conditioning_key, embedding_key
 from .session_editing import Editing
 from .state import EditState, Include, Scene

@@ -14,8 +14,10 @@ from rich.text import Text
 
 from ..files.atomic import file_errors
 from ..saving.document import Document, read_document
-from ..scripts.runner import Ran, run, script_of
-from ..scripts.script import Script
+from ..scripts import OperationResult as Ran
+from ..scripts import Script
+from ..scripts import run_script as run
+from ..scripts import script_from_history as script_of
 from .contact_sheet import Tile, contact_sheet
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def _table(done: list[Ran]) -> Table:
         evaluations = "" if one.render is None else str(one.render.evaluations)
         written = "" if one.output is None else one.output.name
         table.add_row(
-            str(one.index), Text(one.what), evaluations, f"{one.seconds:.2f}", Text(written)
+            str(one.index), Text(one.description), evaluations, f"{one.seconds:.2f}", Text(written)
         )
     return table
 
@@ -110,7 +112,7 @@ def _report(done: list[Ran]) -> dict[str, Any]:
     """What a run did and what it took."""
     operations = []
     for one in done:
-        told: dict[str, Any] = {"index": one.index, "operation": one.what}
+        told: dict[str, Any] = {"index": one.index, "operation": one.description}
         told["seconds"] = round(one.seconds, 3)
         if one.render is not None:
             told |= {"mode": one.render.mode, "evaluations": one.render.evaluations}

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..errors import SegaSessionError
-from ..scripts.script import Script
+from ..scripts import Script
 from . import files as cli_files
 from . import jupyter as cli_jupyter
 from .files import load
