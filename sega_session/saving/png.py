@@ -19,8 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import InvalidValueError, SessionFileError, SessionFormatError
 from ..files import strict_json as strict
 from ..files.strict_json import StrictError
-from ..scripts.operations import like
-from ..state import Concept, EditState, Scene
+from ..state import Concept, EditState, Scene, fields
 
 FORMAT_VERSION = 1
 
@@ -57,9 +56,9 @@ class Provenance:
 
     scene: Scene
     state: EditState
-    mode: str = like(Concept, "name")
-    sampler: str = like(Concept, "name")
-    model: str = like(Concept, "name")
+    mode: str = fields.field_like(Concept, "name")
+    sampler: str = fields.field_like(Concept, "name")
+    model: str = fields.field_like(Concept, "name")
     given: tuple[str, ...] = ()
 
 

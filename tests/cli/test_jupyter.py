@@ -21,8 +21,15 @@ from sega_widgets.messages import Messages
 from sega_widgets.panel import EditPanel
 
 from sega_session.cli import jupyter as cli_jupyter
-from sega_session.cli import main as cli
-from sega_session.cli.jupyter import checked, examples, free_port, notebook, require, serve
+from sega_session.cli.jupyter import (
+    example_files,
+    find_port,
+    make_notebook,
+    require,
+    resolve_checkpoint,
+    serve,
+)
+from sega_session.cli.main import main
 from sega_session.errors import CheckpointError, SegaSessionError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
@@ -71,7 +78,7 @@ def command(*arguments: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sega-session", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
     assert isinstance(ended.value.code, int)
     return ended.value.code
 
@@ -107,11 +114,11 @@ def test_lab_copies_the_notebooks_and_leaves_changed_ones(served: Served, tmp_pa
 
 
 def test_a_wheel_has_the_examples_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = examples()
+    beside = example_files()
     shutil.copytree(TREE / "examples", tmp_path / "examples")
-    monkeypatch.setattr(cli_jupyter, "HERE", tmp_path)
-    assert [path.name for path in examples()] == [path.name for path in beside]
-    assert {path.parent for path in examples()} == {tmp_path / "examples"}
+    monkeypatch.setattr(cli_jupyter, "PACKAGE", tmp_path)
+    assert [path.name for path in example_files()] == [path.name for path in beside]
+    assert {path.parent for path in example_files()} == {tmp_path / "examples"}
     wheel = (TREE / "pyproject.toml").read_text()
     for path in beside:
         assert f'"examples/{path.name}" = "sega_session/examples/{path.name}"' in wheel
@@ -164,7 +171,7 @@ def test_app_passes_its_arguments_on(served: Served, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [HOSTILE, "?", "%%bash\nls", "\udc80", "a?", "!!"])
 def test_a_cell_says_what_it_was_given(value: str) -> None:
-    (cell,) = nbformat.reads(notebook({"file": value, "seed": None}), as_version=4).cells
+    (cell,) = nbformat.reads(make_notebook({"file": value, "seed": None}), as_version=4).cells
     assert evaluated(cell.source) == {"file": value, "seed": None}
 
 
@@ -191,15 +198,15 @@ def test_what_cannot_work_is_said_before_anything_starts(
 
 def test_what_can_be_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert checked("stable-diffusion-v1-5/stable-diffusion-v1-5") == (
+    assert resolve_checkpoint("stable-diffusion-v1-5/stable-diffusion-v1-5") == (
         "stable-diffusion-v1-5/stable-diffusion-v1-5"
     )
     (tmp_path / "a" / "b").mkdir(parents=True)
     for wrong in ("a/b", "a", "nowhere", "../b/c", "", "a/b/c"):
         with pytest.raises(CheckpointError, match="neither a directory with"):
-            checked(wrong)
+            resolve_checkpoint(wrong)
     (tmp_path / "a" / "b" / "model_index.json").touch()
-    assert checked("a/b") == str(tmp_path / "a" / "b")
+    assert resolve_checkpoint("a/b") == str(tmp_path / "a" / "b")
 
 
 @pytest.mark.parametrize(("name", "package"), [("lab", "jupyterlab"), ("app", "voila")])
@@ -224,14 +231,14 @@ def test_packages_are_looked_for() -> None:
 
 
 def test_a_port() -> None:
-    assert 0 < free_port(None) < 65536
+    assert 0 < find_port(None) < 65536
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(SegaSessionError, match=f"port {port} cannot be used: .* in use"):
-            free_port(port)
-    assert free_port(port) == port
+            find_port(port)
+    assert find_port(port) == port
 
 
 def python(code: str) -> list[str]:
@@ -294,7 +301,7 @@ def test_ctrl_c_ends_a_server(
 ) -> None:
     opened = interrupt(times)
     handler = signal.getsignal(signal.SIGINT)
-    port = free_port(None)
+    port = find_port(None)
     url = f"http://127.0.0.1:{port}/?token={'x' * 200}"
     program = LISTENS.format(on_term=on_term, port=port)
     assert serve(python(program), None, url, browser=True) == code

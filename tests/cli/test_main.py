@@ -9,12 +9,12 @@ from pathlib import Path
 
 import PIL.Image
 
-from sega_session.scripts.script import Script
+from sega_session.scripts import Script
 
 
 def sega_session(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "sega_session.cli", *arguments],
+        [sys.executable, "-m", "sega_session", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -109,7 +109,7 @@ def test_what_needs_no_model_imports_no_torch(tmp_path: Path) -> None:
     for command in ("info", "export-script"):
         code = (
             "import sys; sys.argv = ['sega-session', sys.argv[1], sys.argv[2]]\n"
-            "from sega_session.cli import main\n"
+            "from sega_session.cli.main import main\n"
             "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
         )
         done = subprocess.run(

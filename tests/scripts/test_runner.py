@@ -17,8 +17,7 @@ from sega_session.errors import (
     SessionFormatError,
 )
 from sega_session.saving.png import read_provenance
-from sega_session.scripts.runner import run
-from sega_session.scripts.script import Script
+from sega_session.scripts import Script, run_script
 from tests.support.fake_denoiser import use_fake
 from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
@@ -123,7 +122,7 @@ def test_a_failed_transaction_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> 
         '{"op": "remove", "name": "hat"}]}]}'
     )
     with pytest.raises(ScriptError, match="operation 0: transaction: name is 'hat'"):
-        list(run(Script.parse(text), session, Path()))
+        list(run_script(Script.parse(text), session, Path()))
     assert len(session.history) == 1
     assert session.state.momentum_scale == 0.1
 

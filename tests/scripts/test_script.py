@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from sega_session import scripts
 from sega_session.errors import InvalidValueError, ScriptError
 from sega_session.files.strict_json import Unset
-from sega_session.scripts import script
+from sega_session.scripts import Script, ScriptScene
 from sega_session.scripts.operations import (
     Add,
     Branch,
@@ -36,12 +37,12 @@ from sega_session.scripts.operations import (
     Undo,
     Update,
 )
+from sega_session.scripts.outputs import output_path
 from sega_session.scripts.schema import json_schema, script_schema
-from sega_session.scripts.script import Script, ScriptScene, output_path
 from sega_session.state import MODES, Anchored, Concept, ModeName, anchored
 from tests.files.test_strict_json import NAMES, POSITIVE, SHARES, TEXTS, Drawing
 
-SCHEMA = Path(script.__file__).with_name("script.schema.json")
+SCHEMA = Path(scripts.__file__).with_name("script.schema.json")
 
 EVERY_KEY: dict[str, Any] = {
     "$schema": "script.schema.json",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from sega_session import EditSession
-from sega_session.cli.demo import settings_for
-from sega_session.cli.files import load
+from sega_session.cli.loading import load_quietly
+from sega_session.models.presets import recommended_or_published
 
 from .messages import Messages
 from .panel import EditPanel
@@ -34,12 +34,12 @@ def open_panel(
     """
     try:
         # In a notebook, a console's progress would be a part of the page.
-        pipeline = load(Console(quiet=True, force_jupyter=False), model, device, dtype)
+        pipeline = load_quietly(Console(quiet=True, force_jupyter=False), model, device, dtype)
         if file is not None:
             panel = EditPanel(EditSession.load(file, pipeline))
             panel.view.files.file.value = file
             return panel
-        settings = settings_for(pipeline)
+        settings = recommended_or_published(pipeline)
         session = EditSession(
             pipeline,
             settings.prompt if prompt is None else prompt,
