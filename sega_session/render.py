@@ -18,7 +18,7 @@ from .engine.predictions import BatchPlan, PredictionSource, memory_for
 from .engine.store import TrajectoryStore
 from .engine.walk import Walk
 from .errors import InvalidValueError
-from .files.atomic import file_errors
+from .files import file_errors
 from .models import Denoiser, ImageType, OutputType, inputs
 from .models.fingerprint import model_of
 from .saving.png import Provenance, png_text

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..files.atomic import file_errors
+from ..files import file_errors
 from ..saving.document import Document, read_document
 from ..scripts.runner import Ran, run, script_of
 from ..scripts.script import Script

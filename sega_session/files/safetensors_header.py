@@ -26,7 +26,7 @@ from attrs import frozen
 
 from ..errors import SessionFormatError
 from .atomic import BINARY, check_regular, file_errors
-from .strict_json import StrictError, parse, shown
+from .strict_json import StrictError, parse, shorten
 
 LENGTH_BYTES = 8
 
@@ -198,14 +198,16 @@ def _parsed(raw: bytes) -> Any:
 
 def _metadata(plain: Any) -> dict[str, str]:
     if type(plain) is not dict:
-        raise StrictError(f"__metadata__ is {shown(plain)}; allowed: an object")
+        raise StrictError(f"__metadata__ is {shorten(plain)}; allowed: an object")
     if len(plain) > MAX_METADATA:
         raise StrictError(f"__metadata__ has {len(plain)} keys; allowed: {MAX_METADATA}")
     for key, value in plain.items():
         if type(value) is not str:
-            raise StrictError(f"__metadata__ has {shown(value)} at {shown(key)}; allowed: text")
+            raise StrictError(f"__metadata__ has {shorten(value)} at {shorten(key)}; allowed: text")
         if SURROGATE.search(key) or SURROGATE.search(value):
-            raise StrictError(f"__metadata__ has half a character at {shown(key)}; allowed: UTF-8")
+            raise StrictError(
+                f"__metadata__ has half a character at {shorten(key)}; allowed: UTF-8"
+            )
     return plain
 
 
@@ -233,24 +235,24 @@ def _tensors(
 def _tensor(name: str, entry: Any, begin: int, allowed: re.Pattern[str]) -> TensorInfo:
     if len(name) > MAX_NAME_LENGTH:
         raise StrictError(
-            f"the name {shown(name)} has {len(name)} characters; allowed: {MAX_NAME_LENGTH}"
+            f"the name {shorten(name)} has {len(name)} characters; allowed: {MAX_NAME_LENGTH}"
         )
     if SURROGATE.search(name) or not allowed.fullmatch(name):
         raise StrictError(f"{name!r} is no tensor of a session")
     where = f"tensor {name!r}"
     if type(entry) is not dict or entry.keys() != FIELDS:
         fields = sorted(entry) if type(entry) is dict else entry
-        raise StrictError(f"{where} has {shown(fields)}; allowed: dtype, shape, data_offsets")
+        raise StrictError(f"{where} has {shorten(fields)}; allowed: dtype, shape, data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if type(dtype) is not str or dtype not in ITEM_BYTES:
-        raise StrictError(f"{where}: dtype is {shown(dtype)}; allowed: {', '.join(ITEM_BYTES)}")
+        raise StrictError(f"{where}: dtype is {shorten(dtype)}; allowed: {', '.join(ITEM_BYTES)}")
     if not _whole_numbers(shape, MAX_DIMENSION) or len(shape) > MAX_RANK:
         raise StrictError(
-            f"{where}: shape is {shown(shape)}; "
+            f"{where}: shape is {shorten(shape)}; "
             f"allowed: up to {MAX_RANK} numbers from 0 to {MAX_DIMENSION}"
         )
     if not _whole_numbers(offsets, MAX_TENSOR_BYTES) or len(offsets) != 2:
-        raise StrictError(f"{where}: data_offsets is {shown(offsets)}; allowed: two numbers")
+        raise StrictError(f"{where}: data_offsets is {shorten(offsets)}; allowed: two numbers")
     # An empty tensor's other dimensions count too: readers multiply them in 64 bits.
     if math.prod(size or 1 for size in shape) * ITEM_BYTES[dtype] > MAX_TENSOR_BYTES:
         raise StrictError(f"{where}: shape is {shape}; allowed: up to {MAX_TENSOR_BYTES} bytes")

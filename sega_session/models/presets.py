@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import frozen
 
+from .. import files as strict
 from ..errors import CheckpointError
-from ..files import strict_json as strict
-from ..files.strict_json import StrictError
+from ..files import StrictError
 
 FILE = "recommended.json"
 
@@ -79,7 +79,7 @@ def recommended(pipeline: Any) -> Recommended | None:
 def read(path: Path) -> Recommended:
     """What a file recommends. Raises CheckpointError."""
     try:
-        fields = strict.body(strict.parse(path.read_bytes()), FORMAT_VERSION)
+        fields = strict.check_version(strict.parse(path.read_bytes()), FORMAT_VERSION)
         return strict.structure(fields, Recommended)
     except (OSError, StrictError) as error:
         raise CheckpointError(

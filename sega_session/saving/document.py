@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from .. import files as strict
 from ..errors import SessionFormatError
-from ..files import strict_json as strict
-from ..files.safetensors_header import read_header
-from ..files.strict_json import StrictError, parse, structure
+from ..files import StrictError, parse, read_header, structure
 from ..state.edits import Scene
 from ..state.history import History
 
@@ -190,7 +189,7 @@ def parsed(text: str) -> Document:
             version += 1
         document = structure(plain, Document)
         # Files are written whole: a default that is filled in would hide a loss.
-        if strict.plain(document) != plain:
+        if strict.unstructure(document) != plain:
             raise StrictError("something that every document says is left out")
     except StrictError as error:
         raise SessionFormatError(f"the session's document is damaged: {error}.") from None

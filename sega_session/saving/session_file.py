@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ..engine.store import TrajectoryStore
 from ..errors import SessionFileError, SessionFormatError
-from ..files.atomic import replace_file
-from ..files.strict_json import dump
+from ..files import dump, replace_file
 from ..scripts.operations import Include
 from ..sega.guider import Branches
 from ..sega.recipe import make_recipe

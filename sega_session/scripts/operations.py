@@ -19,7 +19,7 @@ from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
 from ..errors import InvalidValueError
-from ..files.strict_json import Unset
+from ..files import Unset
 from ..state.edits import Concept, EditState
 from ..state.history import check_line
 from ..state.modes import MODES, Anchored

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
-from ..files.strict_json import TAG, UNION, Unset, kinds_of, members_of, plain, tag_of
+from ..files import TAG, UNION, Unset, kinds_of, members_of, tag_of, unstructure
 from .script import FORMAT_VERSION, Script
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -75,7 +75,7 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
         if attribute.default is attrs.NOTHING:
             required.append(attribute.name)
         elif attribute.default is not Unset.UNSET:
-            schema["default"] = plain(attribute.default)
+            schema["default"] = unstructure(attribute.default)
         properties[attribute.name] = schema
     return {
         "description": inspect.cleandoc(kind.__doc__ or "").partition("\n")[0],

@@ -8,9 +8,9 @@ from typing import Any, get_args
 from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of
 
+from .. import files as strict
 from ..errors import ScriptError
-from ..files import strict_json as strict
-from ..files.strict_json import StrictError
+from ..files import StrictError
 from ..state.edits import Scene
 from .operations import OUTPUT, Expect, Operation, Render, Transaction, like
 
@@ -89,7 +89,7 @@ class Script:
         if len(text) > MAX_BYTES:
             raise ScriptError(f"the script is too large; allowed: {MAX_BYTES} bytes.")
         try:
-            document = strict.body(strict.parse(text), FORMAT_VERSION)
+            document = strict.check_version(strict.parse(text), FORMAT_VERSION)
             # Editors read the schema from here.
             strict.structure(document.pop("$schema", ""), str, ("$schema",))
             if isinstance(document.get("operations"), list):
@@ -126,7 +126,7 @@ def output_path(folder: Path, name: str) -> Path:
         ScriptError: the name leads out of the folder, by a link for example, or a folder cannot
             be made.
     """
-    shown = strict.shown(name)
+    shown = strict.shorten(name)
     try:
         root = folder.resolve()
         path = (root / name).resolve() if OUTPUT.fullmatch(name) else root

@@ -22,8 +22,8 @@ import pytest
 from filelock import FileLock
 
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
+from sega_session.files import append_line, replace_file
 from sega_session.files import atomic as files
-from sega_session.files.atomic import append_line, replace_file
 from tests.support.saver import content, is_whole
 
 OLD, NEW = content(0), content(1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sega_session.errors import InvalidValueError, ScriptError
-from sega_session.files.strict_json import Unset
+from sega_session.files import Unset
 from sega_session.scripts import script
 from sega_session.scripts.operations import (
     Add,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from sega_session.files.atomic import append_line, replace_file
+from sega_session.files import append_line, replace_file
 
 CHUNKS, CHUNK_BYTES = 16, 20_000
 
