@@ -6,6 +6,7 @@ re-exported here; its modules are private.
 
 from .atomic import BINARY, append_line, check_regular, file_errors, replace_file
 from .safetensors_header import Header, TensorInfo, read_header
+from .safetensors_writer import TensorRows, write_tensors
 from .strict_json import (
     TAG,
     UNION,
@@ -32,6 +33,7 @@ __all__ = [
     "Migration",
     "StrictError",
     "TensorInfo",
+    "TensorRows",
     "Unset",
     "append_line",
     "check_regular",
@@ -48,4 +50,5 @@ __all__ = [
     "structure",
     "tag_of",
     "unstructure",
+    "write_tensors",
 ]

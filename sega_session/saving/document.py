@@ -142,7 +142,7 @@ def read_document(path: Path) -> Document:
         SessionFormatError: it is no session's file, or it is damaged.
         SessionFileError: it cannot be read.
     """
-    header = read_header(path, TENSOR_NAMES)
+    header = read_header(path)
     if set(header.metadata) != {METADATA_KEY}:
         raise SessionFormatError(
             f"{path} has the metadata {sorted(header.metadata)[:3]}; allowed: {METADATA_KEY!r} "
