@@ -679,7 +679,7 @@ class EditSession:
             {"cache_bytes": cache_bytes, "spill_bytes": spill_bytes},
         )
         history = recover_history(Path(path), document.session, session.history)
-        session._timeline.go(history)  # noqa: SLF001
+        session._timeline.go(history)
         return session
 
     @classmethod
@@ -715,7 +715,7 @@ class EditSession:
             )
         session = cls.from_scene(made.scene, pipeline, **budgets)
         with session.transaction("from an image"):
-            session._edit(made.state)  # noqa: SLF001
+            session._edit(made.state)
         return session
 
     @classmethod
@@ -860,9 +860,7 @@ class EditSession:
 
     def _snapshot(self, include: Include) -> Snapshot:
         """Return the session as it goes into a file."""
-        return take_snapshot(
-            self._scene, self.history, self._renderer, self._reference, include
-        )
+        return take_snapshot(self._scene, self.history, self._renderer, self._reference, include)
 
     def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:
         """Take over a history, and what is recorded if the model is the same."""
@@ -893,5 +891,5 @@ class EditSession:
             batch_plan=document.batch_plan,
             **budgets,
         )
-        session._restore(snapshot, same_model=same_model)  # noqa: SLF001
+        session._restore(snapshot, same_model=same_model)
         return session, document

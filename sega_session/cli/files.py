@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..files.atomic import file_errors
+from ..files import file_errors
 from ..saving.document import Document, read_document
 from ..scripts import OperationResult, Script, run_script, script_from_history
 from .contact_sheet import Tile, contact_sheet

@@ -10,7 +10,7 @@ from .anchored import root_mean_square
 from .conditionings import Conditionings
 from .job import OnStep
 from .quality import Measurement, measure
-from .renderer import Renderer, Rendered
+from .renderer import Rendered, Renderer
 from .store import CacheInfo, Recorder, TrajectoryStore, default_cache_bytes
 
 __all__ = [

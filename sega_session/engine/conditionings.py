@@ -81,7 +81,5 @@ class Conditionings(Mapping[str, Conditioning]):
 
     def _keep(self, digest: str, embeds: Tensor, conditioning: Conditioning) -> None:
         rows = embeds[None] if embeds.ndim == 2 else embeds
-        self._embeddings[digest] = rows.detach().to(
-            self._spec.device, self._spec.dtype, copy=True
-        )
+        self._embeddings[digest] = rows.detach().to(self._spec.device, self._spec.dtype, copy=True)
         self._found[embedding_condition(digest)] = conditioning

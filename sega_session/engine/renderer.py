@@ -192,9 +192,7 @@ class Renderer:
             return mode, done, job.source.evaluations
 
     def _job(self, target: Trajectory, recorder: Recorder, on_step: OnStep) -> Job:
-        run = self.sampler.start(
-            start_from(self.spec, self.seeds, self.shape, self.noise)
-        )
+        run = self.sampler.start(start_from(self.spec, self.seeds, self.shape, self.noise))
         walk = Walk(run, target, self.guider, self.model)
         source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
         return Job(walk, source, on_step)

@@ -1,8 +1,8 @@
 """Model families behind one seam: everything that knows diffusers' pipelines and schedulers.
 
-A family is one small file that implements `DiffusionModel`; a scheduler is driven through `Sampler`.
-Other packages import from here only. `as_model` turns a pipeline into a `DiffusionModel`, and
-``as_model.register`` adds a family of your own. Nothing here knows sessions or files of sessions.
+A family is one small file that implements `DiffusionModel`; a scheduler is driven through a
+`Sampler`. `as_model` turns a pipeline into a `DiffusionModel`, and ``as_model.register`` adds a
+family of your own. Other packages import from here only. Nothing here knows sessions.
 """
 
 import lazy_loader

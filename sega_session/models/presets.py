@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from .. import files as strict
 from ..errors import CheckpointError
-from ..files import strict_json as strict
 
 FILE = "recommended.json"
 """The name of the file in a checkpoint's directory."""
@@ -111,7 +111,7 @@ def recommended(pipeline: Any) -> Recommended | None:
 def read(path: Path) -> Recommended:
     """Read a recommendation from its file. Raises CheckpointError."""
     try:
-        fields = strict.body(strict.parse(path.read_bytes()), FORMAT_VERSION)
+        fields = strict.check_version(strict.parse(path.read_bytes()), FORMAT_VERSION)
         return strict.structure(fields, Recommended)
     except (OSError, strict.StrictError) as error:
         raise CheckpointError(

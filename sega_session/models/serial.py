@@ -9,7 +9,16 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import Conditioning, Decoded, DiffusionModel, ModelSpec, OutputType, Request, Role, Sampler
+from .base import (
+    Conditioning,
+    Decoded,
+    DiffusionModel,
+    ModelSpec,
+    OutputType,
+    Request,
+    Role,
+    Sampler,
+)
 
 
 class SerialModel:

@@ -127,16 +127,12 @@ class StableDiffusion:
     def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
         """See `DiffusionModel.encode_embeddings`; ``(tokens, width)``, with or without rows."""
         width = self._pipeline.unet.config.cross_attention_dim
-        return _conditioning(
-            copy_embeddings(embeds, images, self._token_limit, width, self.spec)
-        )
+        return _conditioning(copy_embeddings(embeds, images, self._token_limit, width, self.spec))
 
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
         """See `DiffusionModel.evaluate`."""
         batch = collate(requests)
-        noise: Tensor = self._pipeline.unet(
-            batch.latents, batch.timesteps, **batch.tensors
-        ).sample
+        noise: Tensor = self._pipeline.unet(batch.latents, batch.timesteps, **batch.tensors).sample
         return torch.split(noise, batch.sizes)
 
     guided = staticmethod(classifier_free_guidance)

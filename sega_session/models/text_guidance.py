@@ -15,8 +15,8 @@ def classifier_free_guidance(
     """Add classifier-free guidance and the concepts' guidance to the base prediction.
 
     That is ``ε_uncond + s_g · (ε_text - ε_uncond) + Σ guidances`` (SEGA, Eqs. 2 and 3). Up to a
-    ``guidance_scale`` of 1 the prompt's guidance is off, as in diffusers' pipelines, and the base is
-    the text prediction. Arguments as in `DiffusionModel.guided`.
+    ``guidance_scale`` of 1 the prompt's guidance is off, as in diffusers' pipelines, and the base
+    is the text prediction. Arguments as in `DiffusionModel.guided`.
     """
     if guidance_scale > 1 and uncond is not None:
         return uncond + reduce(torch.add, [guidance_scale * (text - uncond), *guidances])

@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import field, frozen
 
+from .. import files as strict
 from ..errors import SessionFormatError
-from ..files import strict_json as strict
-from ..files.safetensors_header import read_header
-from ..files.strict_json import StrictError, parse, structure
-from ..state import BatchPlan, History, Scene
+from ..files import StrictError, parse, read_header, structure
+from ..state import History, Scene
 
 FORMAT_VERSION = 1
 
@@ -95,7 +94,7 @@ class Document:
     scene: Scene
     latents_shape: tuple[int, ...]
     calls: int
-    batch_plan: BatchPlan
+    batch_plan: Literal["together", "canonical"]
     latents_given: bool
     guidance_calls: int = 0
     embeddings: Mapping[str, tuple[int, ...]] = field(factory=dict)
@@ -142,7 +141,7 @@ def read_document(path: Path) -> Document:
         SessionFormatError: it is no session's file, or it is damaged.
         SessionFileError: it cannot be read.
     """
-    header = read_header(path, TENSOR_NAMES)
+    header = read_header(path)
     if set(header.metadata) != {METADATA_KEY}:
         raise SessionFormatError(
             f"{path} has the metadata {sorted(header.metadata)[:3]}; allowed: {METADATA_KEY!r} "
@@ -189,7 +188,7 @@ def parsed(text: str) -> Document:
             version += 1
         document = structure(plain, Document)
         # Files are written whole: a default that is filled in would hide a loss.
-        if strict.plain(document) != plain:
+        if strict.unstructure(document) != plain:
             raise StrictError("something that every document says is left out")
     except StrictError as error:
         raise SessionFormatError(f"the session's document is damaged: {error}.") from None

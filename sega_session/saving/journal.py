@@ -10,8 +10,7 @@ import attrs
 from attrs import frozen
 
 from ..errors import AutosaveWarning, SessionFileError, warn_caller
-from ..files.atomic import append_line, file_errors
-from ..files.strict_json import StrictError, dump, parse, structure
+from ..files import StrictError, append_line, dump, file_errors, parse, structure
 from ..state import Entry, History
 from . import session_file as storage
 from .session_file import Stored

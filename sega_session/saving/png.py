@@ -16,10 +16,11 @@ from attrs import frozen
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from .. import files as strict
 from ..errors import InvalidValueError, SessionFileError, SessionFormatError
-from ..files import strict_json as strict
-from ..files.strict_json import StrictError
-from ..state import Concept, EditState, Scene, fields
+from ..files import StrictError
+from ..state import Concept, EditState, Scene
+from ..state.fields import field_like
 
 FORMAT_VERSION = 1
 
@@ -56,9 +57,9 @@ class Provenance:
 
     scene: Scene
     state: EditState
-    mode: str = fields.field_like(Concept, "name")
-    sampler: str = fields.field_like(Concept, "name")
-    model: str = fields.field_like(Concept, "name")
+    mode: str = field_like(Concept, "name")
+    sampler: str = field_like(Concept, "name")
+    model: str = field_like(Concept, "name")
     given: tuple[str, ...] = ()
 
 
@@ -73,7 +74,7 @@ def png_text(provenance: Provenance, index: int) -> PngInfo:
         InvalidValueError: the batch has no such picture, or the text would be longer than 1 MiB.
     """
     _check_index(index, provenance)
-    record = {"format_version": FORMAT_VERSION, "index": index, **strict.plain(provenance)}
+    record = {"format_version": FORMAT_VERSION, "index": index, **strict.unstructure(provenance)}
     text = strict.dump(record)
     if _size(text) > MAX_BYTES:
         raise InvalidValueError(
@@ -106,7 +107,7 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
     try:
         if _size(text) > MAX_BYTES:
             raise StrictError(f"it has {_size(text)} bytes; allowed: {MAX_BYTES}")
-        record = strict.body(strict.parse(text), FORMAT_VERSION)
+        record = strict.check_version(strict.parse(text), FORMAT_VERSION)
         index = strict.structure(record.pop("index", None), int, ("index",))
         provenance = strict.structure(record, Provenance)
         _check_index(index, provenance)

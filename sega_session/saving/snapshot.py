@@ -103,9 +103,7 @@ def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Ten
     return None
 
 
-def make_provenance(
-    scene: Scene, state: EditState, mode: str, renderer: Renderer
-) -> Provenance:
+def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Renderer) -> Provenance:
     """Return what made a batch of images; the model's weights are read the first time."""
     model = identify(renderer.model)
     given = {"latents": renderer.noise, "sem_guidance": renderer.guider.sem_guidance}

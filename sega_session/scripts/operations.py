@@ -16,7 +16,7 @@ import attrs
 from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
-from ..files import strict_json as strict
+from .. import files as strict
 from ..state import MODES, Anchored, Concept, EditState, Include, ModeName, check_line, fields
 from .outputs import check_output
 

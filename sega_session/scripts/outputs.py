@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from .. import files as strict
 from ..errors import InvalidValueError, ScriptError
-from ..files import strict_json as strict
 
 _PART = r"[^/\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?<![. ])"
 
@@ -34,7 +34,7 @@ def output_path(folder: Path, name: str) -> Path:
         ScriptError: the path leads out of the folder, for example by a link, or a folder cannot
             be created.
     """
-    shown = strict.shown(name)
+    shown = strict.shorten(name)
     try:
         root = folder.resolve()
         path = (root / name).resolve() if OUTPUT.fullmatch(name) else root

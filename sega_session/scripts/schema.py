@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
-from ..files import strict_json as strict
+from .. import files as strict
 from .script import FORMAT_VERSION, Script
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -78,7 +78,7 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
         if attribute.default is attrs.NOTHING:
             required.append(attribute.name)
         elif attribute.default is not strict.Unset.UNSET:
-            schema["default"] = strict.plain(attribute.default)
+            schema["default"] = strict.unstructure(attribute.default)
         properties[attribute.name] = schema
     return {
         "description": inspect.cleandoc(kind.__doc__ or "").partition("\n")[0],

@@ -8,8 +8,8 @@ from typing import Any, get_args
 from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of
 
+from .. import files as strict
 from ..errors import ScriptError
-from ..files import strict_json as strict
 from ..state import Scene, fields
 from .operations import Expect, Operation, Render, Transaction
 
@@ -92,7 +92,7 @@ class Script:
         if len(text) > MAX_BYTES:
             raise ScriptError(f"the script is too large; allowed: {MAX_BYTES} bytes.")
         try:
-            document = strict.body(strict.parse(text), FORMAT_VERSION)
+            document = strict.check_version(strict.parse(text), FORMAT_VERSION)
             # Editors find the schema by this key.
             strict.structure(document.pop("$schema", ""), str, ("$schema",))
             if isinstance(document.get("operations"), list):

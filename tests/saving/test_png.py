@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from sega_session import files as strict
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
-from sega_session.files import strict_json as strict
 from sega_session.saving.png import KEY, MAX_BYTES, Provenance, png_text, read_provenance
 from sega_session.state import Concept, EditState, Scene
 from tests.files.test_strict_json import SCENES, STATES
@@ -34,7 +34,7 @@ MADE = Provenance(
     sampler="DDIM",
     model="0123456789abcdef",
 )
-RECORD = {"format_version": 1, "index": 0, **strict.plain(MADE)}
+RECORD = {"format_version": 1, "index": 0, **strict.unstructure(MADE)}
 
 
 def png(info: PngInfo) -> bytes:
@@ -160,7 +160,7 @@ def test_what_could_not_be_read_is_not_written() -> None:
         ({"mode": ""}, "mode is ''; allowed: text, not empty."),
         ({"model": 3}, "model: 3 is not text."),
         ({"extra": 3}, "'extra' is unknown; allowed: scene, state, mode, sampler, model, given."),
-        ({"scene": {**strict.plain(SCENE), "seeds": []}}, "scene: seed is (); allowed"),
+        ({"scene": {**strict.unstructure(SCENE), "seeds": []}}, "scene: seed is (); allowed"),
         (
             {"state": {"concepts": [{"name": "a", "prompt": "b", "scale": -1}]}},
             "concepts[0]: scale",

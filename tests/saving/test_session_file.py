@@ -25,7 +25,7 @@ from sega_session.errors import (
     SessionFileError,
     SessionFormatError,
 )
-from sega_session.files.strict_json import dump
+from sega_session.files import dump
 from sega_session.models.fingerprint import component_digests
 from sega_session.saving import document
 from sega_session.saving.document import METADATA_KEY, parsed, read_document

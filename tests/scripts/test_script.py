@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from sega_session import scripts
 from sega_session.errors import InvalidValueError, ScriptError
-from sega_session.files.strict_json import Unset
+from sega_session.files import Unset
 from sega_session.scripts import Script, ScriptScene
 from sega_session.scripts.operations import (
     Add,
