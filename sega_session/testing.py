@@ -10,25 +10,23 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from .errors import InvalidValueError
 from .models import (
     Conditioning,
     Decoded,
+    DiffusionModel,
     ModelSpec,
     OutputType,
     Request,
     Role,
     SchedulerSampler,
-    classifier_free_guidance,
     collate,
     copy_embeddings,
 )
@@ -37,7 +35,7 @@ CHANNELS, FACTOR = 4, 2
 """Latents have 4 channels, and half the image's height and width."""
 
 
-class FakeModel:
+class FakeModel(DiffusionModel):
     """A `DiffusionModel` whose predictions are arithmetic.
 
     A prediction is the latents times a number that the text gives, plus a share of the timestep.
@@ -114,8 +112,6 @@ class FakeModel:
         predictions = batch.latents * factors + batch.timesteps[:, None, None, None] / 1000
         return torch.split(predictions.to(batch.latents.dtype), batch.sizes)
 
-    guided = staticmethod(classifier_free_guidance)
-
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """See `DiffusionModel.decode`; the first three channels are the image."""
         if output_type == "latent":
@@ -132,7 +128,3 @@ class FakeModel:
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`; there are no weights."""
         return {"scheduler": self._scheduler}
-
-    def progress_bar(self, total: int) -> AbstractContextManager[Any]:
-        """Return a bar that shows nothing."""
-        return tqdm(total=total, disable=True)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
 
 from attrs import evolve, field, frozen
 from torch import Tensor
 
 from ..sega import Guider, Key, Trajectory, estimated_name
-
-
-class Recorded(Container[Key], Protocol):
-    """Where recorded tensors are looked up; `TrajectoryStore` is one."""
-
-    def peek(self, key: Key) -> Tensor | None:
-        """Return a recorded tensor or None."""
+from .store import TrajectoryStore
 
 
 @frozen(eq=False)
@@ -32,11 +25,11 @@ class Recording:
     guider: Guider
     tensors: Mapping[Key, Tensor] = field(factory=dict)
 
-    def is_complete(self, store: Recorded) -> bool:
+    def is_complete(self, store: TrajectoryStore) -> bool:
         """Return whether nothing of it has been evicted."""
         return all(key in store for key in self._keys())
 
-    def load(self, store: Recorded) -> Recording | None:
+    def load(self, store: TrajectoryStore) -> Recording | None:
         """Return it with all its tensors, so that later evictions do not matter; None: evicted."""
         if not self.is_complete(store):
             return None

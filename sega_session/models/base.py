@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
@@ -11,6 +12,10 @@ import torch
 from attrs import frozen
 from PIL.Image import Image
 from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import InvalidValueError
+from .text_guidance import classifier_free_guidance
 
 OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
 """The types of images that a render returns; see `EditSession.render`."""
@@ -139,13 +144,17 @@ class DiffusionModel(Protocol):
     """A diffusion model as the engine sees it. An implementation holds no state of a session.
 
     Implement it for a family of your own, and pass an instance where a pipeline is expected, or
-    register the family's pipeline with ``as_model.register``. examples/own_model.py does it.
+    register the family's pipeline with ``as_model.register``. A class that inherits from this one
+    has defaults for `guided`, `encode_embeddings` and `progress_bar`. examples/own_model.py is a
+    whole implementation.
     """
 
     @property
+    @abstractmethod
     def spec(self) -> ModelSpec:
         """Device, precision and default size, as they are now."""
 
+    @abstractmethod
     def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return channels, height and width of the latents of an image of this size in pixels.
 
@@ -153,6 +162,7 @@ class DiffusionModel(Protocol):
             InvalidValueError: the model cannot render this size.
         """
 
+    @abstractmethod
     def sampler(self, steps: int, height: int, width: int, eta: float) -> Sampler:
         """Return a sampler for renders of this size.
 
@@ -164,6 +174,7 @@ class DiffusionModel(Protocol):
             InvalidValueError: the scheduler cannot take that many steps.
         """
 
+    @abstractmethod
     def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
         """Return the conditioning on a text; warn with PromptTruncatedWarning if it was cut."""
 
@@ -173,7 +184,11 @@ class DiffusionModel(Protocol):
         Raises:
             InvalidValueError: the shape does not fit the model or the number of images.
         """
+        raise InvalidValueError(
+            "prompt_embeds", tuple(embeds.shape), "none with this model", "Pass a prompt."
+        )
 
+    @abstractmethod
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
         """Return one prediction a request, each of its latents' shape, from one model call."""
 
@@ -186,6 +201,8 @@ class DiffusionModel(Protocol):
     ) -> Tensor:
         """Combine predictions and the concepts' guidance into the prediction for the sampler.
 
+        The default is `classifier_free_guidance`.
+
         Args:
             uncond: the unconditional prediction; None: it was not evaluated, because
                 ``guidance_scale`` is at most 1 and no concept acts.
@@ -193,7 +210,9 @@ class DiffusionModel(Protocol):
             guidance_scale: the weight of the prompt; values up to 1 turn its guidance off.
             guidances: what the concepts add, in this order.
         """
+        return classifier_free_guidance(uncond, text, guidance_scale, guidances)
 
+    @abstractmethod
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """Decode final latents into images with values in [0, 1].
 
@@ -202,8 +221,11 @@ class DiffusionModel(Protocol):
             "pt", or the latents themselves for "latent".
         """
 
+    @abstractmethod
     def components(self) -> Mapping[str, Any]:
-        """Return all that an image depends on, by name: models, tokenizers, the scheduler."""
+        """Return all that an image depends on, by name: models, tokenizers, the "scheduler"."""
 
     def progress_bar(self, total: int) -> AbstractContextManager[Any]:
-        """Return a tqdm-like progress bar over ``total`` model calls."""
+        """Return a tqdm bar over ``total`` model calls; the default shows nothing."""
+        bar: AbstractContextManager[Any] = tqdm(total=total, disable=True)
+        return bar

@@ -25,7 +25,7 @@ class Batch:
     latents: Tensor
     timesteps: Tensor
     tensors: Mapping[str, Tensor]
-    sizes: Sequence[int]
+    sizes: list[int]
 
 
 def collate(requests: Sequence[Request]) -> Batch:

@@ -16,11 +16,19 @@ from ..errors import (
     UnsupportedPipelineError,
     warn_caller,
 )
-from .base import Conditioning, Decoded, ImageType, ModelSpec, OutputType, Request, Role
+from .base import (
+    Conditioning,
+    Decoded,
+    DiffusionModel,
+    ImageType,
+    ModelSpec,
+    OutputType,
+    Request,
+    Role,
+)
 from .inputs import copy_embeddings
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
-from .text_guidance import classifier_free_guidance
 
 PLAIN_UNET = (
     "time_cond_proj_dim",
@@ -32,7 +40,7 @@ PLAIN_UNET = (
 """Settings of a U-Net that needs more inputs than latents, timestep and text; allowed: None."""
 
 
-class StableDiffusion:
+class StableDiffusion(DiffusionModel):
     """A `DiffusionModel` over a `StableDiffusionPipeline`, which is never changed.
 
     Raises:
@@ -134,8 +142,6 @@ class StableDiffusion:
         batch = collate(requests)
         noise: Tensor = self._pipeline.unet(batch.latents, batch.timesteps, **batch.tensors).sample
         return torch.split(noise, batch.sizes)
-
-    guided = staticmethod(classifier_free_guidance)
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """See `DiffusionModel.decode`; a safety checker of the pipeline blackens what it flags."""
