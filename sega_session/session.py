@@ -651,7 +651,8 @@ class EditSession:
             Path(path),
             pipeline,
             allow_model_mismatch,
-            {"cache_bytes": cache_bytes, "spill_bytes": spill_bytes},
+            cache_bytes=cache_bytes,
+            spill_bytes=spill_bytes,
         )
         return session
 
@@ -676,7 +677,8 @@ class EditSession:
             Path(path),
             pipeline,
             allow_model_mismatch,
-            {"cache_bytes": cache_bytes, "spill_bytes": spill_bytes},
+            cache_bytes=cache_bytes,
+            spill_bytes=spill_bytes,
         )
         history = recover_history(Path(path), document.session, session.history)
         session._timeline.go(history)
@@ -876,7 +878,13 @@ class EditSession:
 
     @classmethod
     def _from_file(
-        cls, path: Path, pipeline: Any, allow_model_mismatch: bool, budgets: Budgets
+        cls,
+        path: Path,
+        pipeline: Any,
+        allow_model_mismatch: bool,
+        *,
+        cache_bytes: int | None,
+        spill_bytes: int,
     ) -> tuple[Self, Document]:
         """Return the session in a file, and the file's document."""
         model = as_model(pipeline)
@@ -888,8 +896,9 @@ class EditSession:
             pipeline,
             latents=given_noise(snapshot, model.spec, same_model=same_model),
             sem_guidance=snapshot.tensor(SEM_GUIDANCE) if document.guidance_calls else None,
+            cache_bytes=cache_bytes,
+            spill_bytes=spill_bytes,
             batch_plan=document.batch_plan,
-            **budgets,
         )
         session._restore(snapshot, same_model=same_model)
         return session, document

@@ -52,7 +52,7 @@ def run(
     pipeline = load_quietly(console, model, device, dtype)
     from ..session import EditSession
 
-    run_and_report(console, read, EditSession.of_scene(read.scene, pipeline), out)
+    run_and_report(console, read, EditSession.from_scene(read.scene, pipeline), out)
 
 
 def info(file: Path) -> None:

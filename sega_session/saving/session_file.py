@@ -96,4 +96,4 @@ def _chunks(parts: tuple[Tensor, ...]) -> Iterator[memoryview]:
     for part in parts:
         # Viewed as bytes, because numpy has no bfloat16.
         host = part.detach().cpu().contiguous().flatten().view(torch.uint8)
-        yield memoryview(host.numpy())
+        yield host.numpy().data

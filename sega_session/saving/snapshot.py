@@ -97,10 +97,11 @@ def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Ten
     document, noise = snapshot.document, snapshot.tensor(INITIAL_LATENTS)
     if document.latents_given:
         return noise
-    shape = document.latents_shape
-    if same_model and not torch.equal(draw_noise(spec, document.scene.seeds, shape), noise):
-        return noise
-    return None
+    if not same_model:
+        return None
+    images, channels, height, width = document.latents_shape
+    drawn = draw_noise(spec, document.scene.seeds, (images, channels, height, width))
+    return None if torch.equal(drawn, noise) else noise
 
 
 def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Renderer) -> Provenance:
@@ -115,6 +116,16 @@ def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Rendere
         model=model.digest,
         given=tuple(name for name, tensor in given.items() if tensor is not None),
     )
+
+
+def check_carried(made: Provenance) -> None:
+    """Raise SessionFormatError where an image file cannot hold all that made it."""
+    missing = [*made.given, *(c.name for c in made.state if c.embedding is not None)]
+    if missing:
+        raise SessionFormatError(
+            f"the image was made with tensors that it does not carry: {', '.join(missing)}. Save "
+            "and load the session's file instead."
+        )
 
 
 def with_recorded(
