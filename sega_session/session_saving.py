@@ -23,7 +23,7 @@ from .models import Conditioning, Denoiser, denoiser_for, inputs
 from .models.fingerprint import model_of
 from .render import Renderer
 from .saving.document import Document
-from .saving.journal import Autosave, journal_of, recovered
+from .saving.journal import Autosave, journal_of, recover
 from .saving.png import Provenance, read_provenance
 from .saving.session_file import Saved, Stored, read_file, record, with_recorded, write
 from .scripts.operations import Include
@@ -142,7 +142,7 @@ class Saving(Editing):
         session, document = cls._of_file(
             Path(path), pipeline, allow_model_mismatch, cache_bytes, spill_bytes
         )
-        session._go(recovered(Path(path), document.session, session.history))
+        session._go(recover(Path(path), document.session, session.history))
         return session
 
     @classmethod

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UnsupportedPipelineError
 from ..models import Denoiser
-from ..saving.document import Model
+from .identity import ModelIdentity
 
 NOT_SETTINGS = ("architectures", "dtype", "torch_dtype", "transformers_version")
 """What a config says that is no setting; the tensors' own types are part of the digest."""
@@ -21,11 +21,11 @@ NOT_SETTINGS = ("architectures", "dtype", "torch_dtype", "transformers_version")
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
 
 
-def model_of(denoiser: Denoiser) -> Model:
+def model_of(denoiser: Denoiser) -> ModelIdentity:
     """What a pipeline's pictures depend on."""
     components = denoiser.components()
     digests = component_digests(components)
-    return Model(
+    return ModelIdentity(
         digest=model_digest(digests),
         components=digests,
         dtype=str(denoiser.dtype).removeprefix("torch."),

@@ -14,13 +14,22 @@ from torch import Tensor
 
 from ..engine.store import TrajectoryStore
 from ..errors import SessionFileError, SessionFormatError
-from ..files import dump, replace_file
-from ..scripts.operations import Include
+from ..files import replace_file
 from ..sega.guider import Branches
 from ..sega.recipe import make_recipe
 from ..sega.trajectory import LATENTS, Key, latent_keys
 from ..state.edits import EditState
-from .document import METADATA_KEY, Document, Predictions, Recorded, read_document
+from ..state.values import Include
+from .document import (
+    METADATA_KEY,
+    Document,
+    Predictions,
+    Recorded,
+    dump_document,
+    latents_name,
+    prediction_name,
+    read_document,
+)
 
 
 @frozen(eq=False)
@@ -77,17 +86,17 @@ def with_recorded(
                     seen.add(key)
             if rows:
                 found[branch] = list(rows)
-                what = "latents"
+                name = latents_name(entry)
                 if branch != LATENTS:
-                    what = f"prediction.{numbers.setdefault(branch, len(numbers))}"
-                tensors[f"render.{entry}.{what}"] = torch.stack(list(rows.values()))
+                    name = prediction_name(entry, numbers.setdefault(branch, len(numbers)))
+                tensors[name] = torch.stack(list(rows.values()))
         predictions = tuple(
             Predictions(numbers[branch], tuple(calls))
             for branch, calls in found.items()
             if branch != LATENTS
         )
         recorded.append(Recorded(entry, tuple(found.get(LATENTS, ())), predictions))
-    document = evolve(document, branches=tuple(numbers), recorded=tuple(recorded))
+    document = evolve(document, conditions=tuple(numbers), recorded=tuple(recorded))
     return Stored(document, tensors)
 
 
@@ -109,15 +118,18 @@ def record(stored: Stored, store: TrajectoryStore) -> None:
     for render in sorted(document.recorded, key=lambda one: one.entry == current):
         keys = latent_keys(make_recipe(document.history[render.entry].state, document.calls))
         store.begin(keys[-1], (base,))
-        runs = [(LATENTS, "latents", render.latents)]
+        runs = [(LATENTS, latents_name(render.entry), render.latents)]
         runs += [
-            (document.branches[one.branch], f"prediction.{one.branch}", one.calls)
+            (
+                document.conditions[one.condition],
+                prediction_name(render.entry, one.condition),
+                one.calls,
+            )
             for one in render.predictions
         ]
-        for branch, what, calls in runs:
+        for condition, name, calls in runs:
             for row, call in enumerate(calls):
-                key = Key(keys[call], branch)
-                store.put(key, stored.tensors[f"render.{render.entry}.{what}"][row])
+                store.put(Key(keys[call], condition), stored.tensors[name][row])
 
 
 def write(path: Path, stored: Stored) -> Saved:
@@ -127,7 +139,7 @@ def write(path: Path, stored: Stored) -> Saved:
         SessionFileError: it cannot be written, or is larger than `read_file` allows.
     """
     host = {name: tensor.detach().cpu().contiguous() for name, tensor in stored.tensors.items()}
-    content = save(host, {METADATA_KEY: dump(stored.document)})
+    content = save(host, {METADATA_KEY: dump_document(stored.document)})
 
     def put(file: BinaryIO) -> None:
         file.write(content)
