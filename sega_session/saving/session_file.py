@@ -12,8 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import SessionFileError, SessionFormatError
-from ..files import TensorRows, dump, replace_file, write_tensors
-from .document import DTYPES, METADATA_KEY, read_document
+from ..files import TensorRows, replace_file, write_tensors
+from .document import DTYPES, METADATA_KEY, dump_document, read_document
 from .snapshot import Snapshot
 
 NAMES = {name: short for short, name in DTYPES.items()}
@@ -48,7 +48,7 @@ def write_session(path: Path, snapshot: Snapshot) -> Saved:
         SessionFileError: it cannot be written, or is larger than `read_session` allows.
     """
     tensors = {name: _rows(parts) for name, parts in snapshot.tensors.items()}
-    metadata = {METADATA_KEY: dump(snapshot.document)}
+    metadata = {METADATA_KEY: dump_document(snapshot.document)}
     size = 0
 
     def write(file: BinaryIO) -> None:
