@@ -15,6 +15,8 @@ from sega_session import EditSession
 from sega_session.errors import ModelMismatchError, SessionFormatError
 from sega_session.saving.document import METADATA_KEY
 
+VERSION_1 = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
+
 
 def repacked(path: Path, change: Any, target: Path) -> Path:
     """Write a copy of a session's file with its document changed."""
@@ -87,8 +89,10 @@ def fuzz_session_files(folder: Path, count: int) -> str:
             case 1:
                 cut = rng.randrange(len(raw))
                 bad.write_bytes(rng.choice([raw[:cut], raw + raw[:cut], raw[cut:]]))
-            case _:
+            case 2:
                 repacked(path, lambda plain: break_document(rng, plain), bad)
+            case _:
+                repacked(VERSION_1, lambda plain: break_document(rng, plain), bad)
         start = time.perf_counter()
         try:
             EditSession.load(bad, None)

@@ -133,13 +133,13 @@ def test_concepts_of_embeddings_come_back(pipeline: Any, tmp_path: Path) -> None
     session = EditSession(pipeline, "a portrait", num_inference_steps=6, seed=[1, 2])
     embeds = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
     session.add(name="mine", prompt_embeds=embeds, warmup=1)
-    drawn = session.render(output_type="latent")
+    rendered = session.render(output_type="latent")
     session.undo()
     session.save(tmp_path / "a.safetensors")
     loaded = EditSession.load(tmp_path / "a.safetensors", pipeline)
     loaded.redo()
     again = loaded.render(output_type="latent")
-    assert (again.evaluations, torch.equal(again.latents, drawn.latents)) == (0, True)
+    assert (again.evaluations, torch.equal(again.latents, rendered.latents)) == (0, True)
     loaded.reweight("mine", scale=8)
     assert loaded.render(output_type="latent").exact
 
@@ -244,13 +244,13 @@ def test_noise_of_another_torch_counts_as_it_was_recorded(
     use_fake(monkeypatch)
     session = edited(None)
     session.save(tmp_path / "a.safetensors")
-    drawn = session.render(output_type="latent").latents
+    rendered = session.render(output_type="latent").latents
     session.checkout(1)
     session.reweight("hat", scale=8)
     reweighted = session.render(output_type="latent").latents
     monkeypatch.setattr("sega_session.models.inputs.draw_noise", lambda *_: torch.ones(1, 4, 8, 8))
     loaded = EditSession.load(tmp_path / "a.safetensors", None)
-    assert torch.equal(loaded.render(output_type="latent").latents, drawn)
+    assert torch.equal(loaded.render(output_type="latent").latents, rendered)
     loaded.checkout(1)
     loaded.reweight("hat", scale=8)
     assert torch.equal(loaded.render(output_type="latent").latents, reweighted)
