@@ -58,7 +58,7 @@ def test_the_schema_knows_every_key() -> None:
         {"op": "expect"},
     ],
 )
-def test_the_schema_refuses_what_the_reader_does(step: Any) -> None:
+def test_the_schema_refuses_operations_as_the_reader_does(step: Any) -> None:
     text = document({"op": "render"}, step)
     with pytest.raises(ScriptError):
         Script.parse(text)

@@ -102,7 +102,7 @@ EVERY_KEY: dict[str, Any] = {
 
 
 def document(*steps: Any, **scene: Any) -> str:
-    """A script with these operations, as JSON."""
+    """Return the JSON of a script with these operations."""
     plain = {"format_version": 1, "scene": {"prompt": "a", **scene}, "operations": steps}
     return json.dumps(plain)
 
