@@ -46,7 +46,7 @@ def demo(
         A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
         embedded one.
     prompt
-        What the base image shows. Default: a portrait that suits the checkpoint.
+        The prompt of the base image. Default: a portrait that suits the checkpoint.
     """
     console = Console()
     out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be created

@@ -86,7 +86,7 @@ def app(
         A checkpoint in diffusers' layout, a directory or a Hugging Face hub id; for a file, the
         one that the session was made with. Default: the embedded one.
     prompt
-        What a new session's image shows. Default: a portrait that suits the checkpoint.
+        A new session's prompt. Default: a portrait that suits the checkpoint.
     seed
         A new session's seed. Default: one that suits the checkpoint.
     port

@@ -9,7 +9,7 @@ from rich.console import Console
 
 Device = Annotated[
     str | None,
-    Parameter(help='Where the model runs, "cpu" or "cuda". Default: CUDA if there is any.'),
+    Parameter(help='The device of the model, "cpu" or "cuda". Default: CUDA if there is any.'),
 ]
 DType = Annotated[
     Literal["float32", "float16", "bfloat16"] | None,

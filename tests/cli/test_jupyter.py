@@ -1,4 +1,4 @@
-"""`sega-session lab` and `app`: what they start, and what they refuse to."""
+"""`sega-session lab` and `app` start servers, and refuse wrong arguments before that."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TREE = Path(__file__).parents[2]
 
 
 class Served:
-    """What would have been started."""
+    """The arguments of `serve`, and the files in its folder."""
 
     command: list[str]
     folder: Path | None = None
@@ -49,7 +49,7 @@ class Served:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
-    """A server that ends with code 7 as soon as it is started; all packages are there."""
+    """Replace `serve` by a server that ends with code 7 at once; all packages are found."""
     found = Served()
 
     def serve(
@@ -74,7 +74,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
 
 
 def command(*arguments: str) -> int:
-    """The exit code of `sega-session` with these arguments."""
+    """Run `sega-session` with these arguments, and return its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sega-session", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -84,7 +84,7 @@ def command(*arguments: str) -> int:
 
 
 def evaluated(cell: str) -> dict[str, Any]:
-    """The arguments that a cell calls `open_panel` with, once IPython has had its way with it."""
+    """Return the arguments that a cell passes to `open_panel` after IPython's transformation."""
     found: dict[str, Any] = {}
     lines = TransformerManager().transform_cell(cell).splitlines()
     assert lines[:2] == ["from sega_widgets.app import open_panel", ""]
@@ -170,7 +170,7 @@ def test_app_passes_its_arguments_on(served: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [HOSTILE, "?", "%%bash\nls", "\udc80", "a?", "!!"])
-def test_a_cell_says_what_it_was_given(value: str) -> None:
+def test_a_cell_passes_any_text_on(value: str) -> None:
     (cell,) = nbformat.reads(make_notebook({"file": value, "seed": None}), as_version=4).cells
     assert evaluated(cell.source) == {"file": value, "seed": None}
 
@@ -184,7 +184,7 @@ def test_a_cell_says_what_it_was_given(value: str) -> None:
         (("--port", "70000"), 2, 'Invalid value "70000" for --port'),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_starts(
+def test_wrong_arguments_are_refused_before_the_start(
     arguments: tuple[str, ...],
     code: int,
     message: str,
@@ -196,7 +196,7 @@ def test_what_cannot_work_is_said_before_anything_starts(
     assert not hasattr(served, "command")
 
 
-def test_what_can_be_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_a_folder_or_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert resolve_checkpoint("stable-diffusion-v1-5/stable-diffusion-v1-5") == (
         "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -224,13 +224,13 @@ def test_a_missing_package_is_named(
     assert not hasattr(served, "command")
 
 
-def test_packages_are_looked_for() -> None:
+def test_required_packages() -> None:
     require("ipywidgets", "anywidget")
     with pytest.raises(SegaSessionError, match="no_such_package is not installed"):
         require("ipywidgets", "no_such_package")
 
 
-def test_a_port() -> None:
+def test_a_port_is_free() -> None:
     assert 0 < find_port(None) < 65536
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -248,7 +248,7 @@ def python(code: str) -> list[str]:
 def test_a_server_s_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = f"import os; raise SystemExit(3 if os.getcwd() == {str(tmp_path)!r} else 4)"
     assert serve(python(code), tmp_path) == 3
-    # It ends before it has answered.
+    # The server ends before it answers.
     assert serve(python("raise SystemExit(1)"), None, "http://127.0.0.1:1/?token=x") == 1
     assert capsys.readouterr().out == ""
 
@@ -266,7 +266,7 @@ with socket.socket() as one:
 
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
-    """Interrupts this process so many times as soon as a page is opened; keeps the pages."""
+    """Interrupt this process the given number of times when a page is opened; return the pages."""
     timers: list[threading.Timer] = []
 
     def after(times: int) -> list[str]:
@@ -332,7 +332,7 @@ def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_pa
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_goes_wrong_is_on_the_page() -> None:
+def test_errors_are_shown_on_the_page() -> None:
     for given, text in [
         ({"device": "nonsense"}, "device is &#x27;nonsense&#x27;"),
         ({"file": "none.safetensors", "device": "cpu"}, "none.safetensors"),

@@ -1,4 +1,4 @@
-"""What a checkpoint recommends: read strictly, and used by the demo and the panel."""
+"""Recommendations of checkpoints are read strictly, and used by the demo and the panel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_settings_are_read_and_fit_any_number_of_calls(tmp_path: Path) -> None:
     assert hat.arguments(8)["warmup"] == 2
 
 
-def test_where_there_is_no_file_nothing_is_recommended(tmp_path: Path) -> None:
+def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
     assert recommended(of(tmp_path)) is None
     assert recommended(object()) is None
     assert recommended(None) is None
@@ -68,7 +68,7 @@ def pipeline() -> Any:
     return load_avatars(device="cpu")
 
 
-def test_the_demo_begins_as_the_embedded_checkpoint_recommends(pipeline: Any) -> None:
+def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) -> None:
     found = recommended(pipeline)
     assert found is not None
     assert recommended_or_published(pipeline) == found
