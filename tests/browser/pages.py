@@ -112,7 +112,7 @@ class PanelPage:
         self.entries = root.get_by_role("button", name=re.compile(r"^[●○] \d+ "))
         self.current = root.get_by_role("button", name=re.compile(r"^● \d+ "))
         self.picture = root.locator("img:visible").first
-        self.compared = root.locator(".sega-pictures")
+        self.compared = root.locator(".sega-images")
         self.divider = root.get_by_role("slider", name=re.compile("^unedited or "))
 
     def button(self, name: str) -> Locator:

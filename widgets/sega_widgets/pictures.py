@@ -15,7 +15,7 @@ from sega_session import EditSession, Render
 from sega_session.errors import InvalidValueError
 from sega_session.saving.png import png_text
 
-from .access import CHOICE, PICTURE
+from .access import CHOICE, IMAGE
 from .choice import ConceptChoice
 from .compare import CompareView
 from .guard import Guard
@@ -97,7 +97,7 @@ class PictureView(VBox):
         self.concept.observe(lambda _: guard.act(self._look), "value")
         bar = HBox([self.look, self.concept, self.all_seeds], layout=Layout(flex_flow="row wrap"))
         super().__init__([self.caption, self.large, self.compared, self._grid, bar])
-        self.add_class(PICTURE)
+        self.add_class(IMAGE)
         self.refresh()
         self._arrange()
 
