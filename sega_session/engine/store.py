@@ -24,6 +24,7 @@ class CacheInfo:
         bytes: on the session's device.
         max_bytes: the budget there, `EditSession`'s ``cache_bytes``.
         spilled_bytes: in host memory, where they went to make room.
+        max_spilled_bytes: the budget there, `EditSession`'s ``spill_bytes``.
         trajectories: renders of which at least the final latents are on the device.
         hits: predictions and final latents that were found instead of evaluated, so far.
     """
@@ -31,6 +32,7 @@ class CacheInfo:
     bytes: int
     max_bytes: int
     spilled_bytes: int
+    max_spilled_bytes: int
     trajectories: int
     hits: int
 
@@ -125,6 +127,7 @@ class TrajectoryStore:
             bytes=self.bytes,
             max_bytes=self.max_bytes,
             spilled_bytes=self._spilled.bytes,
+            max_spilled_bytes=self.spill_bytes,
             trajectories=sum(
                 Key(name, LATENTS) in self._tensors for name in tuple(self._trajectories)
             ),
