@@ -2,6 +2,8 @@
 
 from .base import Conditioning, Decoded, Denoiser, ImageType, ModelInput, OutputType, own
 from .families import denoiser_for
+from .loading import load_pipeline, load_quietly
+from .presets import recommended
 from .schedulers import signal_and_noise
 
 __all__ = [
@@ -12,6 +14,9 @@ __all__ = [
     "ModelInput",
     "OutputType",
     "denoiser_for",
+    "load_pipeline",
+    "load_quietly",
     "own",
+    "recommended",
     "signal_and_noise",
 ]
