@@ -150,8 +150,13 @@ class EditPanel(VBox):
 
     def _load(self, path: Path) -> None:
         file = self.view.files.file.value
-        max_bytes = self.session.cache.max_bytes
-        self._begin(EditSession.load(path, self.session.pipeline, cache_bytes=max_bytes))
+        session = EditSession.load(
+            path,
+            self.session.pipeline,
+            cache_bytes=self.session.cache.max_bytes,
+            spill_bytes=self.session.cache.max_spilled_bytes,
+        )
+        self._begin(session)
         self.view.files.file.value = file
         self.messages.note(f"Loaded: {path}")
 
