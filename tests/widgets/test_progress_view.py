@@ -1,10 +1,10 @@
-"""Progress, cancelling, and the delay after a slider has stopped."""
+"""The progress bar and its buttons."""
 
 from __future__ import annotations
 
 from sega_widgets import EditPanel, Progress
 
-from .fakes import HandTimer, add, worker_of
+from .fakes import worker_of
 
 
 def test_progress_and_cancel(panel: EditPanel) -> None:
@@ -21,14 +21,3 @@ def test_progress_and_cancel(panel: EditPanel) -> None:
     assert (view.cancel.disabled, view.bar.layout.display) == (True, "none")
     view.render.click()
     assert worker_of(panel).posts[-1] is False
-
-
-def test_moving_on_restarts_the_delay_and_an_edit_ends_it(
-    panel: EditPanel, timers: list[HandTimer]
-) -> None:
-    add(panel, "glasses")
-    for value in (6.0, 7.0, 8.0):
-        panel.concepts.row("glasses").scale.value = value
-    assert len(timers) == 1
-    panel.concepts.row("glasses").invert.click()
-    assert timers == []
