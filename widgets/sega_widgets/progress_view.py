@@ -25,7 +25,7 @@ class ProgressView(HBox):
             layout=Layout(width="11em"),
         )
         self.text = Label()
-        small = Layout(width="5em")
+        small = Layout(width="6em")
         self.cancel = Button(
             description="Cancel",
             tooltip="Stop rendering; the state stays",
