@@ -1,7 +1,7 @@
-"""Run the example notebooks and write what they put out: python tools/notebooks.py [NAME ...].
+"""Run the example notebooks and save their outputs: python tools/notebooks.py [NAME ...].
 
-Kept are prints and pictures. Progress bars and the advice of libraries differ from run to run, and
-what widgets show is drawn by a page only.
+Prints and images are kept. Progress bars and advice of libraries differ from run to run and are
+dropped, and so are widgets, which only a page can show.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
-def kept(output: Any) -> bool:
+
+def is_kept(output: nbformat.NotebookNode) -> bool:
+    """Return whether an output is saved: prints and results, but no widgets."""
     if output.output_type == "stream":
         return bool(output.name == "stdout")
-    return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+    return WIDGET not in output.get("data", {})
 
 
 def main(names: list[str]) -> None:
+    """Run the notebooks with these names, or all."""
     for path in sorted(EXAMPLES.glob("*.ipynb")):
         if names and path.stem not in names:
             continue
@@ -37,9 +40,9 @@ def main(names: list[str]) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
             if cell.cell_type == "code":
-                cell.outputs = [one for one in cell.outputs if kept(one)]
+                cell.outputs = [one for one in cell.outputs if is_kept(one)]
                 for output in cell.outputs:
-                    # A picture has two formats in a page's output, of which one is enough.
+                    # An image comes in two formats; one is enough.
                     output.get("data", {}).pop("image/jpeg", None)
         nbformat.write(notebook, path)
         print(path.name)

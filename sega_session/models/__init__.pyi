@@ -25,6 +25,7 @@ from .inputs import tensor_digest as tensor_digest
 from .loading import AVATARS as AVATARS
 from .loading import load_avatars as load_avatars
 from .loading import load_pipeline as load_pipeline
+from .loading import load_quietly as load_quietly
 from .presets import Preset as Preset
 from .presets import Recommended as Recommended
 from .presets import recommended as recommended
