@@ -1,8 +1,8 @@
-# Two commands: `make demo` shows what this does, `make test` proves it. Each sets itself up.
+# Every command sets itself up in .venv. Try `make demo`, then `make test`.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-browser check clean
+.PHONY: demo test test-fast test-slow test-browser check clean
 
 demo: .venv/installed
 	$(BIN)/sega-session demo
@@ -10,7 +10,13 @@ demo: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest
 
-# In JupyterLab and in Voilà. Debian's chromium runs where browsers from elsewhere may not.
+test-fast: .venv/installed-test
+	$(BIN)/python -m pytest --ignore tests/slow
+
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest tests/slow
+
+# In JupyterLab and in Voilà, with the chromium of the system: browsers from elsewhere may not run.
 test-browser: .venv/installed-browser
 	command -v chromium || { \
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
@@ -22,6 +28,7 @@ check: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf .venv

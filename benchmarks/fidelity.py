@@ -1,16 +1,16 @@
-"""How near each mode comes to the exact picture, and for how many evaluations.
+"""Measure the distance of each mode from the exact image, and its evaluations.
 
     python benchmarks/fidelity.py                      # 16 seeds, 13 minutes on two cores
-    python benchmarks/fidelity.py --seeds 2 --output . # a taste
+    python benchmarks/fidelity.py --seeds 2 --output . # a short run
 
-On the embedded checkpoint: 50 steps, guidance scale 5, warm-up 10, momentum 0.1 / 0.4; ten edits of
-two to four concepts at their recommended settings, which were not chosen on these seeds. Every edit
-starts from an exact render; its evaluations are those of a session that has seen nothing else
-since. 100 % is the edited state from scratch. Writes fidelity.csv (a row a case), fidelity.md (the
-table) and fidelity.png.
+The benchmark uses the embedded checkpoint with 50 steps, guidance scale 5, warm-up 10 and momentum
+0.1 / 0.4. It makes ten edits of two to four concepts at their recommended settings, which were not
+chosen on these seeds. Every edit starts from an exact render, and its evaluations are counted in a
+session that rendered nothing else since. 100 % is a render of the edited state from scratch.
+Writes fidelity.csv (one row per case), fidelity.md (the table) and fidelity.png.
 
-Modes are drawn for a batch of seeds at once, but for `tolerance`, which places anchors by the
-hardest image of a batch: there each of the first 16 seeds has a session of its own.
+Each mode renders a batch of seeds at once, except `tolerance`, which places its anchors by the
+hardest image of a batch: each of the first 16 seeds has its own session there.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from attrs import frozen
 from scipy.stats import spearmanr
-
-from sega_session import EditSession, anchored, load_avatars
 from sega_session.engine.denoise import root_mean_square
+
+from sega_session import EditSession, Render, anchored, load_avatars
 from sega_session.engine.quality import measure
 from sega_session.models.loading import AVATARS
 from sega_session.models.presets import FILE, read
@@ -39,7 +39,7 @@ FIRST_SEED = 2000
 BATCH = 16
 PROMPT = "a portrait of a person"
 HALF = "half the steps"
-BEFORE = "picture before"
+BEFORE = "image before"
 BATCHED: tuple[str | Mode, ...] = (
     "preview",
     anchored(every=5),
@@ -56,10 +56,12 @@ RECOMMENDED = read(AVATARS / FILE).concepts
 
 
 def concept(prompt: str) -> dict[str, Any]:
+    """Return the arguments of `add` for a concept at its recommended settings."""
     return {"prompt": prompt, **RECOMMENDED[prompt].arguments(50)}
 
 
 def reweighted(prompt: str, factor: float) -> Edit:
+    """Return the edit that multiplies the scale of a concept."""
     return lambda session: session.reweight(prompt, scale=factor * RECOMMENDED[prompt].scale)
 
 
@@ -77,15 +79,18 @@ OPERATIONS: dict[str, tuple[tuple[dict[str, Any], ...], Edit]] = {
     "halve one of 4": ((GLASSES, SMILE, BEARD, CURLY), reweighted("beard", 0.5)),
     "momentum of 3": ((GLASSES, SMILE, BEARD), lambda s: s.momentum(scale=0.4, beta=0.6)),
 }
-"""By name: the concepts before, and the edit."""
+"""The concepts before each edit, and the edit, by name."""
 
 
 @frozen
 class Case:
     """One edit of one seed in one mode.
 
-    `share` is of the evaluations from scratch; `error` is that of the latents, root mean square,
-    and `error_estimate` what the render said of it.
+    Attributes:
+        share: The evaluations as a share of those from scratch.
+        missed: The distance from the exact image over the distance that the edit moved it.
+        error_estimate: The error of the latents that the render estimated.
+        error: The true error of the latents, root mean square.
     """
 
     operation: str
@@ -100,12 +105,12 @@ class Case:
 
 
 def new_session(pipeline: Any, seeds: list[int], **arguments: Any) -> EditSession:
-    """A session of the benchmark's scene."""
+    """Open a session with the scene of the benchmark."""
     return EditSession(pipeline, PROMPT, seed=seeds, guidance_scale=5.0, **arguments)
 
 
 def start(session: EditSession, concepts: tuple[dict[str, Any], ...]) -> None:
-    """Set the concepts that an edit starts from."""
+    """Replace the concepts of a session with those an edit starts from."""
     for old in session.concepts:
         session.remove(old.name)
     session.momentum(scale=0.1, beta=0.4)
@@ -113,8 +118,8 @@ def start(session: EditSession, concepts: tuple[dict[str, Any], ...]) -> None:
         session.add(**new)
 
 
-def take_over(source: EditSession, target: EditSession, steps: float) -> None:
-    """Give a session another's state, the warm-ups in proportion to its steps."""
+def copy_state(source: EditSession, target: EditSession, steps: float) -> None:
+    """Copy the state of a session to another, whose steps are ``steps`` times as many."""
     for one in source.concepts:
         fields = attrs.asdict(one)
         del fields["embedding"], fields["enabled"]
@@ -123,30 +128,29 @@ def take_over(source: EditSession, target: EditSession, steps: float) -> None:
 
 
 def from_scratch(session: EditSession, pipeline: Any) -> int:
-    """Evaluations of the session's state, an image, with nothing recorded."""
+    """Count the evaluations per image of the session's state when nothing is recorded."""
     cold = new_session(pipeline, [0], cache_bytes=0)
-    take_over(session, cold, 1)
+    copy_state(session, cold, 1)
     return cold.plan()
 
 
 @frozen(eq=False)
 class Truth:
-    """The picture before an edit and the exact one after it, of each seed."""
+    """The images before an edit and the exact images and latents after it, one per seed."""
 
     before: torch.Tensor
     exact: torch.Tensor
     latents: torch.Tensor
 
     def of(self, row: int) -> Truth:
-        """One seed's."""
+        """Select one seed."""
         part = slice(row, row + 1)
         return Truth(self.before[part], self.exact[part], self.latents[part])
 
 
-@torch.no_grad()
-def pixels(session: EditSession, latents: torch.Tensor) -> torch.Tensor:
-    """Images of latents, ``(batch, 3, height, width)`` in [0, 1]."""
-    return torch.as_tensor(session._denoiser.decode(latents, "pt").images)
+def pixels(render: Render) -> torch.Tensor:
+    """Return the images of a render, ``(batch, 3, height, width)`` in [0, 1]."""
+    return torch.as_tensor(render.images)
 
 
 def cases(
@@ -154,14 +158,13 @@ def cases(
     seeds: list[int],
     mode: str,
     share: float,
-    found: tuple[torch.Tensor, torch.Tensor],
+    render: Render,
     truth: Truth,
-    estimates: tuple[float, ...] | None = None,
 ) -> Iterator[Case]:
-    """A case for each seed; ``found`` is pictures and latents."""
-    picture, latents = found
-    quality = measure(picture, truth.exact, truth.before, 0)
-    errors = root_mean_square(latents - truth.latents).tolist()
+    """Compare a render with the truth: one case per seed."""
+    estimates = render.error_estimate
+    quality = measure(pixels(render), truth.exact, truth.before, 0)
+    errors = root_mean_square(render.latents - truth.latents).tolist()
     for i, seed in enumerate(seeds):
         yield Case(
             operation=operation,
@@ -177,61 +180,60 @@ def cases(
 
 
 def batched_cases(pipeline: Any, seeds: list[int], truths: dict[Any, Truth]) -> Iterator[Case]:
-    """All operations in all modes but tolerance; fills ``truths`` by operation and seed."""
+    """Measure all operations in all modes except tolerance.
+
+    Adds to ``truths`` by operation and seed.
+    """
     session = new_session(pipeline, seeds)
     half = new_session(pipeline, seeds, num_inference_steps=25, cache_bytes=0)
     for name, (concepts, edit) in OPERATIONS.items():
         start(session, concepts)
-        unedited = session.render(output_type="latent").latents
+        unedited = session.render(output_type="pt")
         edit(session)
         scratch = from_scratch(session, pipeline)
-        # Planned before anything is drawn: later modes find what earlier ones evaluated.
+        # Plan before rendering: later modes reuse the evaluations of earlier ones.
         plans = [session.plan(mode) / len(seeds) for mode in BATCHED]
-        done = [session.render(mode, output_type="latent") for mode in BATCHED]
-        exact = session.render(output_type="latent").latents
-        truth = Truth(pixels(session, unedited), pixels(session, exact), exact)
+        done = [session.render(mode, output_type="pt") for mode in BATCHED]
+        exact = session.render(output_type="pt")
+        truth = Truth(pixels(unedited), pixels(exact), exact.latents)
         truths.update({(name, seed): truth.of(row) for row, seed in enumerate(seeds)})
         start(half, ())
-        take_over(session, half, 0.5)
-        coarse = half.render(output_type="latent")
+        copy_state(session, half, 0.5)
+        coarse = half.render(output_type="pt")
         for render, evaluations in zip(done, plans, strict=True):
-            found = pixels(session, render.latents), render.latents
-            share = evaluations / scratch
-            yield from cases(name, seeds, render.mode, share, found, truth, render.error_estimate)
-        found = pixels(half, coarse.latents), coarse.latents
+            yield from cases(name, seeds, render.mode, evaluations / scratch, render, truth)
         share = coarse.evaluations / len(seeds) / scratch
-        yield from cases(name, seeds, HALF, share, found, truth)
-        yield from cases(name, seeds, BEFORE, 0, (truth.before, unedited), truth)
+        yield from cases(name, seeds, HALF, share, coarse, truth)
+        yield from cases(name, seeds, BEFORE, 0, unedited, truth)
 
 
 def tolerance_cases(
     pipeline: Any, tolerance: float, seed: int, truths: dict[Any, Truth]
 ) -> Iterator[Case]:
-    """All operations with a tolerance, for one seed."""
+    """Measure all operations with a tolerance, for one seed."""
     session = new_session(pipeline, [seed])
     for name, (concepts, edit) in OPERATIONS.items():
         start(session, concepts)
         session.render(output_type="latent")
         edit(session)
-        render = session.render(anchored(tolerance=tolerance), output_type="latent")
+        render = session.render(anchored(tolerance=tolerance), output_type="pt")
         share = render.evaluations / from_scratch(session, pipeline)
-        found = pixels(session, render.latents), render.latents
-        truth = truths[name, seed]
-        yield from cases(name, [seed], render.mode, share, found, truth, render.error_estimate)
+        yield from cases(name, [seed], render.mode, share, render, truths[name, seed])
 
 
 def table(cases: list[Case]) -> str:
-    """A Markdown table: one line a mode, over all operations and seeds."""
+    """Format a Markdown table with one row per mode, over all operations and seeds."""
     seeds = len({case.seed for case in cases})
     lines = [
-        "# How near each mode comes to the exact picture",
+        "# Distance of each mode from the exact image",
         "",
         f"Written by `benchmarks/fidelity.py`: {len(OPERATIONS)} edits, {seeds} seeds (for a "
         f"tolerance {min(seeds, BATCH)}). Evaluations "
-        "are a share of those from scratch, their mean; PSNR in dB against the exact picture; "
-        "missed is the distance from it over the distance that the edit moved it; nearer: share of "
-        "the cases nearer to the exact picture than the one before the edit; rank: Spearman "
-        "correlation of the error estimate with the true error of the latents, and with the PSNR.",
+        "are the mean share of those from scratch; PSNR is in dB against the exact image; "
+        "missed is the distance from it over the distance that the edit moved it; nearer is the "
+        "share of cases that are nearer to the exact image than the image before the edit; rank is "
+        "the Spearman correlation of the error estimate with the true error of the latents, and "
+        "with the PSNR.",
         "",
         "| mode | evaluations | PSNR median | 10th percentile | 5th | SSIM median | missed median "
         "| nearer | rank |",
@@ -267,14 +269,14 @@ def table(cases: list[Case]) -> str:
 
 
 def share_of(cases: list[Case], mode: str) -> float:
-    """The mean share of the evaluations from scratch that a mode takes."""
+    """Return the mean evaluations of a mode as a share of those from scratch."""
     return float(np.mean([case.share for case in cases if case.mode == mode]))
 
 
 def plot(cases: list[Case], path: Path) -> None:
-    """Quality against evaluations: median with 10th percentile below."""
+    """Plot the median PSNR, with a bar down to the 10th percentile, over the evaluations."""
     mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415 - after the backend is chosen
+    from matplotlib import pyplot  # noqa: PLC0415 - the backend is chosen first
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     colours = {"anchored(every": "C0", "anchored(tolerance": "C2"}
@@ -294,7 +296,7 @@ def plot(cases: list[Case], path: Path) -> None:
             fontsize=9,
         )
     axes.set_xlabel("evaluations, % of those from scratch")
-    axes.set_ylabel("PSNR against the exact picture, dB")
+    axes.set_ylabel("PSNR against the exact image, dB")
     axes.set_title("Median over all edits and seeds; the bar reaches down to the 10th percentile")
     axes.set(xlim=(-12, 56), ylim=(10, 80))
     axes.grid(alpha=0.3)
@@ -302,8 +304,8 @@ def plot(cases: list[Case], path: Path) -> None:
 
 
 def main() -> None:
-    """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    """Measure the modes and write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()

@@ -1,17 +1,16 @@
-"""What an edit costs on a CUDA device, at Stable Diffusion 1.5's size.
+"""Measure the cost of an edit on a CUDA device, at the size of Stable Diffusion 1.5.
 
     python benchmarks/gpu.py
-    python benchmarks/gpu.py --compile    # and the U-Net under torch.compile, with CUDA graphs
+    python benchmarks/gpu.py --compile    # also the U-Net under torch.compile, with CUDA graphs
 
-The U-Net and the text encoder have the configuration of SD 1.5 and random weights, which take as
-long as trained ones and need no download; the VAE is a small one, and nothing is decoded. One
-image of 512 pixels in half precision, 50 steps, warm-up 10, 3 concepts. SDXL is not covered: the
-package does not support it.
+The U-Net and the text encoder have the configuration of SD 1.5 and random weights, which are as
+fast as trained ones and need no download. The VAE is small, and nothing is decoded. The benchmark
+renders one image of 512 pixels in half precision, with 50 steps, warm-up 10 and 3 concepts.
 
-Beside the seconds, compared with P1 and P0 as in speed.py, it counts the copies from the device
-to the host between the first and the last model call of an exact render, which must be none: each
-would make the host wait. The same count for P0, which makes some, shows that they are seen.
-Results: results/gpu.json.
+The seconds are compared with P1 and P0 as in speed.py. The benchmark also counts the copies from
+the device to the host between the first and the last model call of an exact render. There must be
+none, because each would make the host wait. P0 makes some, which shows that the count works.
+Writes results/gpu.json.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import speed
@@ -38,13 +38,19 @@ from sega_session import EditSession
 
 STEPS, CONCEPTS, REPETITIONS = 50, 3, 3
 
+Prepared = TypeVar("Prepared")
+Result = TypeVar("Result")
+
 
 @frozen
 class Row:
-    """One operation; the ratios are of the median seconds, to P1 and P0 on 3 concepts.
+    """One operation.
 
     Attributes:
-        peak_bytes: the most memory that tensors took meanwhile, the models' weights included.
+        seconds: The median.
+        of_p1: The ratio of the median seconds to those of P1 on 3 concepts.
+        of_p0: The ratio of the median seconds to those of P0 on 3 concepts.
+        peak_bytes: The peak memory of all tensors, the models' weights included.
     """
 
     operation: str
@@ -57,10 +63,11 @@ class Row:
 
 
 def random_pipeline(unet: UNet2DConditionModel, **text: int) -> StableDiffusionPipeline:
-    """A pipeline with random weights around a U-Net; the tokenizer knows single letters.
+    """Build a pipeline with random weights around a U-Net; the tokenizer knows single letters.
 
     Args:
-        text: settings of the text encoder, which are otherwise those of SD 1.5.
+        unet: The U-Net.
+        text: Settings of the text encoder; by default those of SD 1.5.
     """
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{x}</w>" for x in letters)]
@@ -106,9 +113,10 @@ def random_pipeline(unet: UNet2DConditionModel, **text: int) -> StableDiffusionP
     return pipeline
 
 
-def copies_to_host(unet: torch.nn.Module, calls: int, draw: Callable[[], Any]) -> int:
-    """How many there are between the first and the last of so many model calls."""
-    profiler, made = profile(activities=supported_activities()), []
+def copies_to_host(unet: torch.nn.Module, calls: int, render: Callable[[], Any]) -> int:
+    """Count the copies to the host between the first and the last of ``calls`` model calls."""
+    profiler = profile(activities=supported_activities())
+    made: list[None] = []
 
     def before(*_: Any) -> None:
         made.append(None)
@@ -123,7 +131,7 @@ def copies_to_host(unet: torch.nn.Module, calls: int, draw: Callable[[], Any]) -
 
     hooks = unet.register_forward_pre_hook(before), unet.register_forward_hook(after)
     try:
-        draw()
+        render()
     finally:
         for hook in hooks:
             hook.remove()
@@ -132,25 +140,26 @@ def copies_to_host(unet: torch.nn.Module, calls: int, draw: Callable[[], Any]) -
     return sum("Memcpy DtoH" in event.name for event in profiler.events() or ())
 
 
-def measured(prepare: Callable[[], Any], draw: Callable[[Any], Any]) -> tuple[float, int, Any]:
-    """Median seconds, peak bytes, and what was drawn last; the first run is not counted."""
+def measured(
+    prepare: Callable[[], Prepared], render: Callable[[Prepared], Result]
+) -> tuple[float, int, Result]:
+    """Return the median seconds, the peak bytes and the last result; the first run is a warm-up."""
     seconds: list[float] = []
-    drawn: Any = None
     for _ in range(1 + REPETITIONS):
         prepared = prepare()
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         start = time.perf_counter()
-        drawn = draw(prepared)
+        result = render(prepared)
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:]), torch.cuda.max_memory_allocated(), drawn
+    return statistics.median(seconds[1:]), torch.cuda.max_memory_allocated(), result
 
 
 def rows(pipeline: Any, reference: Any, steps: int) -> list[Row]:
-    """P1, P0, and what they are compared with."""
+    """Measure P1, P0 and the operations that are compared with them."""
     uncached = speed.opened(pipeline, CONCEPTS, steps, cache_bytes=0)
-    p1, p1_bytes, p1_run = measured(lambda: uncached, drawing(pipeline, speed.nothing, "exact"))
+    p1, p1_bytes, p1_run = measured(lambda: uncached, rendering(pipeline, speed.nothing, "exact"))
     p0, p0_bytes, _ = measured(
         lambda: reference, lambda given: speed.run_reference(given, CONCEPTS, steps)
     )
@@ -171,31 +180,31 @@ def rows(pipeline: Any, reference: Any, steps: int) -> list[Row]:
         ("reweight", before, reweight, "preview"),
     ):
         seconds, peak, run = measured(
-            lambda start=start: speed.copied(start, pipeline), drawing(pipeline, edit, mode)
+            partial(speed.copied, start, pipeline), rendering(pipeline, edit, mode)
         )
         found.append(Row(name, mode, run.evaluations, seconds, seconds / p1, seconds / p0, peak))
     return found
 
 
-def drawing(pipeline: Any, edit: speed.Edit, mode: str) -> Callable[[EditSession], speed.Sample]:
-    """What makes an edit of a session and draws it."""
+def rendering(pipeline: Any, edit: speed.Edit, mode: str) -> Callable[[EditSession], speed.Sample]:
+    """Return a function that makes an edit in a session and renders it."""
     return lambda session: speed.run(pipeline, session, (edit,), mode)
 
 
 def compiled_rows(pipeline: Any, steps: int) -> list[Row]:
-    """The first render before and after compiling the U-Net, which stays compiled.
+    """Measure the first render before and after compiling the U-Net, which stays compiled.
 
-    A batch of five rows is that of 3 concepts; without concepts and guidance there is one row.
+    A model call has five rows with 3 concepts, and one without concepts and guidance.
     """
     one = EditSession(pipeline, speed.PROMPT, num_inference_steps=steps, guidance_scale=1)
     five = speed.opened(pipeline, CONCEPTS, steps)
-    found = []
+    found: list[Row] = []
     for how in ("eager", "compiled"):
         if how == "compiled":
             pipeline.unet.compile(mode="reduce-overhead", dynamic=False)
         for batch, cold in ((1, one), (5, five)):
             seconds, peak, render = measured(
-                lambda cold=cold: speed.copied(cold, pipeline),
+                partial(speed.copied, cold, pipeline),
                 lambda session: session.render(output_type="latent"),
             )
             name = f"first render, batch of {batch}, {how}"
@@ -205,8 +214,10 @@ def compiled_rows(pipeline: Any, steps: int) -> list[Row]:
 
 def main() -> None:
     """Measure, print and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--compile", action="store_true", help="time torch.compile too; minutes")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--compile", action="store_true", help="also time torch.compile; takes minutes"
+    )
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("needs a CUDA device")

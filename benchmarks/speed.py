@@ -1,32 +1,34 @@
-"""What an edit costs, in evaluations and in seconds, on the embedded checkpoint on the CPU.
+"""Measure the cost of an edit in evaluations and seconds, with the embedded checkpoint on the CPU.
 
     python benchmarks/speed.py            # the whole grid, about 20 minutes on two cores
     python benchmarks/speed.py --quick    # 1 concept, 10 steps, once; writes only to --output
 
-One image in float32, guidance scale 5, momentum 0.1 / 0.4; 0 to 8 concepts and 10 to 50 steps.
-Every operation but the first render starts from an exact render of the concepts in its row, in a
-copy of that session, so that nothing is reused between operations or repetitions.
+The benchmark renders one image in float32 with guidance scale 5 and momentum 0.1 / 0.4, for 0 to 8
+concepts and 10 to 50 steps. Every operation except the first render starts from an exact render of
+the concepts in its row, in a copy of that session, so that operations and repetitions reuse nothing
+from each other.
 
-A row's seconds are those of its edits and renders, encoding an added concept's text included;
-opening the session, the render before and decoding are not timed. Modes other than exact draw
-every picture of a drag or a script; no exact one follows. They are measured for 2 concepts only,
-the exact mode for all. Drags and scripts are sums over many pictures and are timed once,
-everything else as often as `repetitions` says; the median counts.
+The seconds of a row include its edits and renders, and encoding the text of an added concept. They
+exclude opening the session, the render before, and decoding. Modes other than exact render every
+image of a drag or a script, and no exact render follows. They are measured for 2 concepts only, the
+exact mode for all. Drags and scripts are sums over many images and are timed once; everything else
+is timed `repetitions` times, and the median is reported.
 
-Beside them, in the same shuffled order, every number of concepts drawn is rendered from scratch:
+In the same shuffled order, each number of concepts is also rendered from scratch:
 
 - P1: our own loop with nothing recorded (``cache_bytes=0``).
-- P0: diffusers' `SemanticStableDiffusionPipeline` on the same models. Its call encodes all the
-  texts, and that is timed too: there is no calling it without.
+- P0: diffusers' `SemanticStableDiffusionPipeline` on the same models. Its call always encodes all
+  texts, so this is included in its time.
 
-A row is compared with one such render for each of its pictures. Not measured: several seeds, a
-cache that overflows, spilling, and other devices (see gpu.py). Results: results/speed.json.
+A row is compared with one such render per image. Not measured: several seeds, a cache that
+overflows, spilling, and other devices (see gpu.py). Writes results/speed.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import copyreg
 import json
 import platform
 import random
@@ -37,8 +39,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -63,9 +67,17 @@ CONCEPTS = (
 MODES: tuple[str | Mode, ...] = ("exact", "anchored", anchored(every=2), "replay", "preview")
 ALL_MODES_AT = 2
 REPETITIONS = {10: 3, 25: 1, 50: 1}
-"""By number of steps."""
+"""The repetitions for each number of steps."""
 
 Edit = Callable[[EditSession], None]
+
+
+def _new_lock(_: RLock) -> tuple[Callable[..., RLock], tuple[()]]:
+    return RLock, ()
+
+
+# A lock cannot be copied: the copy of a session has a new one.
+copyreg.pickle(type(RLock()), _new_lock)
 
 
 def add(session: EditSession) -> None:
@@ -75,12 +87,12 @@ def add(session: EditSession) -> None:
 
 
 def update(**fields: Any) -> Edit:
-    """An edit of the first concept."""
+    """Return the edit that updates the first concept."""
     return lambda session: session.update(CONCEPTS[0], **fields)
 
 
 def later(session: EditSession) -> None:
-    """Let the first concept set in later, by a tenth of the steps."""
+    """Start the first concept later, by a tenth of the steps."""
     update(warmup=session.num_calls // 5 + session.num_calls // 10)(session)
 
 
@@ -105,40 +117,43 @@ OPERATIONS: dict[str, tuple[Edit, ...]] = {
     "threshold": (update(threshold=0.8),),
     "warm-up": (later,),
     DRAG: tuple(update(scale=5 + tick / 10) for tick in range(1, 21)),
-    # The last edit leads back to a picture that was drawn three edits before.
+    # The last edit returns to a state that was rendered three edits before.
     SCRIPT: (
         *(update(scale=7), INVERTED, add, update(threshold=0.95), remove),
         *(later, UPRIGHT, add, update(scale=6), remove),
     ),
 }
-"""By name: the edits, each followed by a render. An undo takes back an `add` that was drawn."""
+"""The edits by name. A render follows each. An undo reverts an `add` that was rendered."""
 
 
 @frozen
 class Sample:
-    """One timed run: `drawn` is the number of concepts in each picture."""
+    """One timed run; `rendered` has the number of concepts of each image."""
 
     seconds: float
     evaluations: int
     model_calls: int
-    drawn: tuple[int, ...]
+    rendered: tuple[int, ...]
     new_bytes: int = 0
 
 
 @frozen
 class Row:
-    """One operation in one mode, or P0 or P1; the ratios are of seconds.
+    """One operation in one mode, or P0 or P1.
 
     Attributes:
-        concepts: before the operation.
-        bytes_per_evaluation: newly cached, latents included; None where nothing was evaluated.
+        concepts: The number of concepts before the operation.
+        of_p1: The ratio of the seconds to those of P1.
+        of_p0: The ratio of the seconds to those of P0.
+        bytes_per_evaluation: The growth of the cache, latents included; None if nothing was
+            evaluated.
     """
 
     operation: str
     mode: str
     concepts: int
     steps: int
-    pictures: int
+    images: int
     repetitions: int
     evaluations: int
     model_calls: int
@@ -150,7 +165,7 @@ class Row:
 
 @frozen
 class Fit:
-    """Seconds a picture as a sum of its evaluations and model calls, over all rows of ours."""
+    """The seconds per image as a linear function of its evaluations and model calls."""
 
     ms_per_evaluation: float
     ms_per_model_call: float
@@ -160,7 +175,7 @@ class Fit:
 
 @frozen
 class Overhead:
-    """A step of our loop without the model, and a model call, at SD 1.5's size with 3 concepts."""
+    """The time of a step without the model and of a model call: SD 1.5's size, 3 concepts."""
 
     loop_ms_per_step: float
     unet_ms_per_call: float | None = None
@@ -168,7 +183,7 @@ class Overhead:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """Describe the machine and the versions that are measured."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -196,7 +211,7 @@ def reference_pipeline(pipeline: Any) -> SemanticStableDiffusionPipeline:
 
 
 def opened(pipeline: Any, concepts: int, steps: int, **arguments: Any) -> EditSession:
-    """A session with the first concepts of the list; nothing is drawn yet."""
+    """Open a session with the first concepts of the list, without rendering."""
     session = EditSession(
         pipeline, PROMPT, seed=1, num_inference_steps=steps, guidance_scale=5, **arguments
     )
@@ -206,17 +221,16 @@ def opened(pipeline: Any, concepts: int, steps: int, **arguments: Any) -> EditSe
 
 
 def copied(session: EditSession, pipeline: Any) -> EditSession:
-    """A session of its own with all that is recorded; the models are shared.
+    """Copy a session with everything it recorded; the models are shared.
 
-    Drawing the render before an edit once for all operations takes most of the time otherwise.
+    Copying saves most of the time: the render before an edit is made once for all operations.
     """
-    shared = (pipeline, session._drawing)  # A lock cannot be copied.
-    return copy.deepcopy(session, {id(one): one for one in shared})
+    return copy.deepcopy(session, {id(pipeline): pipeline})
 
 
 @contextmanager
 def counted(model: torch.nn.Module) -> Iterator[list[None]]:
-    """A list that grows by one at each call of the model."""
+    """Yield a list that grows by one at each call of the model."""
     calls: list[None] = []
     hook = model.register_forward_hook(lambda *_: calls.append(None))
     try:
@@ -226,21 +240,29 @@ def counted(model: torch.nn.Module) -> Iterator[list[None]]:
 
 
 def run(pipeline: Any, session: EditSession, edits: tuple[Edit, ...], mode: str | Mode) -> Sample:
-    """Make the edits and draw each."""
-    evaluations, drawn, before = 0, [], session.cache.bytes
+    """Make the edits and render each."""
+    evaluations, before = 0, session.cache.bytes
+    rendered: list[int] = []
     with counted(pipeline.unet) as calls:
         start = time.perf_counter()
         for edit in edits:
             edit(session)
             evaluations += session.render(mode, output_type="latent").evaluations
-            drawn.append(len(session.concepts))
+            rendered.append(len(session.concepts))
         seconds = time.perf_counter() - start
     new_bytes = session.cache.bytes - before
-    return Sample(seconds, evaluations, len(calls), tuple(drawn), new_bytes)
+    return Sample(seconds, evaluations, len(calls), tuple(rendered), new_bytes)
+
+
+def run_copy(
+    pipeline: Any, session: EditSession, edits: tuple[Edit, ...], mode: str | Mode
+) -> Sample:
+    """Make the edits in a copy of the session and render each."""
+    return run(pipeline, copied(session, pipeline), edits, mode)
 
 
 def run_reference(reference: Any, concepts: int, steps: int) -> Sample:
-    """Draw the first concepts of the list with diffusers."""
+    """Render the first concepts of the list with diffusers."""
     with counted(reference.unet) as calls:
         start = time.perf_counter()
         reference(
@@ -261,7 +283,7 @@ def run_reference(reference: Any, concepts: int, steps: int) -> Sample:
 
 
 def modes_of(operation: str, concepts: int, *, quick: bool) -> tuple[str | Mode, ...]:
-    """The modes that an operation is measured in; none where it needs a concept."""
+    """Return the modes to measure an operation in; none if it needs a concept."""
     if not concepts and operation not in (FIRST, UNDO, "add"):
         return ()
     if operation in (FIRST, UNDO) or not (quick or concepts == ALL_MODES_AT):
@@ -272,7 +294,7 @@ def modes_of(operation: str, concepts: int, *, quick: bool) -> tuple[str | Mode,
 def block(
     pipeline: Any, concepts: int, steps: int, repetitions: int, *, quick: bool
 ) -> Iterator[Row]:
-    """All operations on so many concepts and steps, with P0 and P1 in between."""
+    """Measure all operations for a number of concepts and steps, and P0 and P1."""
     reference = reference_pipeline(pipeline)
     cold = opened(pipeline, concepts, steps)
     before = copied(cold, pipeline)
@@ -286,18 +308,16 @@ def block(
     for name, edits in OPERATIONS.items():
         for mode in modes_of(name, concepts, quick=quick):
             shortened = edits[: 3 if quick else None]
-            jobs[name, as_mode(mode)] = lambda name=name, edits=shortened, mode=mode: run(
-                pipeline, copied(starts[name], pipeline), edits, mode
-            )
-    for drawn in range(max(0, concepts - 1), concepts + 2):
-        uncached = opened(pipeline, drawn, steps, cache_bytes=0)
-        jobs["P1", drawn] = lambda uncached=uncached: run(pipeline, uncached, (nothing,), "exact")
-        jobs["P0", drawn] = lambda drawn=drawn: run_reference(reference, drawn, steps)
+            jobs[name, as_mode(mode)] = partial(run_copy, pipeline, starts[name], shortened, mode)
+    for count in range(max(0, concepts - 1), concepts + 2):
+        uncached = opened(pipeline, count, steps, cache_bytes=0)
+        jobs["P1", count] = partial(run, pipeline, uncached, (nothing,), "exact")
+        jobs["P0", count] = partial(run_reference, reference, count, steps)
 
     samples: dict[tuple[str, Any], list[Sample]] = defaultdict(list)
     for repetition in range(repetitions):
         order = [key for key in jobs if not repetition or key[0] not in (DRAG, SCRIPT)]
-        # A machine's speed drifts; in a mixed order it drifts for all alike.
+        # The speed of a machine drifts; a shuffled order spreads the drift over all jobs.
         random.Random(repetition).shuffle(order)
         for key in order:
             samples[key].append(jobs[key]())
@@ -310,39 +330,44 @@ def block(
             mode=str(how) if ours else "exact",
             concepts=concepts if ours else how,
             steps=steps,
-            pictures=len(one.drawn),
+            images=len(one.rendered),
             repetitions=len(samples[name, how]),
             evaluations=one.evaluations,
             model_calls=one.model_calls,
             seconds=seconds,
-            of_p1=seconds / sum(medians["P1", drawn] for drawn in one.drawn),
-            of_p0=seconds / sum(medians["P0", drawn] for drawn in one.drawn),
+            of_p1=seconds / sum(medians["P1", count] for count in one.rendered),
+            of_p0=seconds / sum(medians["P0", count] for count in one.rendered),
             bytes_per_evaluation=one.new_bytes / one.evaluations if one.evaluations else None,
         )
 
 
 def fitted(rows: list[Row]) -> Fit:
-    """The plane through the rows of our sessions, by least squares."""
+    """Fit a plane through the rows of our sessions by least squares."""
     kept = [row for row in rows if row.operation != "P0"]
-    x = np.array([[r.evaluations / r.pictures, r.model_calls / r.pictures, 1] for r in kept])
-    y = np.array([1000 * row.seconds / row.pictures for row in kept])
+    x = np.array([[r.evaluations / r.images, r.model_calls / r.images, 1] for r in kept])
+    y = np.array([1000 * row.seconds / row.images for row in kept])
     solution = np.linalg.lstsq(x, y)[0]
-    return Fit(*map(float, solution), float(1 - (y - x @ solution).var() / y.var()))
+    return Fit(
+        ms_per_evaluation=float(solution[0]),
+        ms_per_model_call=float(solution[1]),
+        intercept_ms=float(solution[2]),
+        r_squared=float(1 - (y - x @ solution).var() / y.var()),
+    )
 
 
 def bytes_per_concept_step(pipeline: Any) -> float:
-    """What the cache grows by for each new prediction of an added concept, of one image."""
+    """Return the growth of the cache per new prediction of an added concept, for one image."""
     session = opened(pipeline, 0, 10)
     session.render(output_type="latent")
     before = session.cache.bytes
-    # It sets in at the last call: only its own predictions and the final latents are new.
+    # The concept starts at the last call: only its predictions and the final latents are new.
     session.add(CONCEPTS[0], warmup=session.num_calls - 1)
     render = session.render(output_type="latent")
     return (session.cache.bytes - before - render.latents.nbytes) / render.evaluations
 
 
 def loop_overhead(pipeline: Any, steps: int) -> float:
-    """Milliseconds a step of a first render at 512 pixels, with a model that takes no time."""
+    """Return the milliseconds per step at 512 pixels, with a model that takes no time."""
     predictions = torch.randn(5, 4, 64, 64, generator=torch.Generator().manual_seed(1))
 
     def instant(latents: Any, *_: Any, **__: Any) -> SimpleNamespace:
@@ -358,7 +383,7 @@ def loop_overhead(pipeline: Any, steps: int) -> float:
 
 @torch.no_grad()
 def unet_call() -> float:
-    """Milliseconds of one call of a U-Net of SD 1.5's size (3.4 GB), five branches."""
+    """Return the milliseconds of a call of a U-Net of SD 1.5's size (3.4 GB), five conditions."""
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768).eval()
     latents, text = torch.randn(5, 4, 64, 64), torch.randn(5, 77, 768)
     seconds = []
@@ -370,15 +395,15 @@ def unet_call() -> float:
 
 
 def overhead(pipeline: Any, *, quick: bool) -> Overhead:
-    """Our loop beside the model; quick: without the model."""
+    """Compare our loop with the model; ``quick`` measures the loop only."""
     loop = loop_overhead(pipeline, 10 if quick else 50)
     unet = None if quick else unet_call()
     return Overhead(loop, unet, unet and loop / unet)
 
 
 def table(rows: Sequence[Any]) -> Table:
-    """Rows of one class, a column a field."""
-    made = Table(title="What an edit costs")
+    """Build a table of rows of one class, with one column per field."""
+    made = Table(title="Cost of an edit")
     for field in attrs.fields(type(rows[0])):
         made.add_column(field.name.replace("_", " "), justify="right")
     for row in rows:
@@ -389,8 +414,8 @@ def table(rows: Sequence[Any]) -> Table:
 
 def main() -> None:
     """Measure, print and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one concept, 10 steps, once")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="measure one concept, 10 steps, once")
     parser.add_argument("--output", type=Path, help="the JSON file to write")
     arguments = parser.parse_args()
     quick, output = arguments.quick, arguments.output

@@ -1,4 +1,6 @@
-"""One edit in every mode, side by side: writes modes.png."""
+"""Render one edit in every mode, side by side, and write modes.png."""
+
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -6,7 +8,7 @@ from sega_session import EditSession, anchored, load_avatars
 from sega_session.cli.contact_sheet import Tile, contact_sheet
 from sega_session.render import Render
 
-EDITS = {
+EDITS: dict[str, Callable[[EditSession], None]] = {
     "add a beard": lambda s: s.add("beard", scale=3, threshold=0.95),
     "invert the smile": lambda s: s.invert("smile"),
     "remove the glasses": lambda s: s.remove("glasses"),
@@ -15,14 +17,14 @@ MODES = ("preview", anchored(every=5), "replay", "exact")
 
 
 def main() -> Image.Image:
-    """Draw the sheet: a row an edit, the picture before it first."""
+    """Make the contact sheet: one row per edit, with the image before it first."""
     pipeline = load_avatars()
     pipeline.set_progress_bar_config(disable=True)
     tiles: list[Tile] = []
     for label, edit in EDITS.items():
         renders: list[Render] = []
         for mode in MODES:
-            # A session each, so that no mode finds what another has evaluated.
+            # Each mode has its own session, so that it cannot reuse evaluations of another mode.
             session = EditSession(pipeline, "a portrait of a person", seed=33, guidance_scale=5)
             session.add("glasses", scale=4, threshold=0.95)
             session.add("smile", scale=4, threshold=0.95)

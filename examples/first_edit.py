@@ -1,4 +1,4 @@
-"""A portrait, then glasses, then stronger glasses, then none: the ten lines of README."""
+"""Edit a portrait: add glasses and a smile, change both, and remove them."""
 
 from sega_session import EditSession, load_avatars
 
@@ -9,10 +9,10 @@ session.add("glasses", scale=4, threshold=0.95)
 session.add("smile", scale=4, threshold=0.95)
 session.render().image.save("glasses_and_smile.png")
 
-session.reweight("glasses", scale=7)  # only what this changes is evaluated
+session.reweight("glasses", scale=7)  # evaluates only what this changes
 session.invert("smile")
 session.render().image.save("stronger_glasses_no_smile.png")
 
 session.remove("glasses")
 session.remove("smile")
-print(session.render().evaluations)  # 0: this picture was drawn before
+print(session.render().evaluations)  # 0: this state was rendered before

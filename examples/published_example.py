@@ -1,8 +1,8 @@
 """The example that diffusers publishes for SEGA, on the embedded checkpoint.
 
-Four concepts at once, with the published scales, thresholds, warm-up and momentum. Only the
-import and the call's name differ from code for `SemanticStableDiffusionPipeline`; from there on
-it is a session, so the second picture reuses what the first one computed.
+Add four concepts at once, with the published scales, thresholds, warm-up and momentum. Only the
+import and the name of the call differ from code for `SemanticStableDiffusionPipeline`. The result
+is a session, so the second image reuses the predictions of the first.
 """
 
 import sys

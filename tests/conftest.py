@@ -1,4 +1,4 @@
-"""Figures that tests measure, told at the end of a run."""
+"""Print the figures that tests measure at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIGURES: list[str] = []
 
 @pytest.fixture
 def figure() -> Callable[[str], None]:
-    """Tell a figure at the end of the run."""
+    """Return a function that prints a figure at the end of the run."""
     return FIGURES.append
 
 

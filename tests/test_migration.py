@@ -1,9 +1,9 @@
-"""`from_diffusers` draws what the same arguments draw in diffusers."""
+"""Compare `from_diffusers` with diffusers' pipeline for the same arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -55,7 +55,9 @@ def used_generator() -> torch.Generator:
         (dict, None),
     ],
 )
-def test_the_same_arguments_draw_the_same(noise: Noise, as_seeds: tuple[int, ...] | None) -> None:
+def test_the_same_arguments_render_the_same_latents(
+    noise: Noise, as_seeds: tuple[int, ...] | None
+) -> None:
     pipeline = tiny_stable_diffusion()
     torch.manual_seed(0)
     session = from_diffusers(pipeline, "a cat", **noise(), **EDITS)
@@ -110,7 +112,7 @@ def test_names_are_free_and_arrays_are_lists() -> None:
         tiny_stable_diffusion(),
         "a cat",
         editing_prompt=["hat", "hat", "hat 2"],
-        edit_weights=np.array([1, 2, 3]),
+        edit_weights=cast(Any, np.array([1, 2, 3])),
     )
     assert [c.name for c in session.concepts] == ["hat", "hat 2", "hat 2 2"]
     assert [c.weight for c in session.concepts] == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""The core maths against code that we did not write: diffusers' SEGA and its schedulers."""
+"""Compare the core maths with diffusers' SEGA pipeline and its schedulers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS = ("epsilon", "v_prediction")
 
 @functools.cache
 def model(prediction_type: str, scheduler: str) -> tuple[Any, Any]:
-    """A pipeline and the reference on the same models."""
+    """Build a pipeline and the reference on the same models."""
     pipeline = tiny_stable_diffusion(
         scheduler=SCHEDULERS[scheduler](), prediction_type=prediction_type
     )
@@ -69,7 +69,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def ours(pipeline: Any, case: dict[str, Any]) -> tuple[Tensor, int, int]:
-    """Final latents, evaluations, and evaluations if every branch ran at every call."""
+    """Return the final latents, the evaluations, and those of every condition at every call."""
     session = EditSession(
         pipeline,
         "a portrait",
@@ -91,7 +91,7 @@ def theirs(pipeline: Any, reference: Any, case: dict[str, Any]) -> Tensor:
     parameters = inspect.signature(reference.scheduler.step).parameters
     chosen = case["concepts"]
     calls = 2 * case["steps"] + 2
-    reference_output = reference(
+    latents: Tensor = reference(
         "a portrait",
         negative_prompt=case["negative_prompt"],
         num_images_per_prompt=len(case["seeds"]),
@@ -103,15 +103,15 @@ def theirs(pipeline: Any, reference: Any, case: dict[str, Any]) -> Tensor:
         reverse_editing_direction=[c["inverted"] for c in chosen],
         edit_guidance_scale=[c["scale"] for c in chosen],
         edit_warmup_steps=[c["warmup"] for c in chosen],
-        # A list of cool-downs takes no None there: a call that never comes stands for it.
+        # The reference accepts no None in a list of cool-downs: use a call that never comes.
         edit_cooldown_steps=[calls if c["cooldown"] is None else c["cooldown"] for c in chosen],
         edit_threshold=[c["threshold"] for c in chosen],
         edit_momentum_scale=case["momentum_scale"],
         edit_mom_beta=case["momentum_beta"],
         edit_weights=[c["weight"] for c in chosen],
         output_type="latent",
-    )
-    return reference_output.images
+    ).images
+    return latents
 
 
 @pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
@@ -123,7 +123,7 @@ def test_latents_equal_the_reference(case: dict[str, Any]) -> None:
     expected = theirs(pipeline, reference, case)
     assert latents.isfinite().all()
     if expected.isnan().any():
-        # Its warm concepts had all cooled while another warmed up: 0 / 0.
+        # All its warm concepts had cooled down while another warmed up: 0 / 0.
         event("the reference divides by zero")
     elif evaluations == every:
         event("same batch: equal bits")

@@ -1,4 +1,4 @@
-"""Where the reference breaks: its behaviour, and the defined one here."""
+"""Pin the behaviour of the reference where it is broken, and the defined behaviour here."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_guidance_scale_up_to_one_keeps_the_edits() -> None:
     base.add("hat", warmup=2)
     edited = latents(base)
     assert not torch.allclose(edited, theirs, atol=1e-2)
-    # Just above 1 the reference applies them; the result there is the limit.
+    # Just above 1 the reference applies the edits; its result is the limit.
     limit = reference(
         pipeline, guidance_scale=1 + 1e-6, editing_prompt=["hat"], edit_warmup_steps=2
     )

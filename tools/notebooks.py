@@ -1,7 +1,7 @@
-"""Run the example notebooks and save their outputs: python tools/notebooks.py [NAME ...].
+"""Run the example notebooks and store their outputs: python tools/notebooks.py [NAME ...].
 
-Prints and images are kept. Progress bars and advice of libraries differ from run to run and are
-dropped, and so are widgets, which only a page can show.
+Prints and images are stored. Progress bars and messages of libraries differ from run to run, and
+widgets are rendered by the page only, so these are left out.
 """
 
 from __future__ import annotations
@@ -9,24 +9,22 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
-
-def is_kept(output: nbformat.NotebookNode) -> bool:
-    """Return whether an output is saved: prints and results, but no widgets."""
+def is_stored(output: Any) -> bool:
+    """Return whether an output is a print or an image."""
     if output.output_type == "stream":
         return bool(output.name == "stdout")
-    return WIDGET not in output.get("data", {})
+    return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
 
 
 def main(names: list[str]) -> None:
-    """Run the notebooks with these names, or all."""
     for path in sorted(EXAMPLES.glob("*.ipynb")):
         if names and path.stem not in names:
             continue
@@ -40,9 +38,9 @@ def main(names: list[str]) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
             if cell.cell_type == "code":
-                cell.outputs = [one for one in cell.outputs if is_kept(one)]
+                cell.outputs = [one for one in cell.outputs if is_stored(one)]
                 for output in cell.outputs:
-                    # An image comes in two formats; one is enough.
+                    # An image has two formats; one is enough.
                     output.get("data", {}).pop("image/jpeg", None)
         nbformat.write(notebook, path)
         print(path.name)

@@ -1,11 +1,11 @@
-"""Random edit walks and digests of what they render: proof that a change of code changes no bit.
+"""Check that a change of code changes no bit of an image, with digests of random edit walks.
 
-    python tools/walks.py record walks.json   # before
-    python tools/walks.py check walks.json    # after, on the same machine
+    python tools/walks.py record walks.json   # before the change
+    python tools/walks.py check walks.json    # after it, on the same machine
 
-Every walk opens a session with `batch_plan="canonical"`, edits, goes back and forth, saves, loads
+A walk opens a session with `batch_plan="canonical"`, edits, moves through the history, saves, loads
 and renders in every mode. Its record has, for each render, a digest of the latents, the mode, and
-the evaluations that were planned and made. Digests hold on one machine: other processors round
+the planned and actual evaluations. Digests are valid on one machine, because other processors round
 differently.
 """
 
@@ -45,7 +45,7 @@ MODES: tuple[Any, ...] = (
 
 
 def open_session(rng: random.Random) -> EditSession:
-    """Open a session with a drawn scheduler, scene and budget."""
+    """Open a session with a random scheduler, scene and budget."""
     pipeline = tiny_stable_diffusion(
         scheduler=SCHEDULERS[rng.choice(list(SCHEDULERS))](),
         prediction_type=rng.choice(("epsilon", "epsilon", "v_prediction")),
@@ -66,7 +66,7 @@ def open_session(rng: random.Random) -> EditSession:
 
 
 def move(session: EditSession, rng: random.Random) -> None:
-    """Make one random edit, or one step in the history."""
+    """Make one random edit, or check out a random entry of the history."""
     names = [concept.name for concept in session.concepts]
     kind = rng.choice(("add", "add", "change", "change", "history", "momentum"))
     if kind == "add" and len(names) < len(PROMPTS):
@@ -99,7 +99,7 @@ def move(session: EditSession, rng: random.Random) -> None:
 
 
 def walk(number: int, folder: Path) -> list[list[Any]]:
-    """Return for each render its mode, digest, and evaluations planned and made."""
+    """Run a walk. Return for each render its mode, digest, and planned and actual evaluations."""
     rng = random.Random(number)
     session = open_session(rng)
     made: list[list[Any]] = []
@@ -124,7 +124,7 @@ def walk(number: int, folder: Path) -> list[list[Any]]:
 
 
 def main() -> int:
-    """Record the walks, or compare them with a record."""
+    """Record the walks, or compare them with a record; return 1 if any differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("action", choices=("record", "check"))
     parser.add_argument("file", type=Path)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from .contact_sheet import Tile, contact_sheet
-from .loading import Device, DType, load_quietly
+from .loading import Device, DType, load_with_status
 
 if TYPE_CHECKING:
     from ..models.presets import Preset, Recommended
@@ -50,7 +50,7 @@ def demo(
     """
     console = Console()
     out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be created
-    pipeline = load_quietly(console, model, device, dtype)
+    pipeline = load_with_status(console, model, device, dtype)
     from ..models.presets import recommended_or_published
 
     settings = recommended_or_published(pipeline)

@@ -17,7 +17,7 @@ from ..files import file_errors
 from ..saving.document import Document, read_document
 from ..scripts import OperationResult, Script, run_script, script_from_history
 from .contact_sheet import Tile, contact_sheet
-from .loading import Device, DType, load_quietly
+from .loading import Device, DType, load_with_status
 
 if TYPE_CHECKING:
     from ..session import EditSession
@@ -49,7 +49,7 @@ def run(
     console = Console()
     read = Script.load(script)
     out.mkdir(parents=True, exist_ok=True)
-    pipeline = load_quietly(console, model, device, dtype)
+    pipeline = load_with_status(console, model, device, dtype)
     from ..session import EditSession
 
     run_and_report(console, read, EditSession.from_scene(read.scene, pipeline), out)
@@ -87,7 +87,7 @@ def render(
         Default: the embedded one.
     """
     console = Console()
-    pipeline = load_quietly(console, model, device, dtype)
+    pipeline = load_with_status(console, model, device, dtype)
     from ..session import EditSession
 
     rendered = EditSession.load(file, pipeline).render()

@@ -17,8 +17,10 @@ DType = Annotated[
 ]
 
 
-def load_quietly(console: Console, model: str | None, device: str | None, dtype: str | None) -> Any:
-    """Return a pipeline, loaded without the progress bars and messages of the libraries.
+def load_with_status(
+    console: Console, model: str | None, device: str | None, dtype: str | None
+) -> Any:
+    """Load a pipeline behind a status line; see `sega_session.models.load_quietly`.
 
     Args:
         console: shows a status meanwhile.
@@ -36,15 +38,6 @@ def load_quietly(console: Console, model: str | None, device: str | None, dtype:
         import transformers
 
         transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        import diffusers
-        import torch
+        from ..models import load_quietly
 
-        diffusers.logging.set_verbosity_error()
-        diffusers.logging.disable_progress_bar()
-        from ..models.loading import AVATARS, load_pipeline
-
-        precision = getattr(torch, dtype) if dtype else None
-        pipeline = load_pipeline(model or str(AVATARS), device=device, dtype=precision)
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return load_quietly(model, device, dtype)

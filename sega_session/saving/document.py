@@ -24,9 +24,7 @@ from ..files import (
     unstructure,
 )
 from ..models import ModelIdentity
-from ..state import Scene
-from ..state import History
-from ..state import BatchPlan
+from ..state import BatchPlan, History, Scene
 from .versions import FORMAT_VERSION, MIGRATIONS
 
 METADATA_KEY = "sega_session"

@@ -18,8 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import InvalidValueError, SessionFileError, SessionFormatError
 from ..files import StrictError, check_version, dump, parse, structure, unstructure
-from ..state.fields import field_like
 from ..state import Concept, EditState, Scene
+from ..state.fields import field_like
 
 FORMAT_VERSION = 1
 

@@ -1,8 +1,8 @@
-"""The attribute schema of the portraits: what can be seen in a picture, and how it is drawn.
+"""The attribute schema of the portraits: the visible attributes, and how DiceBear draws them.
 
-A portrait is a mapping from attribute name to value name, or to ``None`` where the attribute cannot
-be seen (the hair colour of a bald person, the hair style under a hat). Everything else reads the
-schema from here: the renderer, the captions, the classifier and the evaluation.
+A portrait is a mapping from attribute name to value name, or to ``None`` where the attribute is
+not visible (the hair colour of a bald person, the hair style under a hat). The renderer, the
+captions, the classifier and the evaluation use this schema.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Portrait = dict[str, str | None]
-"""Attribute name to value name; ``None`` where the picture does not show the attribute."""
+"""Attribute name to value name; ``None`` where the image does not show the attribute."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
 NAMES: tuple[str, ...] = tuple(attribute.name for attribute in ATTRIBUTES)
 
 HIDDEN = -1
-"""The label of an attribute that the picture does not show."""
+"""The label of an attribute that the image does not show."""
 
 _HIDDEN_UNDER_A_HAT = ("short", "bun", "bald")
 
@@ -132,7 +132,7 @@ _COLORS: dict[str, dict[str, str]] = {
 
 
 def sample_portrait(rng: np.random.Generator) -> Portrait:
-    """Draw every attribute independently, then hide what the drawing would not show."""
+    """Sample every attribute independently, then hide those that the drawing does not show."""
     portrait: Portrait = {
         attribute.name: str(rng.choice(attribute.values, p=list(attribute.weights.values())))
         for attribute in ATTRIBUTES
@@ -185,7 +185,7 @@ def dicebear_options(portrait: Portrait, rng: np.random.Generator) -> dict[str, 
 
 
 def to_labels(portrait: Portrait) -> NDArray[np.int8]:
-    """Number a portrait's values: shape (attributes,), `HIDDEN` where nothing is seen."""
+    """Number a portrait's values: shape (attributes,), `HIDDEN` where nothing is visible."""
     labels = np.full(len(ATTRIBUTES), HIDDEN, dtype=np.int8)
     for index, attribute in enumerate(ATTRIBUTES):
         value = portrait[attribute.name]
@@ -195,7 +195,7 @@ def to_labels(portrait: Portrait) -> NDArray[np.int8]:
 
 
 def from_labels(labels: NDArray[np.int8]) -> Portrait:
-    """Undo `to_labels`."""
+    """Invert `to_labels`."""
     return {
         attribute.name: None if label == HIDDEN else attribute.values[label]
         for attribute, label in zip(ATTRIBUTES, labels, strict=True)

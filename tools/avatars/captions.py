@@ -1,7 +1,7 @@
 """Captions for portraits: varied in words, order and completeness.
 
-Every concept also occurs alone, as the short phrase a semantic edit is written in ("glasses", "a
-beard"), and so does its absence ("no glasses", "clean-shaven"): an edit compares the prediction
+Every concept also occurs alone, as the short phrase of a semantic edit ("glasses", "a beard"),
+and so does its absence ("no glasses", "clean-shaven"): an edit compares the prediction
 for such a phrase with that for the empty prompt, so both must be familiar to the model.
 """
 
@@ -14,10 +14,10 @@ EMPTY = 0.10
 """Share of empty captions, which classifier-free guidance needs."""
 
 SHORT = 0.25
-"""Share of captions that are one phrase alone."""
+"""Share of captions of a single phrase."""
 
 ABSENCE = 0.35
-"""How often a longer caption mentions that something is absent."""
+"""The probability that a longer caption mentions that something is absent."""
 
 MOST_PHRASES = 6
 """Phrases in one caption, so that its tokens fit the text encoder."""
@@ -68,7 +68,7 @@ _HAIR_STYLES = {
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def _synonym(rng: np.random.Generator, word: str) -> str:
@@ -147,7 +147,7 @@ _TOPICS: dict[str, tuple[float, Callable[[Portrait, np.random.Generator], str | 
     "clothes": (1.0, _clothes),
     "background": (1.6, _background),
 }
-"""What a phrase can be about, with its weight among the short captions."""
+"""The subjects of a phrase, with their weights among the short captions."""
 
 _MAY_BE_ABSENT = ("glasses", "facial_hair", "hat")
 _WEIGHTS = np.array([weight for weight, _ in _TOPICS.values()])
@@ -155,7 +155,7 @@ _WEIGHTS /= _WEIGHTS.sum()
 
 
 def describe(portrait: Portrait, rng: np.random.Generator) -> str:
-    """Return one of the many captions that are true of `portrait`."""
+    """Return a random caption that is true of `portrait`."""
     kind = rng.random()
     if kind < EMPTY:
         return ""
@@ -183,7 +183,7 @@ def _join(phrases: list[str], rng: np.random.Generator) -> str:
     if not phrases:
         return opening
     if rng.random() < 0.6:
-        # "with" reads well before a noun and badly before "smiling", which the model never minds.
+        # "with" suits a noun better than "smiling"; the model is indifferent.
         return f"{opening} with " + " and ".join(
             part for part in (", ".join(phrases[:-1]), phrases[-1]) if part
         )

@@ -1,10 +1,10 @@
-"""Test what SEGA's paper claims of its directions, on the checkpoint; one figure each.
+"""Test the claims of SEGA's paper on the checkpoint, with one figure each.
 
 - Monotonicity: success and the classifier's confidence grow with the scale.
-- Robustness: one setting works whatever the rest of the prompt says.
-- Isolation: what changes lies where the concept is; concepts together do not disturb each other
-  (that part is in RESULTS.md's last rows).
-- Uniqueness: a concept's guidance recorded on one picture edits others.
+- Robustness: one setting works with any other prompt.
+- Isolation: the changes lie where the concept is, and concepts do not disturb each other (the last
+  rows of RESULTS.md).
+- Uniqueness: the guidance of a concept recorded on one image edits others.
 
 Writes CLAIMS.md beside this file, and figures/.
 """
@@ -24,11 +24,11 @@ from sheets import save_sheet
 from studio import FIGURES, HERE, STEPS, Studio, add, of_this_worker, parser, workers
 
 SEEDS = range(20_000, 20_032)
-"""Neither those of the evaluation nor those of the tuning."""
+"""Disjoint from the seeds of the evaluation and of the tuning."""
 
 CONCEPTS = ("glasses", "beard", "smile", "hat", "blue hair")
 SHOWN = 10
-"""Pictures in a row of a figure: the first of those that lack the concept."""
+"""Images in a row of a figure: the first of those that lack the concept."""
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 1.5)
 PROMPTS = (
@@ -45,7 +45,7 @@ TOP, BOTTOM, LEFT, RIGHT = 40, 80, 26, 102
 
 
 def monotonicity(studio: Studio, edit: Edit) -> dict[str, Any]:
-    """Success, confidence and preservation at growing scales, and by re-prompting."""
+    """Measure success, confidence and preservation at growing scales, and by re-prompting."""
     chosen, _, before = studio.base((edit,), SEEDS)
     rows = []
     session = studio.session(ANYONE, chosen)
@@ -57,16 +57,18 @@ def monotonicity(studio: Studio, edit: Edit) -> dict[str, Any]:
         found = score((edit,), before, studio.read(images))
         confidence = float(studio.confidence(images, edit).mean())
         rows.append((scale, found.success, confidence, found.preservation))
-    asked = score((edit,), before, studio.read(studio.draw(ANYONE + edit.reprompt, chosen)))
+    asked = score(
+        (edit,), before, studio.read(studio.render_prompt(ANYONE + edit.reprompt, chosen))
+    )
     return {"rows": rows, "asked": (asked.success, asked.preservation)}
 
 
 def robustness(studio: Studio, edit: Edit) -> dict[str, Any]:
-    """Success and preservation of one setting with different prompts."""
+    """Measure success and preservation of one setting with different prompts."""
     rows, sheet = [], []
     for prompt in PROMPTS:
         chosen, base, before = studio.base((edit,), SEEDS[:16], prompt)
-        after = studio.draw(prompt, chosen, (edit,))
+        after = studio.render_prompt(prompt, chosen, (edit,))
         found = score((edit,), before, studio.read(after))
         rows.append((found.success, found.preservation))
         sheet += [(prompt, base[:SHOWN]), ("", after[:SHOWN])]
@@ -74,14 +76,14 @@ def robustness(studio: Studio, edit: Edit) -> dict[str, Any]:
 
 
 def uniqueness(studio: Studio, edit: Edit) -> dict[str, Any]:
-    """Success and preservation with guidance of a picture's own, and with another's."""
+    """Measure success and preservation with an image's own guidance, and with that of another."""
     chosen, base, before = studio.base((edit,), SEEDS)
     donor, rest = chosen[0], chosen[1:]
     session = studio.session(ANYONE, [donor])
     add(session, edit)
     guidance = [one.expand(len(rest), -1, -1, -1) for one in session.sem_guidance()]
     lending = studio.session(ANYONE, rest, sem_guidance=guidance)
-    own = studio.draw(ANYONE, rest, (edit,))
+    own = studio.render_prompt(ANYONE, rest, (edit,))
     lent = studio.render(lending)
     found = [score((edit,), before[1:], studio.read(images)) for images in (own, lent)]
     return {
@@ -95,21 +97,21 @@ def uniqueness(studio: Studio, edit: Edit) -> dict[str, Any]:
 
 
 def isolation(studio: Studio, edit: Edit) -> dict[str, Any]:
-    """Where the picture changes and where the guidance acts, by edit and by re-prompting."""
+    """Locate the guidance and the changes of the image, by edit and by re-prompting."""
     chosen, base, _ = studio.base((edit,), SEEDS)
     session = studio.session(ANYONE, chosen)
     add(session, edit)
     after = studio.render(session)
     heat = session.heat_map(session.render(), edit.concept).cpu()
-    asked = studio.draw(ANYONE + edit.reprompt, chosen)
+    asked = studio.render_prompt(ANYONE + edit.reprompt, chosen)
     shown = [Image.fromarray((one * 255).round().astype(np.uint8)) for one in after[:4]]
-    pictures = [
-        picture
-        for image, one in zip(shown, heat, strict=False)
-        for picture in (image, heated(image, one, "#0072b2"))
+    pairs = [
+        image
+        for base_image, one in zip(shown, heat, strict=False)
+        for image in (base_image, heated(base_image, one, "#0072b2"))
     ]
     return {
-        "pictures": [np.asarray(picture) for picture in pictures],
+        "pairs": [np.asarray(image) for image in pairs],
         "heat": heat.mean(dim=0).numpy(),
         "guided": np.abs(after - base).mean(axis=(0, 3)),
         "asked": np.abs(asked - base).mean(axis=(0, 3)),
@@ -117,7 +119,7 @@ def isolation(studio: Studio, edit: Edit) -> dict[str, Any]:
 
 
 def share(change: np.ndarray) -> float:
-    """How much of all change is around the eyes."""
+    """Return the share of the change that is around the eyes."""
     return float(change[TOP:BOTTOM, LEFT:RIGHT].sum() / change.sum())
 
 
@@ -154,7 +156,7 @@ def plot_isolation(found: dict[str, Any]) -> None:
         axis.set_title(title, fontsize=9)
         axis.axis("off")
     save(figure, "isolation")
-    row = np.concatenate(found["pictures"], axis=1)
+    row = np.concatenate(found["pairs"], axis=1)
     Image.fromarray(row).save(FIGURES / "heat-maps.webp", quality=85)
 
 
@@ -173,7 +175,7 @@ def _run(claim: str, edit: Edit) -> dict[str, Any]:
 def report(found: dict[str, dict[str, Any]]) -> str:
     area = (BOTTOM - TOP) * (RIGHT - LEFT) / 128**2
     lines = [
-        "# What the paper claims, tested",
+        "# Tests of the paper's claims",
         "",
         f"Written by `claims.py`: seeds {SEEDS[0]} to {SEEDS[-1]}, {STEPS} DDIM steps, the "
         "recommended settings, networks in bfloat16.",
@@ -212,15 +214,15 @@ def report(found: dict[str, dict[str, Any]]) -> str:
         "",
         "## Isolation",
         "",
-        f"The frame, around the eyes, holds {area:.0%} of the picture.",
+        f"The frame, around the eyes, holds {area:.0%} of the image.",
         "",
-        "![Glasses: where guidance acts, where pictures change](figures/isolation.png)",
+        "![Glasses: where guidance acts, where images change](figures/isolation.png)",
         "",
         "![Four portraits and where glasses act in them](figures/heat-maps.webp)",
         "",
         "## Uniqueness",
         "",
-        "Guidance recorded on the first picture, added to the others:",
+        "Guidance recorded on the first image, added to the others:",
         "",
         "| concept | own guidance: success | preserved | another's: success | preserved |",
         "| --- | --- | --- | --- | --- |",

@@ -8,24 +8,24 @@ from attributes import ATTRIBUTES, HIDDEN, NAMES
 from numpy.typing import NDArray
 
 ANYONE = "a portrait of a person"
-"""The prompt of all base images. It names no attribute, so that no edit has to argue with it."""
+"""The prompt of all base images. It names no attribute that an edit could contradict."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """An edit, and what the classifier has to read before and after it.
+    """An edit, and the classifier's labels that it needs before and after it.
 
     Attributes:
-        concept: What the edit guides towards, or away from.
-        inverted: Whether it guides away.
-        reprompt: What asks for the edited picture directly, after the base prompt.
-        attribute: What is edited.
-        source: Values of it in the base images that the edit applies to.
-        target: Values of it that make the edit a success.
+        concept: The prompt that the edit guides towards, or away from.
+        inverted: True if the edit guides away.
+        reprompt: The text that, after the base prompt, asks for the edited image directly.
+        attribute: The name of the edited attribute.
+        source: Its values in the base images that the edit applies to.
+        target: Its values that make the edit a success.
         scale: Edit guidance scale.
-        threshold: Share of the latent entries that the edit leaves alone.
-        warmup: Share of the model calls before it starts. What covers much of a picture is settled
-            early: a hat leaves, and hair changes its colour, only if that starts earlier.
+        threshold: Share of the latent entries that the edit leaves unchanged.
+        warmup: Share of the model calls before it starts. Large parts of an image are settled
+            early: removing a hat or recolouring hair must start earlier.
     """
 
     concept: str
@@ -43,11 +43,11 @@ class Edit:
         return f"{'remove' if self.inverted else 'add'} {self.concept}"
 
     def applies_to(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which base images to edit: labels (count, attributes) -> (count,)."""
+        """Return the base images to edit: labels (count, attributes) -> (count,)."""
         return self._has(labels, self.source)
 
     def succeeded(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which edited images are what was wanted: labels (count, attributes) -> (count,)."""
+        """Return the edited images with a target value: labels (count, attributes) -> (count,)."""
         return self._has(labels, self.target)
 
     def _has(self, labels: NDArray[np.int64], wanted: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -68,7 +68,7 @@ def _add(
     reprompt: str | None = None,
     source: tuple[str, ...] | None = None,
 ) -> Edit:
-    """An addition to all images that lack it, or to those with a value of ``source``."""
+    """Return the addition to all images that lack it, or to those with a value of ``source``."""
     targets = (target,) if isinstance(target, str) else target
     values = next(one.values for one in ATTRIBUTES if one.name == attribute)
     return Edit(
@@ -90,9 +90,9 @@ def _remove(
     setting: Setting,
     reprompt: str,
 ) -> Edit:
-    """A removal, by inversion, from all images that show it.
+    """Return the removal, by inversion, from all images that show it.
 
-    Nothing may take its place: neither sunglasses that of glasses, nor a moustache a beard's.
+    Nothing may replace it: sunglasses must not replace glasses, nor a moustache a beard.
     """
     sources = (source,) if isinstance(source, str) else source
     values = next(one.values for one in ATTRIBUTES if one.name == attribute)
@@ -140,21 +140,22 @@ TRIPLES = (
     ("moustache", "sad", "yellow background"),
     ("glasses", "smile", "long hair"),
 )
-"""Additions that are made together."""
+"""Combinations of three additions."""
 
 
 def succeeded(edits: Sequence[Edit], after: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """In which images all edits are what was wanted: labels (count, attributes) -> (count,)."""
-    return np.all([edit.succeeded(after) for edit in edits], axis=0)
+    """Return the images in which all edits succeeded: labels (count, attributes) -> (count,)."""
+    together: NDArray[np.bool_] = np.all([edit.succeeded(after) for edit in edits], axis=0)
+    return together
 
 
 def preserved(
     edits: Sequence[Edit], before: NDArray[np.int64], after: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The share of the other attributes that stayed: labels (count, attributes) -> (count,).
+    """Return the share of the other attributes that stayed: (count, attributes) -> (count,).
 
-    An attribute counts as kept or not where both pictures show it: a hat that hides short hair has
-    not changed the hair.
+    Only attributes that both images show are counted: a hat that hides short hair has not changed
+    the hair.
     """
     edited = {edit.attribute for edit in edits}
     others = [index for index, name in enumerate(NAMES) if name not in edited]
@@ -165,12 +166,12 @@ def preserved(
 
 @dataclass(frozen=True)
 class Score:
-    """What became of the images that an edit applies to.
+    """The results of an edit on the images that it applies to.
 
     Attributes:
-        count: How many there are.
-        success: Share of them in which the attribute now has a target value.
-        preservation: Mean share of their other attributes that stayed as they were.
+        count: The number of images.
+        success: Share of the images in which the attribute has a target value after the edit.
+        preservation: Mean share of their other attributes that stayed the same.
     """
 
     count: int

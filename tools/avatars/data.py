@@ -4,7 +4,7 @@ Writes ``images.npy``, uint8 (count, 128, 128, 3), and ``labels.npy``, int8 (cou
 the work directory. Shards that already exist are not rendered again.
 
 The avataaars style keeps hats and hair in one slot, so that a hat always replaces the hair. Here
-hats get a slot of their own, drawn over the hair: otherwise "add a hat" could not keep the hair.
+hats have their own slot, drawn over the hair; otherwise "add a hat" could not keep the hair.
 """
 
 import argparse
@@ -30,13 +30,13 @@ SIZE = 128
 SHARD = 1000
 """Images in a shard; the last shard is the held-out set."""
 
-_VIEW_BOX = "22 0 236 236"  # the head fills the frame, always at the same place
+_VIEW_BOX = "22 0 236 236"  # the head fills the frame, always in the same position
 _HATS = ("hat", "winterHat03")
 
 
 @cache
 def load_style() -> Style:
-    """Return the avataaars style with hats as a component of their own, drawn after the hair."""
+    """Return the avataaars style with hats as a separate component, drawn after the hair."""
     definition = json.loads(files("dicebear_styles").joinpath("avataaars.json").read_text("utf-8"))
     definition = copy.deepcopy(definition)
     hair = definition["components"]["top"]
@@ -49,7 +49,7 @@ def load_style() -> Style:
 
 
 def render(options: dict[str, object]) -> NDArray[np.uint8]:
-    """Draw one portrait: uint8 (SIZE, SIZE, 3)."""
+    """Render one portrait: uint8 (SIZE, SIZE, 3)."""
     svg = Avatar(load_style(), options).to_string()
     svg = re.sub(r'viewBox="[^"]*"', f'viewBox="{_VIEW_BOX}"', svg, count=1)
     png = resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE)

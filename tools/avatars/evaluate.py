@@ -1,7 +1,7 @@
-"""Measure semantic edits on the checkpoint, beside plain re-prompting with the same seed.
+"""Measure semantic edits on the checkpoint, and re-prompting with the same seed.
 
 Writes RESULTS.md beside this file, and contact sheets of seeds 0 to 31 into figures/. With
-``--tune`` it measures a few settings of each edit on other seeds instead, for choosing those in
+``--tune`` it measures a few settings of each edit on other seeds instead, to choose those in
 concepts.py.
 """
 
@@ -43,10 +43,10 @@ Edits = tuple[Edit, ...]
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of edits and, of a single one, of re-prompting on the same images.
+    """Scores of edits and, for a single edit, of re-prompting on the same images.
 
     Attributes:
-        both: Preservation by either, where both succeed.
+        both: Preservation by edit and by re-prompting, where both succeed.
     """
 
     edits: Edits
@@ -60,7 +60,7 @@ class Result:
 
     @property
     def cells(self) -> tuple[float, ...]:
-        """The table's numbers."""
+        """Format the numbers of a line."""
         cells = (self.guided.success, self.guided.preservation)
         if self.reprompted is None or self.both is None:
             return cells
@@ -68,22 +68,22 @@ class Result:
 
 
 def measure(studio: Studio, edits: Edits, seeds: range) -> Result:
-    """Score edits and, of a single one, re-prompting."""
+    """Score edits and, for a single edit, re-prompting."""
     chosen, _, before = studio.base(edits, seeds)
-    guided = studio.read(studio.draw(ANYONE, chosen, edits))
+    guided = studio.read(studio.render_prompt(ANYONE, chosen, edits))
     if len(edits) > 1:
         return Result(edits, score(edits, before, guided))
-    asked = studio.read(studio.draw(ANYONE + edits[0].reprompt, chosen))
+    asked = studio.read(studio.render_prompt(ANYONE + edits[0].reprompt, chosen))
     both = succeeded(edits, guided) & succeeded(edits, asked)
     ours, theirs = (preserved(edits, before, after)[both].mean() for after in (guided, asked))
     return Result(edits, score(edits, before, guided), score(edits, before, asked), (ours, theirs))
 
 
 def sheet(studio: Studio, edit: Edit) -> None:
-    """Seeds 0 to 31, edited or not as they are: nothing is picked."""
+    """Make the contact sheet of seeds 0 to 31, without selection."""
     seeds = list(SHOWN)
     _, images, _ = studio.base((), SHOWN)
-    after = studio.draw(ANYONE, seeds, (edit,))
+    after = studio.render_prompt(ANYONE, seeds, (edit,))
     rows: list[tuple[str, np.ndarray]] = []
     for first in range(0, len(seeds), 16):
         part = slice(first, first + 16)
@@ -93,7 +93,7 @@ def sheet(studio: Studio, edit: Edit) -> None:
 
 
 def file_name(edit: Edit) -> str:
-    """Of its sheet."""
+    """Return the name of the sheet of an edit."""
     return f"{edit.name.replace(' ', '-')}.webp"
 
 
@@ -131,7 +131,7 @@ def row(*cells: str) -> str:
 
 
 def line(result: Result) -> str:
-    """A result as a line of the table."""
+    """Format a result as a line of the table."""
     (edit, *more) = result.edits
     setting = "" if more else f"{edit.scale:g} / {edit.threshold:g} / {edit.warmup:g}"
     numbers = [f"{value:.2f}" for value in result.cells]
@@ -139,7 +139,7 @@ def line(result: Result) -> str:
 
 
 def mean(kind: str, results: list[Result]) -> str:
-    """One more line of the table."""
+    """Format the mean as a line of the table."""
     values = np.mean([result.cells for result in results], axis=0)
     return row(f"**mean, {kind}**", "", "", *(f"**{value:.2f}**" for value in values))
 
@@ -149,13 +149,13 @@ INTRODUCTION = """# How well edits work on the embedded checkpoint
 Written by `evaluate.py`: seeds 0 to {last}, {steps} DDIM steps, guidance scale {guidance:g},
 a new session's momentum, networks in bfloat16. Each concept has one setting, not chosen on these
 seeds: scale / threshold / warm-up as a share of the steps. The base prompt is "{anyone}".
-Re-prompting draws the same seeds with the changed prompt instead: with the thing for additions,
+Re-prompting renders the same seeds with the changed prompt instead: with the thing for additions,
 with its absence for removals.
 
 - **n**: the base images that lack what is added, or show what is removed; the others are left out.
 - **success**: share of them in which it appears, or disappears.
 - **preserved**: mean share of their other attributes that stay as they were, out of those that both
-  pictures show. A classifier reads all attributes.
+  images show. A classifier reads all attributes.
 - **both succeed**: preserved on the images in which the edit and re-prompting succeed.
 
 """

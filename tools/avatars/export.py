@@ -1,8 +1,8 @@
 """Write the trained models as a Stable Diffusion directory that diffusers loads.
 
 The UNet and the autoencoder are stored in half precision. The text encoder is not: transformers
-loads a model in the precision it was stored in, diffusers in float32 unless told otherwise, and a
-pipeline of mixed precisions fails.
+loads a model in its stored precision and diffusers in float32 by default, and a pipeline of mixed
+precisions fails.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from sega_session import files as strict
 from sega_session.models.presets import FILE, FORMAT_VERSION, Preset, Recommended
 
 SEED = 33
-"""Of the picture that demonstrations begin with."""
+"""The seed of the first image of demonstrations."""
 
 
 def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
     """Assemble the averaged weights of the last checkpoints in `workdir`."""
     tokenizer = load_tokenizer(workdir)
-    # The newest of those that there are.
+    # Prefer the newest run.
     runs = (workdir / f"{name}.pt" for name in ("longer", "refined", "unet"))
     denoiser = next(path for path in runs if path.exists())
     vae = load_vae(workdir / "vae.pt")
@@ -49,7 +49,7 @@ def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
 
 
 def write_vocabulary(directory: Path) -> None:
-    """Add ``vocab.json`` and ``merges.txt``, which older transformers read a CLIPTokenizer from."""
+    """Add ``vocab.json`` and ``merges.txt``, from which older transformers load a CLIPTokenizer."""
     model = json.loads((directory / "tokenizer.json").read_text("utf-8"))["model"]
     vocabulary = json.dumps(model["vocab"], ensure_ascii=False)
     (directory / "vocab.json").write_text(vocabulary + "\n", "utf-8")
@@ -88,7 +88,7 @@ def main() -> None:
         build_pipeline(args.workdir).save_pretrained(directory)
         write_vocabulary(directory / "tokenizer")
         write_recommended(directory)
-        # Files are copied without their modes: safetensors are written for their owner alone.
+        # Copy without file modes: safetensors files are written with mode 0600.
         shutil.copytree(directory, args.target, dirs_exist_ok=True, copy_function=shutil.copyfile)
     size = sum(path.stat().st_size for path in args.target.rglob("*") if path.is_file())
     print(f"{args.target}: {size / 1e6:.1f} MB")

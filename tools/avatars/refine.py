@@ -1,9 +1,8 @@
-"""Teach the trained text encoder to read better, then let the UNet follow.
+"""Train the text encoder further, then adapt the UNet to it.
 
 After `train_unet.py`, colours are not bound to their parts: "blue hair" also colours the clothes.
-More reading (`refined_text.pt`), starting from the UNet's own text encoder, tells them apart; a
-short second run of the UNet (`refined.pt`) then learns to use it. `export.py` takes the refined
-weights where there are any.
+More training of the text encoder (`refined_text.pt`) separates them, and a short second run of the
+UNet (`refined.pt`) learns to use it. `export.py` prefers the refined weights.
 """
 
 import argparse

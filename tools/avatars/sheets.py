@@ -1,4 +1,4 @@
-"""Contact sheets: base images over edited ones, for looking at what the numbers say."""
+"""Write contact sheets with base images above edited ones."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def _strip(images: NDArray[np.float32]) -> Image.Image:
 
 
 def save_sheet(rows: list[tuple[str, NDArray[np.float32]]], path: Path) -> None:
-    """Write captioned rows of images; a row without a caption follows its predecessor closely."""
+    """Write captioned rows of images; a row without a caption has no gap above it."""
     strips = [(caption, _strip(images)) for caption, images in rows]
     heights = [strip.height + (_CAPTION_HEIGHT if caption else 0) for caption, strip in strips]
     sheet = Image.new("RGB", (max(strip.width for _, strip in strips), sum(heights)), "white")

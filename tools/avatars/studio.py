@@ -1,4 +1,4 @@
-"""Draws pictures with and without edits, and reads their attributes."""
+"""Render images with and without edits, and read their attributes."""
 
 import argparse
 from collections.abc import Sequence
@@ -52,8 +52,10 @@ class Studio:
             **arguments,
         )
 
-    def draw(self, prompt: str, seeds: Sequence[int], edits: Sequence[Edit] = ()) -> Images:
-        """Return float (seeds, 128, 128, 3) in [0, 1]."""
+    def render_prompt(
+        self, prompt: str, seeds: Sequence[int], edits: Sequence[Edit] = ()
+    ) -> Images:
+        """Render a prompt with edits: float (seeds, 128, 128, 3) in [0, 1]."""
         images = []
         for first in range(0, len(seeds), BATCH):
             session = self.session(prompt, seeds[first : first + BATCH])
@@ -62,10 +64,10 @@ class Studio:
         return np.concatenate(images)
 
     def render(self, session: EditSession) -> Images:
-        """Draw a session: float (seeds, 128, 128, 3) in [0, 1].
+        """Render a session: float (seeds, 128, 128, 3) in [0, 1].
 
-        The networks compute in bfloat16, as they did in training: half the time, and about 40 dB
-        from the picture in float32.
+        The networks compute in bfloat16, as in training. This halves the time, and the result is
+        about 40 dB from the image in float32.
         """
         with autocast(self.pipeline.device):
             images: Images = np.asarray(session.render(output_type="np").images)
@@ -78,7 +80,7 @@ class Studio:
 
     @torch.no_grad()
     def confidence(self, images: Images, edit: Edit) -> NDArray[np.float32]:
-        """The classifier's probability of the edit's success: (count,)."""
+        """Return the classifier's probability that the edit succeeded: (count,)."""
         return torch.cat(
             [
                 self._classifier.probability(chunk, edit.attribute, edit.target)
@@ -89,9 +91,9 @@ class Studio:
     def base(
         self, edits: Sequence[Edit], seeds: range, prompt: str = ANYONE
     ) -> tuple[list[int], Images, Labels]:
-        """The seeds that all the edits, if any, apply to, with their base images and labels."""
+        """Return the seeds that all edits apply to, with their base images and labels."""
         if (prompt, seeds) not in self._bases:
-            images = self.draw(prompt, seeds)
+            images = self.render_prompt(prompt, seeds)
             self._bases[prompt, seeds] = images, self.read(images)
         images, labels = self._bases[prompt, seeds]
         mask = np.ones(len(labels), dtype=bool)
@@ -102,7 +104,7 @@ class Studio:
 
 
 def add(session: EditSession, *edits: Edit) -> None:
-    """Make edits in a session."""
+    """Add edits to a session."""
     for edit in edits:
         session.add(
             edit.concept,
@@ -120,7 +122,7 @@ def _chunks(images: Images) -> Sequence[torch.Tensor]:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options of the scripts that measure."""
+    """Return a parser with the options of the measuring scripts."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--workdir", type=Path, default=HERE / "work")
     result.add_argument("--checkpoint", type=Path, default=TARGET)
@@ -130,16 +132,16 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
-_studio: Studio  # of this worker process; set by _open
+_studio: Studio  # one per worker process, set by _open
 
 
 def _open(args: argparse.Namespace) -> None:
-    global _studio  # noqa: PLW0603 - what multiprocessing offers for state of a worker
+    global _studio  # noqa: PLW0603 - a multiprocessing initializer has no other place for state
     _studio = Studio(args)
 
 
 def workers(args: argparse.Namespace) -> Pool:
-    """Processes that have a studio each."""
+    """Start processes with one studio each."""
     return get_context("spawn").Pool(args.processes, initializer=_open, initargs=(args,))
 
 

@@ -1,7 +1,7 @@
-"""Train the classifier that reads a portrait's attributes off its pixels, for the evaluation.
+"""Train the classifier that reads the attributes of a portrait, for the evaluation.
 
-It sees clean drawings, drawings that went through the autoencoder, and blurred and noisy ones, so
-that it stays right on generated pictures, whose edges are softer than drawn ones.
+The training data are clean drawings, drawings decoded by the autoencoder, and blurred and noisy
+ones, because the edges of generated images are softer than those of drawings.
 """
 
 from itertools import pairwise
@@ -17,7 +17,7 @@ from train_vae import load_vae
 from training import Run, autocast, load_averaged, parser, prepare, to_pixels
 
 RECONSTRUCTED = 6_000
-"""Images that are also seen as the autoencoder redraws them."""
+"""Images that are also used as the autoencoder decodes them."""
 
 
 class Classifier(torch.nn.Module):
@@ -34,7 +34,7 @@ class Classifier(torch.nn.Module):
         self.head = AttributeHead(channels[-1] * 8 * 8)
 
     def loss(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy on float (batch, 3, 128, 128) and int64 (batch, attributes)."""
+        """Return the mean loss on float (batch, 3, 128, 128) and int64 (batch, attributes)."""
         return self.head.loss(self.features(pixels), labels)
 
     @torch.no_grad()
@@ -44,12 +44,12 @@ class Classifier(torch.nn.Module):
 
     @torch.no_grad()
     def probability(self, pixels: torch.Tensor, name: str, values: tuple[str, ...]) -> torch.Tensor:
-        """The probability that an attribute has one of these values: float (batch,)."""
+        """Return the probability that an attribute has one of these values: float (batch,)."""
         return self.head.probability(self.features(pixels), name, values)
 
 
 def roughen(pixels: torch.Tensor) -> torch.Tensor:
-    """Blur, recolour or add noise to (batch, 3, H, W) in [-1, 1], a whole batch alike."""
+    """Blur, recolour or add noise to (batch, 3, H, W) in [-1, 1], the same for the whole batch."""
     if torch.rand(()) < 0.5:
         scale = float(0.4 + 0.5 * torch.rand(()))
         small = functional.interpolate(pixels, scale_factor=scale, mode="bilinear", antialias=True)
@@ -75,7 +75,7 @@ def redraw(moments: torch.Tensor, vae_path: Path, device: torch.device) -> torch
 
 
 def accuracies(classifier: Classifier, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the share of right answers for each attribute: float (attributes,)."""
+    """Return the accuracy for each attribute: float (attributes,)."""
     predicted = torch.cat([classifier.predict(chunk) for chunk in pixels.split(100)])
     return (predicted == labels).float().mean(dim=0)
 

@@ -1,7 +1,7 @@
-"""Refine the autoencoder's decoder on whole images; the encoder, and so every latent, stays.
+"""Train the decoder of the autoencoder further, on whole images; the encoder stays fixed.
 
-Because the latents do not change, this can run beside the training of the UNet. `load_vae` uses
-the refined decoder where there is one.
+The latents do not change, so this can run in parallel with the training of the UNet. `load_vae`
+uses the refined decoder if it exists.
 """
 
 import torch

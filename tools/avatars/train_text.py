@@ -1,8 +1,8 @@
 """Build the tokenizer and pre-train the text encoder to read captions.
 
-Trained only together with a UNet of this size, the text encoder stays nearly blind: the UNet learns
-to denoise without it long before any gradient makes the two agree on words. So the encoder first
-learns to predict, from a caption, the attributes of the portrait that the caption describes.
+A text encoder that is trained only together with a UNet of this size learns almost nothing: the
+UNet learns to denoise without it. So the encoder first learns to predict the attributes of a
+portrait from its caption.
 """
 
 import json
@@ -31,7 +31,7 @@ _WORD_END = "</w>"
 
 
 def captions_for(labels: NDArray[np.int8], rng: np.random.Generator) -> list[str]:
-    """Draw a caption for each row of labels: (count, attributes) -> count strings."""
+    """Sample a caption for each row of labels: (count, attributes) -> count strings."""
     return [describe(from_labels(row), rng) for row in labels]
 
 
@@ -86,7 +86,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 class AttributeHead(nn.Module):
-    """Predict the attributes from one hidden state; "not visible" is one more value of each."""
+    """A classifier of all attributes from one hidden state; "not visible" is a value of each."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class AttributeHead(nn.Module):
         self.linear = nn.Linear(width, sum(self.sizes))
 
     def loss(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of hidden (batch, width) against labels int64 (batch, attributes)."""
+        """Return the mean cross-entropy of (batch, width) and labels int64 (batch, attributes)."""
         logits = self.linear(hidden).split(self.sizes, dim=1)
         losses = [
             # Label -1, "not visible", becomes the last class.
@@ -104,14 +104,14 @@ class AttributeHead(nn.Module):
         return torch.stack(losses).mean()
 
     def probability(self, hidden: torch.Tensor, name: str, values: tuple[str, ...]) -> torch.Tensor:
-        """The probability that an attribute has one of these values: float (batch,)."""
+        """Return the probability that an attribute has one of these values: float (batch,)."""
         index = NAMES.index(name)
         known = ATTRIBUTES[index].values
-        logits = self.linear(hidden).split(self.sizes, dim=1)[index]
+        logits: torch.Tensor = self.linear(hidden).split(self.sizes, dim=1)[index]
         return logits.softmax(dim=1)[:, [known.index(value) for value in values]].sum(dim=1)
 
     def predict(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the likeliest labels, -1 for "not visible": int64 (batch, attributes)."""
+        """Return the most likely labels, -1 for "not visible": int64 (batch, attributes)."""
         logits = self.linear(hidden).split(self.sizes, dim=1)
         best = torch.stack([logit.argmax(dim=1) for logit in logits], dim=1)
         last = torch.tensor(self.sizes, device=best.device) - 1
@@ -125,11 +125,11 @@ def reading_loss(
     labels: NDArray[np.int8],
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """How badly `head` reads the portraits' attributes from new captions of them."""
+    """Return the loss of `head` when it reads attributes from new captions of the portraits."""
     ids = tokenize(tokenizer, captions_for(labels, rng)).to(encoder.device)
     target = torch.from_numpy(labels.astype(np.int64)).to(encoder.device)
     hidden = encoder(ids).last_hidden_state
-    # The UNet sees all positions, most of them padding: the meaning has to be there too.
+    # The UNet attends to all positions, padding included, so every position must hold the meaning.
     rows = torch.arange(len(ids), device=ids.device)
     end = (ids == tokenizer.eos_token_id).int().argmax(dim=1)
     padding = end + (torch.rand(len(ids), device=ids.device) * (MAX_TOKENS - end)).long()

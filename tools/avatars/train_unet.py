@@ -42,10 +42,10 @@ def build_scheduler() -> DDIMScheduler:
 
 
 class Latents:
-    """The encoded data set: draws noised-free training latents.
+    """The encoded data set, which samples training latents without noise.
 
     Args:
-        path: What train_vae.py wrote.
+        path: The file that train_vae.py wrote.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
@@ -54,7 +54,7 @@ class Latents:
         self.scaling_factor: float = saved["scaling_factor"]
 
     def sample(self, picks: NDArray[np.int64]) -> torch.Tensor:
-        """Draw scaled latents of the images `picks`: float32 (len(picks), 4, 16, 16)."""
+        """Sample scaled latents of the images `picks`: float32 (len(picks), 4, 16, 16)."""
         mean, log_variance = self.moments[torch.from_numpy(picks)].float().chunk(2, dim=1)
         deviation = (0.5 * log_variance.clamp(-30, 20)).exp()
         return (mean + deviation * torch.randn_like(mean)) * self.scaling_factor
@@ -79,23 +79,23 @@ class Objective:
         picks: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> dict[str, torch.Tensor]:
-        """The weighted and the plain squared error of the predicted noise."""
+        """Return the weighted and the plain squared error of the predicted noise."""
         clean = self.latents.sample(picks)
         noise = torch.randn_like(clean)
-        # One step out of each of equal strata: less variance than independent draws.
+        # Stratified sampling of the steps has less variance than independent sampling.
         count, last = len(picks), len(self.weight) - 1
         strata = torch.arange(count, device=self.device) + torch.rand(count, device=self.device)
         steps = (strata * (last + 1) / count).long().clamp(max=last)
         noisy = self.scheduler.add_noise(clean, noise, steps)
         ids = tokenize(self.tokenizer, captions_for(self.labels[picks], rng)).to(self.device)
-        # On a CPU the fused attention's backward pass takes a third of a step at these sizes.
+        # On a CPU the backward pass of fused attention takes a third of the time of a step.
         with autocast(self.device), sdpa_kernel(SDPBackend.MATH):
             predicted = unet(noisy, steps, encoder(ids).last_hidden_state).sample
         error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
         return {"min-snr": (self.weight[steps] * error).mean(), "mse": error.mean()}
 
     def train(self, run: Run, unet: UNet2DConditionModel, encoder: CLIPTextModel) -> None:
-        """Train both until the run's time is over; print what they reach on held-out images."""
+        """Train both until the time of the run is over; print their losses on held-out images."""
         for _ in run.steps():
             picks = run.rng.integers(len(self.labels) - SHARD, size=BATCH)
             losses = self.losses(unet, encoder, picks, run.rng)

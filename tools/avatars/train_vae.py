@@ -37,9 +37,9 @@ def build_vae() -> AutoencoderKL:
 
 
 class ReconstructionLoss(nn.Module):
-    """L1 with more weight on edges, on slopes, on area means and on colour differences.
+    """An L1 loss with more weight on edges, slopes, area means and colour differences.
 
-    Plain L1 is dominated by flat areas: it learns their shapes at once and their colours very late.
+    Plain L1 is dominated by flat areas: it learns their shapes early and their colours late.
     """
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ class ReconstructionLoss(nn.Module):
 def random_crops(
     images: NDArray[np.uint8], count: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Cut `count` squares of CROP pixels out of random images."""
+    """Crop `count` squares of CROP pixels from random images."""
     picks = rng.integers(len(images), size=count)
     corners = rng.integers(images.shape[1] - CROP + 1, size=(count, 2))
     return np.stack(
@@ -71,7 +71,8 @@ def reconstruct(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     """Encode and decode float (batch, 3, 128, 128) in [-1, 1]."""
     with autocast(pixels.device):
         latents = vae.encode(pixels).latent_dist.mode()
-        return vae.decode(latents).sample.float().clamp(-1, 1)
+        decoded: torch.Tensor = vae.decode(latents).sample
+        return decoded.float().clamp(-1, 1)
 
 
 @torch.no_grad()
@@ -85,7 +86,7 @@ def encode(vae: AutoencoderKL, images: NDArray[np.uint8], device: torch.device) 
 
 
 def psnr(output: torch.Tensor, target: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of tensors in [-1, 1], over all pixels together."""
+    """Return the peak signal-to-noise ratio in dB of tensors in [-1, 1], over all pixels."""
     return float(10 * torch.log10(4 / functional.mse_loss(output, target)))
 
 
@@ -125,7 +126,7 @@ def main() -> None:
 
 
 def load_vae(path: Path) -> AutoencoderKL:
-    """Return the trained autoencoder, with the decoder of train_decoder.py if it has run."""
+    """Return the trained autoencoder, with the decoder of train_decoder.py if it exists."""
     vae = build_vae()
     vae.load_state_dict(load_averaged(path, "vae"))
     refined = path.with_name("decoder.pt")

@@ -1,7 +1,7 @@
-"""What every training script shares: its options, its clock, averaged weights and checkpoints.
+"""Options, schedule, averaged weights and checkpoints of the training scripts.
 
 Training is bounded by wall time rather than by steps, and the learning rate follows a cosine over
-that time: on a shared machine a slow phase then costs samples, never the end of the schedule.
+that time. A slow phase costs samples, but the schedule always reaches its end.
 """
 
 import argparse
@@ -70,7 +70,7 @@ class Averaged:
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         self.count += 1
-        # An average over the few updates made so far must not remember the initial weights.
+        # Early averages must not contain the initial weights.
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
         state = module.state_dict()
         floating = [name for name, p in self.weights.items() if p.is_floating_point()]
@@ -88,11 +88,11 @@ class Run:
 
     Args:
         name: The checkpoint is saved as ``<workdir>/<name>.pt``.
-        modules: What is trained, by name.
-        groups: Parameter groups for AdamW; each one's ``lr`` is its peak.
+        modules: The trained modules, by name.
+        groups: Parameter groups for AdamW; the ``lr`` of each is its peak.
         args: The common options.
-        betas: AdamW's.
-        decay: Of the averaged weights.
+        betas: The betas of AdamW.
+        decay: The decay of the averaged weights.
         save_every: Seconds between checkpoints.
     """
 
@@ -119,12 +119,12 @@ class Run:
         self._metrics: dict[str, float] = {}
         if self.path.exists():
             self._load()
-        # A resumed run must not draw the samples of its first minutes again.
+        # A resumed run must not repeat the samples of its first minutes.
         self.rng = np.random.default_rng([args.seed, self.step])
         torch.manual_seed(args.seed + self.step)
 
     def steps(self) -> Iterator[float]:
-        """Yield the share of the time that has passed, until it is over; then save."""
+        """Yield the elapsed share of the time until it is over; then save."""
         begin = time.monotonic() - self.elapsed
         saved = logged = self.elapsed
         while (elapsed := time.monotonic() - begin) < self.seconds:
@@ -155,7 +155,7 @@ class Run:
         self.note({name: float(loss.detach()) for name, loss in losses.items()})
 
     def note(self, metrics: Mapping[str, float]) -> None:
-        """Fold `metrics` into the running means that the log shows."""
+        """Add `metrics` to the running means of the log."""
         for name, value in metrics.items():
             previous = self._metrics.get(name, value)
             self._metrics[name] = previous + 0.02 * (value - previous)

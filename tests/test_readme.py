@@ -1,0 +1,229 @@
+"""Run the code of README.md and compare its tables with the code and the measurements."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diffusers import SemanticStableDiffusionPipeline
+from sybil import Document, Example
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
+
+import sega_session
+from sega_session import EditSession
+from tests.support.pipelines import tiny_stable_diffusion
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+OUTPUT = re.compile(r"^print\(.*\)  # (?P<stated>.+)$")
+
+Row = dict[str, str]
+
+
+def run_python(example: Example) -> None:
+    """Run a block of code.
+
+    ``print(...)  # 0: why`` states that 0 is printed.
+    """
+    printed: dict[int, str] = {}
+
+    def record(*values: object) -> None:
+        caller = inspect.stack(context=0)[1]
+        printed[caller.lineno] = " ".join(map(str, values))
+
+    example.namespace["print"] = record
+    exec(compile(example.parsed, f"README.md, line {example.line}", "exec"), example.namespace)
+    for number, line in enumerate(example.parsed.splitlines(), start=1):
+        if match := OUTPUT.match(line):
+            stated, found = match["stated"], printed[number]
+            assert stated == found or stated.startswith(f"{found}: ")
+    example.namespace["printed"] = list(printed.values())
+
+
+def compare_output(example: Example) -> None:
+    """Compare a block of text with the last print of the code before it."""
+    assert example.parsed.rstrip("\n") == example.namespace["printed"][-1].rstrip("\n")
+
+
+def parse_commands(example: Example) -> None:
+    """Check that the commands of a shell block exist, and their options."""
+    for line in example.parsed.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        match program:
+            case "make":
+                assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            case "pip":
+                (extra,) = re.findall(r"\[(\w+)\]", words[-1])
+                project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+                assert extra in project["optional-dependencies"]
+            case _:
+                assert program == "sega-session"
+                command = [sys.executable, "-m", "sega_session.cli", words[0], "--help"]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                assert {word for word in words if word.startswith("--")} <= set(done.stdout.split())
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = Document.parse(
+        str(README),
+        CodeBlockParser("python", run_python),
+        CodeBlockParser("text", compare_output),
+        CodeBlockParser("sh", parse_commands),
+        SkipParser(),
+    )
+    for example in document.examples():
+        example.evaluate()
+    document.namespace["panel"].close()
+    assert {"base.png", "anchored(every=5).png", "portrait.safetensors"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+
+
+def test_the_first_block_is_the_first_example() -> None:
+    code = (ROOT / "examples" / "first_edit.py").read_text().partition('"""\n\n')[2]
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert blocks[0] == code
+
+
+def tables(path: Path) -> list[list[Row]]:
+    """Return the tables of a Markdown file: the rows, with the cells by column."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", path.read_text(), flags=re.MULTILINE):
+        header, _, *rows = (
+            [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for line in block.splitlines()
+        )
+        found.append([dict(zip(header, row, strict=True)) for row in rows])
+    return found
+
+
+def table(*columns: str) -> list[Row]:
+    """Return the one table of README.md that begins with these columns."""
+    (found,) = (rows for rows in tables(README) if tuple(rows[0])[: len(columns)] == columns)
+    return found
+
+
+def names(cell: str) -> list[str]:
+    """Return the first words of a cell's code."""
+    return re.findall(r"`(\w+)", cell)
+
+
+def test_the_calls_exist() -> None:
+    for row in table("to", "call"):
+        for call in re.findall(r"(\w+)\(", row["call"]):
+            assert any(hasattr(one, call) for one in (EditSession, sega_session)), call
+
+
+def test_the_arguments_of_diffusers_exist() -> None:
+    theirs = inspect.signature(SemanticStableDiffusionPipeline.__call__).parameters
+    ours = {
+        name
+        for call in (EditSession, EditSession.add, EditSession.momentum, EditSession.render)
+        for name in inspect.signature(call).parameters
+    }
+    for row in table("diffusers", "here"):
+        assert set(names(row["diffusers"])) <= set(theirs)
+        arguments = re.findall(r"(\w+)=", row["here"]) or names(row["here"])
+        assert set(arguments) <= ours
+
+
+def test_the_development_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for row in table("command", "does"):
+        target = row["command"].strip("`").removeprefix("make ")
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def counts(**arguments: Any) -> dict[str, int]:
+    """Count the evaluations of each row of the table of costs."""
+    session = EditSession(tiny_stable_diffusion(), "a portrait", **arguments)
+
+    def render() -> int:
+        planned = session.plan()
+        assert session.render(output_type="latent").evaluations == planned
+        return planned
+
+    found = {"base": render()}
+    session.add("hat")
+    found["add a concept"] = render()
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: session.reweight("hat", scale=6),
+        lambda: session.invert("hat"),
+        lambda: session.update("hat", threshold=0.8),
+    )
+    for change in changes:
+        change()
+        found.setdefault("reweight, invert, new threshold", count := render())
+        assert found["reweight, invert, new threshold"] == count
+    visited = []
+    moves: tuple[Callable[[], object], ...] = (
+        *(session.undo, session.redo),
+        *(lambda: session.disable("hat"), lambda: session.enable("hat")),
+        lambda: session.remove("hat"),
+    )
+    for move in moves:
+        move()
+        visited.append(render())
+    found["undo, redo, remove, disable, enable: any state rendered before"] = max(visited)
+    return found
+
+
+def test_the_costs_are_those_of_plan() -> None:
+    costs = table("edit", "evaluations", "from scratch")
+    recorded, scratch = counts(), counts(cache_bytes=0)
+    assert {row["edit"]: int(row["evaluations"]) for row in costs} == recorded
+    for row in costs[:-1]:
+        assert int(row["from scratch"]) == scratch[row["edit"]]
+    assert costs[-1]["from scratch"] == f"{scratch['base']} or {scratch['add a concept']}"
+
+
+def test_adding_without_momentum() -> None:
+    session = EditSession(tiny_stable_diffusion(), "a portrait")
+    session.momentum(scale=0)
+    session.render(output_type="latent")
+    session.add("hat")
+    assert f"adding a concept takes {session.plan()} evaluations" in README.read_text()
+
+
+def test_the_modes_are_as_measured() -> None:
+    measured = {row["mode"]: row for row in tables(RESULTS / "fidelity.md")[0]}
+    quoted = table("mode", "evaluations", "PSNR median")
+    assert len(quoted) == 8
+    for row in quoted:
+        assert row.items() <= measured[row["mode"]].items()
+
+
+def test_the_seconds_are_as_measured() -> None:
+    results = json.loads((RESULTS / "speed.json").read_text())
+    measured = {
+        (row["operation"], row["mode"]): row
+        for row in results["rows"]
+        if (row["concepts"], row["steps"]) == (2, 50)
+    }
+    quoted = table("edit", "mode", "evaluations", "model calls")
+    assert len(quoted) == 12
+    for row in quoted:
+        edit, mode, *cells = row.values()
+        one = measured[edit, mode]
+        assert cells == [
+            *(str(one["evaluations"]), str(one["model_calls"]), f"{one['seconds']:.2f}"),
+            *(f"{one['of_p1']:.1%}", f"{one['of_p0']:.1%}"),
+        ]
+    fit, overhead = results["fit"], results["overhead"]
+    (row,) = table("ms per evaluation", "ms per model call")
+    assert list(row.values()) == [
+        *(f"{fit['ms_per_evaluation']:.1f}", f"{fit['ms_per_model_call']:.1f}"),
+        *(f"{fit['r_squared']:.2f}", f"{overhead['ratio']:.2%}"),
+    ]
