@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from attrs import frozen
 from scipy.stats import spearmanr
+from sega_session.engine.denoise import root_mean_square
 
 from sega_session import EditSession, Render, anchored, load_avatars
-from sega_session.engine.denoise import root_mean_square
 from sega_session.engine.quality import measure
 from sega_session.models.loading import AVATARS
 from sega_session.models.presets import FILE, read

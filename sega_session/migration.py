@@ -1,4 +1,4 @@
-"""For people who come from diffusers' `SemanticStableDiffusionPipeline`."""
+"""For users of diffusers' `SemanticStableDiffusionPipeline`: its arguments as a session."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
 from .errors import InvalidValueError
-from .models import denoiser_for
+from .models import as_model
 from .session import EditSession
+from .state.fields import check_integer
 
 
 def from_diffusers(
@@ -40,18 +41,18 @@ def from_diffusers(
     edit_weights: Sequence[float] | None = None,
     sem_guidance: Sequence[Tensor] | Tensor | None = None,
 ) -> EditSession:
-    """The session whose first render is what ``SemanticStableDiffusionPipeline(...)`` would draw.
+    """Return the session whose first render equals ``SemanticStableDiffusionPipeline(...)``.
 
-    Takes the arguments of that pipeline's call, in its order and with its defaults, but for those
+    Takes the arguments of that pipeline's call, in its order and with its defaults, except those
     on the output, which belong to `EditSession.render`. Concepts are named after their prompts;
     a prompt that is given twice gets a number.
 
-    What differs, on purpose: what `Concept` and `EditSession` do not allow is refused, above all
+    Differences, on purpose: what `Concept` and `EditSession` do not allow is refused, above all
     negative weights (there: silently 0), a cool-down before the warm-up, and momentum outside its
     range; so is a list shorter than the concepts (there: IndexError). A negative scale becomes an
-    inverted concept, which is the same. Generators on the host that have not been used yet, one
-    an image, become the session's seeds. From any other the initial latents are drawn as there,
-    and only the noise that stochastic schedulers add later differs.
+    inverted concept, which is equivalent. Unused generators on the host, one an image, become the
+    session's seeds. From any other the initial latents are drawn as there, and only the noise
+    that stochastic schedulers add later differs.
 
     Args:
         pipeline: a `diffusers.StableDiffusionPipeline`.
@@ -109,7 +110,7 @@ def from_diffusers(
 
 
 def _free_name(prompt: str, session: EditSession) -> str:
-    """The prompt, with a number behind it where a concept has that name already."""
+    """Return the prompt, with a number after it where a concept has that name already."""
     taken = {concept.name for concept in session.concepts}
     names = (prompt, *(f"{prompt} {number}" for number in range(2, len(taken) + 2)))
     return next(name for name in names if name not in taken)
@@ -123,9 +124,8 @@ def _noise(
     generator: Generator | Sequence[Generator] | None,
     latents: Tensor | None,
 ) -> tuple[list[int], Tensor | None]:
-    """The session's seeds, and the initial latents where seeds alone would not give them."""
-    if not isinstance(images, int) or isinstance(images, bool) or images < 1:
-        raise InvalidValueError("num_images_per_prompt", images, "an integer, at least 1")
+    """Return the session's seeds, and the initial latents where seeds alone do not give them."""
+    check_integer("num_images_per_prompt", images, at_least=1)
     generators = list(generator) if isinstance(generator, Sequence) else [generator or Generator()]
     if not all(isinstance(one, Generator) for one in generators):
         raise InvalidValueError(
@@ -145,8 +145,8 @@ def _noise(
     if latents is None and not seeds_suffice:
         # A session checks the size, and knows the shape that its latents have.
         shape = EditSession(pipeline, "", seed=seeds, height=height, width=width).latents_shape
-        denoiser = denoiser_for(pipeline)
-        latents = randn_tensor(shape, generator, denoiser.device, denoiser.dtype)
+        spec = as_model(pipeline).spec
+        latents = randn_tensor(shape, generator, spec.device, spec.dtype)
     return seeds, latents
 
 
@@ -156,7 +156,7 @@ def _is_unused_on_host(generator: Generator) -> bool:
 
 
 def _one(what: str, text: Any) -> Any:
-    """The one text, or the only one in a list."""
+    """Return the text, or the only one in a list."""
     if not isinstance(text, (list, tuple)):
         return text
     if len(text) != 1:
@@ -167,7 +167,7 @@ def _one(what: str, text: Any) -> Any:
 
 
 def _each(what: str, value: Any, count: int) -> list[Any]:
-    """One value for each concept: a list's first ``count``, or the same for all."""
+    """Return one value a concept: a list's first ``count``, or the same for all."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, (list, tuple)):
         return [value] * count

@@ -3,76 +3,152 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import Any, get_args
+from typing import Any, Self, TypedDict, Unpack, get_args
 
+import attrs
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
-from .engine.predictions import BatchPlan
-from .engine.quality import Measurement, measure
-from .engine.store import CacheInfo, TrajectoryStore, default_cache_bytes
-from .errors import InvalidValueError
-from .models import OutputType, denoiser_for, inputs
-from .render import Render, Renderer, StepCallback, watch
-from .scripts.runner import run, script_of
-from .scripts.script import Script
-from .sega.equations import heat_map
-from .sega.guider import UNCOND, Branches
-from .sega.recipe import prompt_key
-from .session_saving import Saving
-from .state.edits import EditState, Scene, only
-from .state.modes import MODES, Exact, Mode, as_mode
+from .engine import (
+    CacheInfo,
+    Conditionings,
+    Measurement,
+    Renderer,
+    TrajectoryStore,
+    default_cache_bytes,
+    measure,
+)
+from .errors import (
+    AutosaveWarning,
+    InvalidValueError,
+    ModelMismatchError,
+    NoEffectWarning,
+    warn_caller,
+)
+from .models import (
+    LatentsShape,
+    OutputType,
+    SerialModel,
+    as_model,
+    check_spec,
+    copy_guidance,
+    copy_noise,
+    identify,
+)
+from .render import Render, StepCallback, watch_steps
+from .saving import (
+    SEM_GUIDANCE,
+    Autosave,
+    Document,
+    Provenance,
+    Saved,
+    Snapshot,
+    check_carried,
+    embedding_name,
+    given_noise,
+    is_same_model,
+    journal_path,
+    make_provenance,
+    read_provenance,
+    read_session,
+    recover_history,
+    restore_recorded,
+    take_snapshot,
+    write_session,
+)
+from .scripts import Script, ScriptScene, run_script, script_from_history
+from .sega import Guider, heat_map, prompt_condition
+from .state import (
+    MODES,
+    BatchPlan,
+    Concept,
+    EditState,
+    Exact,
+    History,
+    Include,
+    Mode,
+    ModeName,
+    Scene,
+    Timeline,
+    as_mode,
+    diff,
+    edits,
+)
+from .state.fields import check_choice
+
+STREAM: tuple[ModeName, ...] = ("preview", "anchored", "exact")
+"""The modes of `EditSession.stream`."""
 
 
-class EditSession(Saving):
-    """One picture (or a batch, one a seed) and the concepts that edit it.
+class Budgets(TypedDict, total=False):
+    """Arguments of `EditSession` that say how it works, not what it shows."""
+
+    cache_bytes: int | None
+    spill_bytes: int
+    batch_plan: BatchPlan
+
+
+class Options(Budgets, total=False):
+    """Arguments of `EditSession` besides pipeline and scene."""
+
+    latents: Tensor | None
+    sem_guidance: Sequence[Tensor] | Tensor | None
+
+
+class EditSession:
+    """One image (or a batch, one a seed) and the concepts that edit it.
 
     The session fixes the scene and the initial latents. Edits (`add`, `remove`, `reweight`,
-    `invert`, `update`, `enable`, `disable`, `momentum`) only change `state`; `render` draws it,
-    and takes no prediction twice: what was evaluated at the same latents before is reused. Every
-    state stays in `history`, a tree to walk with `undo`, `redo`, `checkout` and `branch`.
+    `invert`, `update`, `enable`, `disable`, `momentum`) only change `state`; `render` renders it,
+    and evaluates no prediction twice: what was evaluated at the same latents before is reused.
+    Every state stays in `history`, a tree to walk with `undo`, `redo`, `checkout` and `branch`.
 
-    The pipeline is used as it is and never changed. Its models must not change during the session
-    (LoRA weights, for example): recorded predictions would not be theirs any more.
+    The pipeline is never changed. Its models must not change during the session (LoRA weights, for
+    example): recorded predictions would no longer be theirs.
 
-    Renders may be asked for on any thread; they take turns. Edits may go on meanwhile, from one
-    thread at a time: each replaces the state that it read.
+    Any thread may render; renders take turns. Edits may go on meanwhile, from one thread at a
+    time: each replaces the state that it read.
 
     >>> session = EditSession(load_avatars(), "a portrait of a woman", seed=7)
     >>> session.add("glasses", scale=6, threshold=0.95)
     >>> session.render().image.show()
 
     Args:
-        pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x).
-        prompt: what the picture shows. A prompt longer than the text encoder reads is sliced, as
-            in `SemanticStableDiffusionPipeline`, and warned of.
-        negative_prompt: replaces the empty text of the unconditional branch.
+        pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x), a pipeline
+            of a family that was registered with `sega_session.models.as_model`, or a
+            `sega_session.models.DiffusionModel`.
+        prompt: what the image shows. A prompt over the text encoder's limit is sliced, as in
+            `SemanticStableDiffusionPipeline`, with a warning.
+        negative_prompt: replaces the empty text of the unconditional prediction.
         seed: one integer, or several for a batch. Noise is drawn on the host, so that a seed
             gives the same noise on every device.
         num_inference_steps: the scheduler's steps, 1 or more.
         guidance_scale: classifier-free guidance, >= 0; values up to 1 turn it off, as in
             diffusers. Concepts apply all the same.
-        height, width: pixels, multiples of the VAE's factor; None: what the U-Net was trained for.
+        height, width: pixels, multiples of the VAE's factor; None: what the model was trained for.
         eta: DDIM's noise, 0 to 1; other schedulers ignore it.
         latents: initial noise, standard normal, ``(seeds, channels, height / factor,
             width / factor)``, instead of noise drawn from the seeds.
         sem_guidance: guidance recorded by diffusers' `SemanticStableDiffusionPipeline`, one
             tensor of the latents' shape a model call, added to every render.
-        cache_bytes: how much memory recorded latents and predictions may take, on the pipeline's
-            device. The least recently drawn renders leave first and are evaluated again when
-            needed, never the unedited one or the current one. One branch of a 512-pixel image
-            takes 32 KB a step in half precision. None: 1 GiB, on CUDA a quarter of the memory
-            that is free now, between 256 MiB and 8 GiB.
-        spill_bytes: how much host memory may hold what left the device; 0: none.
-        batch_plan: "together" evaluates all branches of a call in one batch. "canonical" evaluates
-            each in a batch of its own, so that a picture has the same bits whatever was drawn
-            before it; slower where the device is not busy with one branch.
+        cache_bytes: the memory for recorded latents and predictions, on the pipeline's device.
+            The least recently begun renders are evicted first and evaluated again when needed,
+            never the unedited one or the current one. One condition of a 512-pixel image takes
+            32 KB a call in half precision. None: 1 GiB, on CUDA a quarter of the memory that is
+            free now, between 256 MiB and 8 GiB.
+        spill_bytes: host memory for what is evicted from the device; 0: none.
+        batch_plan: "together" evaluates all conditions of a call in one batch. "canonical"
+            evaluates each in a batch of its own, so that an image has the same bits whatever was
+            rendered before it; slower where the device is not busy with one condition.
 
     Raises:
-        UnsupportedPipelineError: the pipeline's class, or a model in it, cannot be edited.
-        InvalidValueError: a value is outside its range; the message says which.
+        UnsupportedPipelineError: the pipeline's class, or a model in it, is not supported.
+        InvalidValueError: a value is outside its range.
     """
 
     def __init__(
@@ -93,9 +169,11 @@ class EditSession(Saving):
         spill_bytes: int = 0,
         batch_plan: BatchPlan = "together",
     ) -> None:
-        denoiser = denoiser_for(pipeline)
-        default_height, default_width = denoiser.default_size() or (None, None)
-        scene = Scene(
+        self._pipeline = pipeline
+        self._model = SerialModel(as_model(pipeline))
+        self._spec = self._model.spec
+        default_height, default_width = self._spec.default_size or (None, None)
+        self._scene = scene = Scene(
             prompt=prompt,
             negative_prompt=negative_prompt,
             seeds=seed,
@@ -105,45 +183,269 @@ class EditSession(Saving):
             width=default_width if width is None else width,
             eta=eta,
         )
-        self._shape = (len(scene.seeds), *denoiser.latents_shape(scene.height, scene.width))
-        num_calls = len(denoiser.fresh_scheduler(scene.num_inference_steps).timesteps)
-        noise = inputs.own_noise(latents, self._shape, denoiser)
-        guidance = inputs.own_guidance(sem_guidance, num_calls, self._shape, denoiser)
-        text = prompt_key(scene.prompt)
-        conditionings = {
-            UNCOND: denoiser.encode(scene.negative_prompt, negative=True),
-            text: denoiser.encode(scene.prompt),
-        }
-        branches = Branches(conditionings, text, scene.guidance_scale, guidance)
-        inputs.check_choice("batch_plan", batch_plan, get_args(BatchPlan))
-        if cache_bytes is None:
-            cache_bytes = default_cache_bytes(denoiser.device)
-        store = TrajectoryStore(cache_bytes, spill_bytes)
-        renderer = Renderer(
-            denoiser, scene, self._shape, noise, branches, store, batch_plan, num_calls
+        shape = (len(scene.seeds), *self._model.latents_shape(scene.height, scene.width))
+        sampler = self._model.sampler(
+            scene.num_inference_steps, scene.height, scene.width, scene.eta
         )
-        super().__init__(denoiser, scene, num_calls, conditionings, renderer)
-        # One render at a time: what is recorded belongs to the one that began last. A callback
-        # may render, so its own thread is let in again.
-        self._drawing = RLock()
+        noise = copy_noise(latents, shape, self._spec)
+        guidance = copy_guidance(sem_guidance, sampler.calls, shape, self._spec)
+        check_choice("batch_plan", batch_plan, get_args(BatchPlan))
+        if cache_bytes is None:
+            cache_bytes = default_cache_bytes(self._spec.device)
+        store = TrajectoryStore(cache_bytes, spill_bytes)
+        self._conditionings = Conditionings(self._model, scene)
+        self._renderer = Renderer(
+            model=self._model,
+            spec=self._spec,
+            sampler=sampler,
+            seeds=scene.seeds,
+            shape=shape,
+            noise=noise,
+            guider=Guider(prompt_condition(scene.prompt), scene.guidance_scale, guidance),
+            conditionings=self._conditionings,
+            store=store,
+            batch_plan=batch_plan,
+        )
+        self._timeline = Timeline(before=self._conditionings.prepare, after=self._note)
+        self._autosave: Autosave | None = None
+        # The state of the last exact render, which the other modes start from.
+        self._reference: EditState | None = None
+        # Renders take turns; a callback may render, so its own thread is let in again.
+        self._rendering = RLock()
+
+    def __repr__(self) -> str:
+        names = ", ".join(concept.name for concept in self.concepts) or "none"
+        kind = type(self).__name__
+        return f"<{kind} {self.scene.prompt!r}, seeds {self.scene.seeds}, concepts: {names}>"
+
+    # What the session is.
 
     @property
-    def latents_shape(self) -> tuple[int, int, int, int]:
+    def pipeline(self) -> Any:
+        """The pipeline that the session was given."""
+        return self._pipeline
+
+    @property
+    def scene(self) -> Scene:
+        """What is fixed for the session."""
+        return self._scene
+
+    @property
+    def num_calls(self) -> int:
+        """Model calls of a render; warm-up and cool-down count these.
+
+        Some schedulers (PNDM, Heun) call the model more often than `num_inference_steps`.
+        """
+        return self._renderer.calls
+
+    @property
+    def latents_shape(self) -> LatentsShape:
         """Seeds, channels, height and width of the latents."""
-        return self._shape
+        return self._renderer.shape
+
+    @property
+    def batch_plan(self) -> BatchPlan:
+        """How the conditions of a model call are batched."""
+        return self._renderer.batch_plan
 
     @property
     def cache(self) -> CacheInfo:
-        """What is recorded: bytes, trajectories, hits."""
+        """What is recorded: bytes, budgets, trajectories, hits."""
         return self._renderer.store.info
 
+    @property
+    def state(self) -> EditState:
+        """The current edit state, a frozen value."""
+        return self._timeline.state
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts, in the order they were added."""
+        return self.state.concepts
+
+    @property
+    def history(self) -> History:
+        """Every state so far, a frozen tree: iterate over its entries, or print it."""
+        return self._timeline.history
+
+    # Edits. A refused edit leaves everything as it was.
+
+    def add(
+        self,
+        prompt: str = "",
+        name: str | None = None,
+        scale: float = 5.0,
+        threshold: float = 0.9,
+        warmup: int = 10,
+        cooldown: int | None = None,
+        weight: float = 1.0,
+        inverted: bool = False,
+        *,
+        prompt_embeds: Tensor | None = None,
+    ) -> None:
+        """Add a concept; the ranges are those of `Concept`.
+
+        Args:
+            prompt: the concept in words. With ``prompt_embeds`` it is only a label.
+            name: how to refer to the concept; None: its prompt.
+            scale: strength of the direction, >= 0.
+            threshold: share of latent entries left alone, 0 <= threshold < 1.
+            warmup: first model call at which it is applied.
+            cooldown: first model call at which it is no longer applied; None: never.
+            weight: share among several concepts, >= 0.
+            inverted: steer away from the concept.
+            prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
+                ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one a seed in order.
+
+        Raises:
+            DuplicateConceptError: the name is taken.
+            InvalidValueError: a value is outside its range.
+
+        Warns:
+            PromptTruncatedWarning: the end of the prompt does not fit the text encoder.
+            NoEffectWarning: the warm-up outlasts the render.
+        """
+        digest = None
+        if prompt_embeds is not None:
+            digest = self._conditionings.add_embeddings(prompt_embeds)
+            if not prompt and name is None:
+                raise InvalidValueError(
+                    "name", name, "text, not empty", "Embeddings need one: pass name=."
+                )
+        elif not isinstance(prompt, str) or not prompt.strip():
+            raise InvalidValueError("prompt", prompt, "text, not empty", "Or pass prompt_embeds=.")
+        concept = Concept(
+            name=prompt if name is None else name,
+            prompt=prompt,
+            embedding=digest,
+            scale=scale,
+            threshold=threshold,
+            warmup=warmup,
+            cooldown=cooldown,
+            weight=weight,
+            inverted=inverted,
+        )
+        self._edit(edits.add(self.state, concept))
+
+    def remove(self, name: str) -> None:
+        """Remove a concept. Raises UnknownConceptError."""
+        self._edit(edits.remove(self.state, name))
+
+    def reweight(
+        self, name: str, *, scale: float | None = None, weight: float | None = None
+    ) -> None:
+        """Change a concept's scale, its weight, or both; None keeps the value.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+            InvalidValueError: a value is outside its range.
+        """
+        given = {"scale": scale, "weight": weight}
+        self.update(name, **{field: value for field, value in given.items() if value is not None})
+
+    def invert(self, name: str) -> None:
+        """Turn a concept's direction around. Raises UnknownConceptError."""
+        self.update(name, inverted=not self.state.concept(name).inverted)
+
+    def enable(self, name: str) -> None:
+        """Apply a disabled concept again. Raises UnknownConceptError."""
+        self.update(name, enabled=True)
+
+    def disable(self, name: str) -> None:
+        """Stop applying a concept, and keep its settings. Raises UnknownConceptError."""
+        self.update(name, enabled=False)
+
+    def update(self, name: str, /, **fields: Any) -> None:
+        """Change any of a concept's fields (see `Concept`), its name and prompt included.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+            DuplicateConceptError: the new name is taken.
+            InvalidValueError: an unknown field, or a value outside its range.
+        """
+        self._edit(edits.update(self.state, name, **fields))
+
+    def momentum(self, *, scale: float | None = None, beta: float | None = None) -> None:
+        """Set momentum's scale (0 to 1, 0 is off), its decay beta (0 <= beta < 1), or both.
+
+        A new session has diffusers' values, 0.1 and 0.4. With momentum on, concepts are evaluated
+        during their warm-up too, because momentum builds up there.
+
+        Raises:
+            InvalidValueError: a value is outside its range.
+        """
+        self._edit(edits.momentum(self.state, scale=scale, beta=beta))
+
+    # The way through the history.
+
+    def undo(self) -> None:
+        """Go back to the state before the last edit. Raises HistoryError where there is none."""
+        self._timeline.go(self.history.undo())
+
+    def redo(self) -> None:
+        """Take back an `undo`. Raises HistoryError where there is nothing to redo."""
+        self._timeline.go(self.history.redo())
+
+    def checkout(self, target: int | str) -> None:
+        """Go to any entry of the history, by its id or by a branch's name.
+
+        By name, the next edit moves the branch along; by id, it leaves all branches alone.
+
+        Raises:
+            HistoryError: there is no such entry.
+        """
+        self._timeline.go(self.history.checkout(target))
+
+    def branch(self, name: str) -> None:
+        """Begin a branch here; edits move its name along until the session goes elsewhere.
+
+        Raises:
+            InvalidValueError: no text, or the name is taken.
+        """
+        self._timeline.go(self.history.with_branch(name))
+
+    def diff(self, before: int | str, after: int | str) -> str:
+        """Say what changed between two entries: "beard: scale 5 -> 8; glasses inverted".
+
+        Raises:
+            HistoryError: there is no such entry.
+        """
+        return diff(self.history[before].state, self.history[after].state)
+
+    def transaction(self, label: str) -> AbstractContextManager[None]:
+        """Make several edits one entry of the history; an error takes all of them back.
+
+        >>> with session.transaction("age her"):
+        ...     session.add("grey hair")
+        ...     session.add("wrinkles", scale=4)
+
+        Raises:
+            InvalidValueError: the label is no text, or empty.
+        """
+        return self._timeline.transaction(label)
+
+    def gesture(self, key: str) -> AbstractContextManager[None]:
+        """Make the edits of one movement of a hand one entry of the history.
+
+        Gestures of one key that follow each other with nothing between them are one entry too, so
+        that a caller that only receives single events can open one for each. Another drag of the
+        same slider takes another key.
+
+        >>> with session.gesture("beard.scale"):
+        ...     for scale in (5.5, 6, 6.5):
+        ...         session.reweight("beard", scale=scale)
+        """
+        return self._timeline.gesture(key)
+
+    # Rendering.
+
     def plan(self, mode: str | Mode = "exact", *, state: EditState | None = None) -> int:
-        """How many evaluations `render` would take now; see `Render.evaluations`.
+        """Count the evaluations that `render` would make now; see `Render.evaluations`.
 
         For ``anchored(tolerance=...)`` it is the most they can be. Raises InvalidValueError.
         """
-        state = self.state if state is None else self._other(state)
-        return self._renderer.plan(state, as_mode(mode), self._before)
+        state = self.state if state is None else self._checked(state)
+        return self._renderer.plan(state, as_mode(mode), self._reference)
 
     def render(
         self,
@@ -153,40 +455,47 @@ class EditSession(Saving):
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Render:
-        """Draw the current state, or another.
+        """Render the current state, or another.
 
-        A U-Net's row changes in its last bits with the size of the batch it is in, so an exact
-        render that reuses recorded predictions equals one from scratch up to that rounding, or,
-        with ``batch_plan="canonical"``, to the last bit.
+        A U-Net's row changes in its last bits with the size of its batch, so an exact render that
+        reuses recorded predictions equals one from scratch up to that rounding, or, with
+        ``batch_plan="canonical"``, to the last bit.
 
-        The other modes start from the last exact render and take a part of the evaluations; what
-        they miss is in benchmarks/results. Where there is no exact render to start from, or the
-        state's own is recorded, the picture is exact, and `Render.mode` says so.
+        The other modes start from the last exact render and evaluate a part; their errors are in
+        benchmarks/results. Where there is no exact render to start from, or the state's own is
+        recorded, the images are exact, and `Render.mode` says so.
 
         Args:
             mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
                 every 5), "replay" or "preview".
-            state: what to draw instead of the current state: one of `history`, or one made by the
-                functions in `sega_session.edits`. The history stays as it is, and so does what
-                estimates start from.
+            state: what to render instead of the current state: one of `history`, or one made by
+                the functions in `sega_session.state.edits`. The history stays as it is, and so
+                does what estimates start from.
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
             callback_on_step_end: called after each model call as ``callback(session, call,
-                timestep, {"latents": latents})``; it looks on, at a copy, and may return the same
-                dict or None. Raising from it cancels the render. It is not called where the
+                timestep, {"latents": latents})`` with a copy of the latents, and may return the
+                same dict or None. Raising from it cancels the render. It is not called where the
                 state's final latents are recorded already.
 
         Raises:
             InvalidValueError: an unknown mode or output type, or the callback returned other
                 latents.
             NotFiniteError: the latents overflowed.
-            OutOfMemoryError: there is no memory for one branch of one image.
+            OutOfMemoryError: there is no memory for one condition of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
-        if state is not None:
-            state, before = self._other(state), self._before
-            return self._draw(state, as_mode(mode), before, output_type, callback_on_step_end)
-        return self._render(self.state, as_mode(mode), output_type, callback_on_step_end)
+        if state is None:
+            return self._render_current(
+                self.state, as_mode(mode), output_type, callback_on_step_end
+            )
+        return self._render(
+            self._checked(state),
+            as_mode(mode),
+            self._reference,
+            output_type,
+            callback_on_step_end,
+        )
 
     def stream(
         self,
@@ -194,41 +503,42 @@ class EditSession(Saving):
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Iterator[Render]:
-        """Draw the current state better and better: preview, anchored, exact.
+        """Render the current state better and better: preview, anchored, exact.
 
-        Each picture reuses what those before it evaluated at the same latents. The first exact
-        one is the last. Leaving the loop cancels what is left, and raising from the callback
-        cancels at once; edits made meanwhile are for the next stream.
+        Each render reuses what those before it evaluated at the same latents. The first exact one
+        is the last. Leaving the loop cancels the rest, and raising from the callback cancels at
+        once; edits made meanwhile are for the next stream.
 
         Args: as for `render`. Raises: as `render` does.
         """
         state = self.state
-        for name in ("preview", "anchored", "exact"):
-            picture = self._render(state, MODES[name], output_type, callback_on_step_end)
-            yield picture
-            if picture.exact:
+        for name in STREAM:
+            render = self._render_current(state, MODES[name], output_type, callback_on_step_end)
+            yield render
+            if render.exact:
                 return
 
     @torch.no_grad()
     def measure(self, render: Render) -> Measurement:
-        """Compare a render of this session with the exact one of the same state, drawn for that.
+        """Compare a render of this session with the exact one of its state, rendered for that.
 
         Raises: as `render` does.
         """
-        exact = self._draw(render.state, Exact(), None, "latent")
-        before = self._draw(render.before or render.state, Exact(), None, "latent")
+        before_state = render.state if render.before is None else render.before
+        exact = self._render(render.state, Exact(), None, "latent")
+        before = self._render(before_state, Exact(), None, "latent")
         found, wanted, unedited = (
-            torch.as_tensor(self._denoiser.decode(one.latents, "pt").images)
+            torch.as_tensor(self._model.decode(one.latents, "pt").images)
             for one in (render, exact, before)
         )
         return measure(found, wanted, unedited, exact.evaluations + before.evaluations)
 
     def sem_guidance(self, concept: str | None = None) -> list[Tensor]:
-        """The concepts' guidance at each model call, as the exact render of this state has it.
+        """Return the concepts' guidance at each model call of this state's exact render.
 
         It is what diffusers' `SemanticStableDiffusionPipeline` takes as ``sem_guidance``, and
         `EditSession` too: one tensor of the latents' shape a call, in the latents' precision, on
-        their device. The state is drawn exactly first, unless it has been.
+        their device. The state is rendered exactly first, unless it has been.
 
         Args:
             concept: only this one's part, its share of the momentum included; None: all, with
@@ -239,13 +549,15 @@ class EditSession(Saving):
             InvalidValueError: `cache_bytes` is too small for one whole render.
         """
         state = self.state
-        part = state if concept is None else only(state, concept)
-        with self._drawing:
-            self._draw(state, Exact(), self._before, "latent")
+        part = state if concept is None else edits.only(state, concept)
+        with self._rendering:
+            self._render(state, Exact(), self._reference, "latent")
             return self._renderer.guidance(state, part)
 
     def heat_map(self, render: Render, concept: str) -> Tensor:
-        """Where a concept acts in an exact picture, from what is recorded; evaluates nothing.
+        """Return where a concept acts in an exact render, from what is recorded.
+
+        Evaluates nothing.
 
         Args:
             render: an exact render of this session.
@@ -257,33 +569,207 @@ class EditSession(Saving):
             image's largest value 1. All 0 where the concept has no effect.
 
         Raises:
-            UnknownConceptError: the picture has no such concept.
-            InvalidValueError: the picture is not exact, or what led to it is not recorded any more.
+            UnknownConceptError: the render has no such concept.
+            InvalidValueError: the render is not exact, or its predictions have been evicted.
         """
         if not render.exact:
             raise InvalidValueError("render", render.mode, '"exact"', "Render exactly first.")
-        part = only(render.state, concept)
-        with self._drawing:
+        part = edits.only(render.state, concept)
+        with self._rendering:
             return heat_map(self._renderer.guidance(render.state, part))
 
+    # Files.
+
+    def save(self, path: str | Path, *, include: Include = "all") -> Saved:
+        """Write the session into one safetensors file: scene, history, and what is recorded.
+
+        The old file, if there is one, stays until the new one is complete.
+
+        Args:
+            include: "all" recorded renders of the history; "base", only the unedited state's
+                and the current one's; "state", none: they are evaluated again when needed.
+
+        Returns:
+            The file's size and what it holds; prints as one line.
+
+        Raises:
+            SessionFileError: the file cannot be written.
+            UnsupportedPipelineError: the pipeline's weights are not in memory.
+        """
+        check_choice("include", include, get_args(Include))
+        return write_session(Path(path), self._snapshot(include))
+
+    def autosave(self, path: str | Path) -> None:
+        """Keep a file up to date from now on, so that no edit is lost.
+
+        Every edit is appended to a journal beside the file at once. The file itself, with
+        ``include="base"``, is written anew after every exact render that evaluated something.
+        `recover` reads both.
+
+        Raises:
+            SessionFileError: the file cannot be written.
+
+        Warns:
+            AutosaveWarning: later, where an edit or a render could not be saved.
+        """
+        autosave = Autosave(Path(path), partial(self._snapshot, "base"))
+        autosave.save()
+        self._autosave = autosave
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        pipeline: Any,
+        *,
+        allow_model_mismatch: bool = False,
+        cache_bytes: int | None = None,
+        spill_bytes: int = 0,
+    ) -> Self:
+        """Go on with a saved session: same history, same place, nothing to evaluate again.
+
+        Args:
+            path: a file that `save` wrote.
+            pipeline: the one that the session was made with, wherever it was loaded from.
+            allow_model_mismatch: accept another pipeline; what is recorded is dropped then.
+            cache_bytes, spill_bytes: as for a new session.
+
+        Raises:
+            SessionFormatError: the file is not a session, or is damaged.
+            SessionFileError: the file cannot be read.
+            ModelMismatchError: the pipeline is another; the message says which part of it.
+
+        Warns:
+            AutosaveWarning: a journal beside the file has later edits; see `recover`.
+        """
+        if journal_path(Path(path)).exists():
+            warn_caller(
+                f"{path} has a journal with later edits: EditSession.recover() reads both.",
+                AutosaveWarning,
+            )
+        session, _ = cls._from_file(
+            Path(path),
+            pipeline,
+            allow_model_mismatch,
+            cache_bytes=cache_bytes,
+            spill_bytes=spill_bytes,
+        )
+        return session
+
+    @classmethod
+    def recover(
+        cls,
+        path: str | Path,
+        pipeline: Any,
+        *,
+        allow_model_mismatch: bool = False,
+        cache_bytes: int | None = None,
+        spill_bytes: int = 0,
+    ) -> Self:
+        """Go on with an autosaved session: its file, and the edits that came after.
+
+        Args: as for `load`. Raises: as `load` does.
+
+        Warns:
+            AutosaveWarning: the journal is damaged; the edits before the damage are recovered.
+        """
+        session, document = cls._from_file(
+            Path(path),
+            pipeline,
+            allow_model_mismatch,
+            cache_bytes=cache_bytes,
+            spill_bytes=spill_bytes,
+        )
+        history = recover_history(Path(path), document.session, session.history)
+        session._timeline.go(history)
+        return session
+
+    @classmethod
+    def from_image(
+        cls,
+        image: str | Path | Image,
+        pipeline: Any,
+        *,
+        allow_model_mismatch: bool = False,
+        **budgets: Unpack[Budgets],
+    ) -> Self:
+        """Go on from an image that `Render.save` wrote: its scene, and its concepts as one entry.
+
+        Args:
+            image: a PNG file, or an image opened from one. Of a batch, any; all are rendered again.
+            pipeline: the one that the image was made with.
+            allow_model_mismatch: accept another pipeline; the image will be another.
+            budgets: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
+
+        Raises:
+            SessionFormatError: the image does not say what made it, or not all of it.
+            SessionFileError: the file cannot be read.
+            ModelMismatchError: the pipeline is another.
+        """
+        made, _ = read_provenance(image)
+        check_carried(made)
+        model = identify(as_model(pipeline))
+        if made.model != model.digest and not allow_model_mismatch:
+            raise ModelMismatchError(
+                f"the image was made with model {made.model[:12]} ({made.sampler}), the pipeline "
+                f"is {model.digest[:12]} ({model.sampler}); allowed: the same. Load that one, or "
+                "pass allow_model_mismatch=True for another image of the same concepts."
+            )
+        session = cls.from_scene(made.scene, pipeline, **budgets)
+        with session.transaction("from an image"):
+            session._edit(made.state)
+        return session
+
+    @classmethod
+    def from_scene(
+        cls, scene: Scene | ScriptScene, pipeline: Any, **options: Unpack[Options]
+    ) -> Self:
+        """Begin a session of a scene.
+
+        Args:
+            options: further arguments of `EditSession`.
+        """
+        fields = {field.name: getattr(scene, field.name) for field in attrs.fields(type(scene))}
+        prompt, seeds = fields.pop("prompt"), fields.pop("seeds")
+        return cls(pipeline, prompt, seed=seeds, **fields, **options)
+
+    def another(self, scene: Scene) -> Self:
+        """Begin a session of another scene: same pipeline, cache budgets and batch plan.
+
+        Latents and guidance that this one was given are not taken over.
+        """
+        return self.from_scene(
+            scene,
+            self.pipeline,
+            batch_plan=self.batch_plan,
+            cache_bytes=self.cache.max_bytes,
+            spill_bytes=self.cache.max_spilled_bytes,
+        )
+
+    # Scripts.
+
     def script(self) -> Script:
-        """The history as a script, which makes the same history again: see `run`.
+        """Return the history as a script, which makes the same history again: see `run`.
 
         Raises:
             ScriptError: a concept is defined by embeddings, which a script does not hold.
         """
-        return script_of(self.scene, self._history)
+        return script_from_history(self.scene, self.history)
 
     @classmethod
     def run(
-        cls, script: Script | str | Path, pipeline: Any, folder: str | Path = ".", **arguments: Any
-    ) -> EditSession:
+        cls,
+        script: Script | str | Path,
+        pipeline: Any,
+        folder: str | Path = ".",
+        **budgets: Unpack[Budgets],
+    ) -> Self:
         """Run a scripted edit history, to the bit the same every time.
 
         Args:
             script: a `Script`, or the path of one's file.
-            folder: where the pictures and files go that its operations write.
-            arguments: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
+            folder: where its operations write images and files.
+            budgets: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
 
         Returns:
             The session, where the script left it.
@@ -292,38 +778,127 @@ class EditSession(Saving):
             ScriptError: the script is not valid, or an operation failed; it names which.
         """
         script = script if isinstance(script, Script) else Script.load(script)
-        session = cls.of_scene(script.scene, pipeline, **arguments)
-        for _ in run(script, session, Path(folder)):
+        session = cls.from_scene(script.scene, pipeline, **budgets)
+        for _ in run_script(script, session, Path(folder)):
             pass
         return session
 
-    def _render(
+    # Inside.
+
+    def _edit(self, state: EditState) -> None:
+        """Go on to the state that an edit led to."""
+        self._conditionings.prepare(state)
+        for concept in state:
+            if concept.warmup >= self.num_calls and concept not in self.concepts:
+                warn_caller(
+                    f"{concept.name!r} has no effect: warmup is {concept.warmup}, and a render "
+                    f"has only {self.num_calls} model calls. Lower warmup.",
+                    NoEffectWarning,
+                )
+        self._timeline.commit(state)
+
+    def _checked(self, state: EditState) -> EditState:
+        """Return a user's state, ready to be rendered. Raises InvalidValueError."""
+        if not isinstance(state, EditState):
+            raise InvalidValueError("state", state, "an EditState, such as one of the history's")
+        self._conditionings.prepare(state)
+        return state
+
+    def _render_current(
         self,
         state: EditState,
         mode: Mode,
         output_type: OutputType,
         callback: StepCallback | None,
     ) -> Render:
-        """Draw a state; an exact picture is what estimates start from next."""
-        with self._drawing:
-            picture = self._draw(state, mode, self._before, output_type, callback)
-            if picture.exact:
-                self._before = state
-                if picture.evaluations:
-                    self._quiet()
-            return picture
+        """Render a state; if it is exact, estimates start from it next."""
+        with self._rendering:
+            render = self._render(state, mode, self._reference, output_type, callback)
+            if render.exact:
+                self._reference = state
+                if render.evaluations:
+                    self._refresh_autosave()
+            return render
 
-    def _draw(
+    def _render(
         self,
         state: EditState,
         mode: Mode,
-        before: EditState | None,
+        reference: EditState | None,
         output_type: OutputType,
         callback: StepCallback | None = None,
     ) -> Render:
-        self._check_unmoved()
-        inputs.check_choice("output_type", output_type, get_args(OutputType))
-        with self._drawing:
-            return self._renderer.render(
-                state, mode, before, output_type, lambda bar: watch(self, bar, callback)
+        check_spec(self._model.spec, self._spec)
+        check_choice("output_type", output_type, get_args(OutputType))
+        with self._rendering:
+            made = self._renderer.render(
+                state, mode, reference, output_type, lambda bar: watch_steps(self, bar, callback)
             )
+        return Render(
+            images=made.decoded.images,
+            latents=made.latents,
+            evaluations=made.evaluations,
+            mode=str(made.mode),
+            exact=made.exact,
+            error_estimate=None if made.error is None else tuple(made.error.tolist()),
+            state=state,
+            before=reference,
+            provenance=partial(self._provenance, state, str(made.mode)),
+            nsfw_content_detected=made.decoded.nsfw_content_detected,
+        )
+
+    def _provenance(self, state: EditState, mode: str) -> Provenance:
+        return make_provenance(self._scene, state, mode, self._renderer)
+
+    def _note(self, history: History) -> None:
+        """Write a change of the history to the journal."""
+        if self._autosave is not None:
+            self._autosave.note(history)
+
+    def _refresh_autosave(self) -> None:
+        """Write the autosaved file anew, unless a transaction is half done."""
+        if self._autosave is not None and not self._timeline.in_transaction:
+            self._autosave.refresh()
+
+    def _snapshot(self, include: Include) -> Snapshot:
+        """Return the session as it goes into a file."""
+        return take_snapshot(self._scene, self.history, self._renderer, self._reference, include)
+
+    def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:
+        """Take over a history, and what is recorded if the model is the same."""
+        document = snapshot.document
+        for digest in document.embeddings:
+            embeds = snapshot.tensor(embedding_name(digest))
+            self._conditionings.restore_embeddings(digest, embeds)
+        self._timeline.go(document.history)
+        if same_model:
+            restore_recorded(snapshot, self._renderer.store)
+            if document.start is not None:
+                self._reference = document.history[document.start].state
+
+    @classmethod
+    def _from_file(
+        cls,
+        path: Path,
+        pipeline: Any,
+        allow_model_mismatch: bool,
+        *,
+        cache_bytes: int | None,
+        spill_bytes: int,
+    ) -> tuple[Self, Document]:
+        """Return the session in a file, and the file's document."""
+        model = as_model(pipeline)
+        snapshot = read_session(path, model.spec.device)
+        document = snapshot.document
+        same_model = is_same_model(document, model, allow_mismatch=allow_model_mismatch)
+        session = cls.from_scene(
+            document.scene,
+            pipeline,
+            latents=given_noise(snapshot, model.spec, same_model=same_model),
+            sem_guidance=snapshot.tensor(SEM_GUIDANCE) if document.guidance_calls else None,
+            cache_bytes=cache_bytes,
+            spill_bytes=spill_bytes,
+            batch_plan=document.batch_plan,
+        )
+        session._restore(snapshot, same_model=same_model)
+        return session, document

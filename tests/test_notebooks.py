@@ -1,9 +1,8 @@
-"""The notebooks run, and what is committed with them is what they say."""
+"""The example notebooks run, and their saved outputs are what they print."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -11,16 +10,18 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "examples").glob("*.ipynb"))
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
-def said(notebook: Any) -> list[tuple[int, str]]:
-    """Text that cells print or return, but for the names of images; bars are not text."""
+
+def texts(notebook: nbformat.NotebookNode) -> list[tuple[int, str]]:
+    """Return the texts that cells print or return, by cell; no progress bars and image objects."""
     found = []
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if output.output_type == "stream" and output.name == "stdout":
                 found.append((number, output.text))
-            elif "application/vnd.jupyter.widget-view+json" not in data and "image/png" not in data:
+            elif WIDGET not in data and "image/png" not in data:
                 found.append((number, data.get("text/plain", "")))
     return [(number, text) for number, text in found if text]
 
@@ -34,12 +35,12 @@ def test_notebook(path: Path, tmp_path: Path) -> None:
     NotebookClient(
         run, timeout=300, kernel_name="python3", resources=resources, coalesce_streams=True
     ).execute()
-    assert said(committed) == said(run)
-    pictures = [
+    assert texts(committed) == texts(run)
+    images = [
         output
         for cell in committed.cells
         for output in cell.get("outputs", ())
         if "image/png" in output.get("data", {})
     ]
-    # A widget's picture is drawn in the page only.
-    assert pictures or "EditPanel" in str(committed)
+    # The image of a panel is on the page only.
+    assert images or "EditPanel" in str(committed)

@@ -1,4 +1,4 @@
-"""Labelled pictures on one sheet."""
+"""A contact sheet: labelled images in rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from attrs import frozen
 from PIL import Image, ImageDraw, ImageFont
 
 TILE, GAP, TEXT = 256, 20, 62
-"""Pixels: a picture's longer side, the space around it, and the height of the text below it."""
+"""Pixels: an image's longer side, the space around it, and the height of the text below it."""
 
 PAPER, INK, PALE = "#ffffff", "#1a1a1a", "#767676"
 
 
 @frozen(eq=False)
 class Tile:
-    """A picture with a label and a smaller line below it."""
+    """An image with a label and a smaller line below it."""
 
     image: Image.Image
     label: str
@@ -23,7 +23,7 @@ class Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> Image.Image:
-    """The tiles in rows, each picture scaled to fit `TILE` pixels.
+    """Return the tiles in rows on one sheet, each image scaled to fit `TILE` pixels.
 
     Args:
         tiles: at least one.

@@ -1,54 +1,112 @@
-"""What `sega-session demo` does: a portrait edited step by step, beside the same from scratch."""
+"""The command `demo`: edit a portrait step by step, and compare each step with one from scratch."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
-from ..models.presets import Preset, Recommended, recommended
-from ..render import Render
-from ..session import EditSession
+from .contact_sheet import Tile, contact_sheet
+from .loading import Device, DType, load_with_status
 
-Edit = Callable[[EditSession], None]
+if TYPE_CHECKING:
+    from ..models.presets import Preset, Recommended
+    from ..render import Render
+    from ..session import EditSession
 
-PUBLISHED = Recommended(
-    prompt="a photo of the face of a woman",
-    seed=21,
-    guidance_scale=7.0,
-    concepts={
-        "glasses": Preset(scale=5, threshold=0.975, warmup=0.2),
-        "beard": Preset(scale=5.4, threshold=0.96, warmup=0.2),
-        "smile": Preset(scale=4, threshold=0.99, warmup=0.2),
-    },
-    removals={},
-)
-"""Scales and thresholds of the example in diffusers' documentation, for any other checkpoint."""
+Edit = Callable[["EditSession"], None]
 
 
-@frozen
-class Settings:
-    """What the demo does on one kind of checkpoint."""
+def demo(
+    *,
+    out: Path = Path("sega-demo"),
+    model: str | None = None,
+    prompt: str | None = None,
+    device: Device = None,
+    dtype: DType = None,
+) -> None:
+    """Edit a portrait step by step: add, reweight, invert, remove.
 
-    prompt: str
-    seed: int
-    guidance_scale: float
-    edits: tuple[tuple[str, Edit], ...]
+    Writes one labelled contact sheet and an image of each step, and prints what each step took,
+    beside the same image computed from scratch.
+
+    Parameters
+    ----------
+    out
+        The folder for the images; created if it is missing.
+    model
+        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
+        embedded one.
+    prompt
+        The prompt of the base image. Default: a portrait that suits the checkpoint.
+    """
+    console = Console()
+    out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be created
+    pipeline = load_with_status(console, model, device, dtype)
+    from ..models.presets import recommended_or_published
+
+    settings = recommended_or_published(pipeline)
+    prompt = settings.prompt if prompt is None else prompt
+    columns = (
+        TextColumn("Editing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("model calls"),
+        TimeRemainingColumn(),
+    )
+    start = time.perf_counter()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        rows = run_demo(
+            pipeline,
+            prompt,
+            settings,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    seconds = time.perf_counter() - start
+
+    console.print(_table(rows))
+    for number, row in enumerate(rows):
+        row.image.save(out / f"{number}.png")
+    tiles = [Tile(row.image, row.label, f"{row.evaluations} evaluations") for row in rows]
+    contact_sheet(tiles).save(out / "contact_sheet.png")
+    console.print(f"{len(rows)} edits of “{prompt}”, each drawn twice, in {seconds:.0f} s.")
+    console.print(f"Pictures: {out}{os.sep}contact_sheet.png, 0.png to {len(rows) - 1}.png")
 
 
-def settings_for(pipeline: Any) -> Settings:
-    """What the checkpoint recommends, or where it does not, the published settings."""
-    found = recommended(pipeline)
-    if found is None or not PUBLISHED.concepts.keys() <= found.concepts.keys():
-        found = PUBLISHED
-    return Settings(found.prompt, found.seed, found.guidance_scale, _edits(found.concepts))
+@frozen(eq=False)
+class Row:
+    """The image of one edit and its cost, with and without recorded predictions.
+
+    Attributes:
+        label: the edit, in words.
+        image: the image after the edit.
+        evaluations, seconds: the cost of the render that reuses recorded predictions.
+        scratch_evaluations, scratch_seconds: the cost of the same render from scratch.
+    """
+
+    label: str
+    image: Image.Image
+    evaluations: int
+    seconds: float
+    scratch_evaluations: int
+    scratch_seconds: float
 
 
-def _edits(presets: Mapping[str, Preset]) -> tuple[tuple[str, Edit], ...]:
-    """The demo's edits with their labels."""
+def demo_edits(presets: Mapping[str, Preset]) -> tuple[tuple[str, Edit], ...]:
+    """Return the demo's edits with their labels.
+
+    Args:
+        presets: settings for the concepts "glasses", "beard" and "smile" at least.
+    """
 
     def add(prompt: str, **changes: float) -> tuple[str, Edit]:
         preset = evolve(presets[prompt], **changes)
@@ -68,27 +126,20 @@ def _edits(presets: Mapping[str, Preset]) -> tuple[tuple[str, Edit], ...]:
     )
 
 
-@frozen(eq=False)
-class Row:
-    """One edit of the demo: its picture and what it took, with and without what was recorded."""
-
-    label: str
-    image: Image.Image
-    evaluations: int
-    seconds: float
-    scratch_evaluations: int
-    scratch_seconds: float
-
-
-def run(
-    pipeline: Any, prompt: str, settings: Settings, on_progress: Callable[[int, int], None]
+def run_demo(
+    pipeline: Any, prompt: str, settings: Recommended, on_progress: Callable[[int, int], None]
 ) -> list[Row]:
-    """Make every edit in a session, and again in one that records nothing.
+    """Make every edit in two sessions, one of which records nothing.
 
     Args:
-        on_progress: called with the model calls done and those there will be; calls that need
+        pipeline: the pipeline of both sessions.
+        prompt: the prompt of the base image.
+        settings: the seed, the guidance scale and the settings of concepts.
+        on_progress: called with the number of model calls done and their total; calls that need
             no evaluation count as done.
     """
+    from ..session import EditSession
+
     scratch, session = (
         EditSession(
             pipeline,
@@ -99,7 +150,8 @@ def run(
         )
         for cache_bytes in (0, 2**30)
     )
-    total = 2 * len(settings.edits) * session.num_calls
+    edits = demo_edits(settings.concepts)
+    total = 2 * len(edits) * session.num_calls
     done = 0
 
     def timed(one: EditSession) -> tuple[Render, float]:
@@ -113,7 +165,7 @@ def run(
         return render, time.perf_counter() - start
 
     rows = []
-    for label, edit in settings.edits:
+    for label, edit in edits:
         edit(scratch)
         edit(session)
         again, scratch_seconds = timed(scratch)
@@ -124,3 +176,23 @@ def run(
             )
         )
     return rows
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(
+        Column("edit", no_wrap=True),
+        Column("evaluated", justify="right"),
+        Column("seconds", justify="right"),
+        Column("from scratch", justify="right"),
+        Column("seconds", justify="right"),
+        caption="evaluated: branches (prompt, empty prompt, concepts), each once a model call",
+    )
+    for row in rows:
+        table.add_row(
+            row.label,
+            str(row.evaluations),
+            f"{row.seconds:.2f}",
+            str(row.scratch_evaluations),
+            f"{row.scratch_seconds:.2f}",
+        )
+    return table

@@ -1,8 +1,9 @@
-"""What the commands for scripts and session files do: run, info, render, export-script."""
+"""The commands for scripts and session files: `run`, `info`, `render`, `export-script`."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,46 +13,114 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..files.atomic import file_errors
+from ..files import file_errors
 from ..saving.document import Document, read_document
-from ..scripts.runner import Ran, run, script_of
-from ..scripts.script import Script
+from ..scripts import OperationResult, Script, run_script, script_from_history
 from .contact_sheet import Tile, contact_sheet
+from .loading import Device, DType, load_with_status
 
 if TYPE_CHECKING:
     from ..session import EditSession
 
 
-def load(console: Console, model: str | None, device: str | None, dtype: str | None) -> Any:
-    """A pipeline, loaded without the libraries' own bars and advice; None: the embedded one."""
-    with console.status("Loading the model"):
-        # Imported here, since torch and diffusers take seconds that `--help` need not wait for;
-        # transformers first, because diffusers makes it speak of torchvision.
-        import transformers
+def run(
+    script: Path,
+    *,
+    out: Path,
+    model: str | None = None,
+    device: Device = None,
+    dtype: DType = None,
+) -> None:
+    """Run a scripted edit history.
 
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        import diffusers
-        import torch
+    Writes the script's outputs, and beside them contact_sheet.png, session.safetensors and
+    report.json, which has the evaluations and times.
 
-        diffusers.logging.set_verbosity_error()
-        diffusers.logging.disable_progress_bar()
-        from ..models.loading import AVATARS, load_pipeline
+    Parameters
+    ----------
+    script
+        The script, a JSON file.
+    out
+        The folder for all output; created if it is missing.
+    model
+        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
+        embedded one.
+    """
+    console = Console()
+    read = Script.load(script)
+    out.mkdir(parents=True, exist_ok=True)
+    pipeline = load_with_status(console, model, device, dtype)
+    from ..session import EditSession
 
-        precision = getattr(torch, dtype) if dtype else None
-        pipeline = load_pipeline(model or str(AVATARS), device=device, dtype=precision)
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+    run_and_report(console, read, EditSession.from_scene(read.scene, pipeline), out)
 
 
-def run_script(console: Console, script: Script, session: EditSession, out: Path) -> None:
+def info(file: Path) -> None:
+    """Print the contents of a session file: scene, concepts, history, sizes.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to.
+    """
+    Console().print(describe(file))
+
+
+def render(
+    file: Path,
+    *,
+    out: Path,
+    model: str | None = None,
+    device: Device = None,
+    dtype: DType = None,
+) -> None:
+    """Render a session file's current state to a PNG file.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to.
+    out
+        The image's file, ending in .png; of several seeds, each image gets a number.
+    model
+        The checkpoint that the session was made with, a directory or a Hugging Face hub id.
+        Default: the embedded one.
+    """
+    console = Console()
+    pipeline = load_with_status(console, model, device, dtype)
+    from ..session import EditSession
+
+    rendered = EditSession.load(file, pipeline).render()
+    for path in rendered.save(out):
+        console.print(Text(f"{path}: {rendered.evaluations} evaluations"))
+
+
+def export_script(file: Path, *, out: Path | None = None) -> None:
+    """Write a session file's history as a script, which makes the same history again.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to.
+    out
+        The script's file. Default: printed.
+    """
+    document = read_document(file)
+    script = script_from_history(document.scene, document.history)
+    if out is None:
+        sys.stdout.write(script.dump())
+    else:
+        script.save(out)
+
+
+def run_and_report(console: Console, script: Script, session: EditSession, out: Path) -> None:
     """Run a script, and write its outputs, a contact sheet, the session and a report.
 
-    Where an operation fails, what was done before it is written all the same.
+    If an operation fails, the results of those before it are written all the same.
 
     Raises:
         ScriptError: an operation failed.
-        SessionFileError: something cannot be written.
+        SessionFileError: a file cannot be written.
     """
     columns = (
         TextColumn("Running"),
@@ -60,28 +129,28 @@ def run_script(console: Console, script: Script, session: EditSession, out: Path
         TextColumn("operations"),
         TimeElapsedColumn(),
     )
-    done: list[Ran] = []
+    results: list[OperationResult] = []
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("", total=len(script.operations))
-            for one in run(script, session, out):
-                done.append(one)
+            for result in run_script(script, session, out):
+                results.append(result)
                 progress.advance(task)
     finally:
-        console.print(_table(done))
+        console.print(_table(results))
         sheet, report = out / "contact_sheet.png", out / "report.json"
-        tiles = list(_tiles(done))
+        tiles = list(_tiles(results))
         if tiles:
             with file_errors(sheet, "cannot be written"):
                 contact_sheet(tiles).save(sheet)
         with file_errors(report, "cannot be written"):
-            report.write_text(json.dumps(_report(done), indent=2, ensure_ascii=False) + "\n")
+            report.write_text(json.dumps(_report(results), indent=2, ensure_ascii=False) + "\n")
         console.print(Text(f"{session.save(out / 'session.safetensors')}"))
         if tiles:
             console.print(Text(f"Pictures: {sheet}"))
 
 
-def _table(done: list[Ran]) -> Table:
+def _table(results: list[OperationResult]) -> Table:
     table = Table(
         Column("", justify="right"),
         "operation",
@@ -89,43 +158,43 @@ def _table(done: list[Ran]) -> Table:
         Column("seconds", justify="right"),
         "written",
     )
-    for one in done:
+    for one in results:
         evaluations = "" if one.render is None else str(one.render.evaluations)
         written = "" if one.output is None else one.output.name
         table.add_row(
-            str(one.index), Text(one.what), evaluations, f"{one.seconds:.2f}", Text(written)
+            str(one.index), Text(one.description), evaluations, f"{one.seconds:.2f}", Text(written)
         )
     return table
 
 
-def _tiles(done: list[Ran]) -> Iterator[Tile]:
-    for one in done:
+def _tiles(results: list[OperationResult]) -> Iterator[Tile]:
+    for one in results:
         if one.render is not None:
             label = one.output.stem if one.output else f"operation {one.index}"
             for image in one.render.images:
                 yield Tile(image, label, f"{one.render.evaluations} evaluations")
 
 
-def _report(done: list[Ran]) -> dict[str, Any]:
-    """What a run did and what it took."""
+def _report(results: list[OperationResult]) -> dict[str, Any]:
+    """Return the operations of a run and their costs, for report.json."""
     operations = []
-    for one in done:
-        told: dict[str, Any] = {"index": one.index, "operation": one.what}
-        told["seconds"] = round(one.seconds, 3)
+    for one in results:
+        entry: dict[str, Any] = {"index": one.index, "operation": one.description}
+        entry["seconds"] = round(one.seconds, 3)
         if one.render is not None:
-            told |= {"mode": one.render.mode, "evaluations": one.render.evaluations}
+            entry |= {"mode": one.render.mode, "evaluations": one.render.evaluations}
         if one.output is not None:
-            told["output"] = one.output.name
-        operations.append(told)
+            entry["output"] = one.output.name
+        operations.append(entry)
     return {
-        "seconds": round(sum(one.seconds for one in done), 3),
-        "evaluations": sum(told.get("evaluations", 0) for told in operations),
+        "seconds": round(sum(one.seconds for one in results), 3),
+        "evaluations": sum(entry.get("evaluations", 0) for entry in operations),
         "operations": operations,
     }
 
 
-def about(file: Path) -> Group:
-    """What a session's file holds, for the eye; the model is not needed.
+def describe(file: Path) -> Group:
+    """Return the contents of a session's file for printing; the model is not needed.
 
     Raises:
         SessionFormatError, SessionFileError: the file cannot be read as a session's.
@@ -161,19 +230,8 @@ def about(file: Path) -> Group:
 
 
 def _recorded(document: Document) -> str:
-    """How many pictures a file holds, and the predictions that led to them."""
-    pictures = sum(document.calls in one.latents for one in document.recorded)
+    """Return the numbers of recorded renders and of recorded evaluations, in words."""
+    renders = sum(document.calls in one.latents for one in document.recorded)
     predictions = sum(len(run.calls) for one in document.recorded for run in one.predictions)
     images = len(document.scene.seeds)
-    return f"{pictures} renders, {predictions * images} evaluations"
-
-
-def exported(file: Path) -> Script:
-    """The script that makes a session file's history again; the model is not needed.
-
-    Raises:
-        SessionFormatError, SessionFileError: the file cannot be read as a session's.
-        ScriptError: a concept is defined by embeddings.
-    """
-    document = read_document(file)
-    return script_of(document.scene, document.history)
+    return f"{renders} renders, {predictions * images} evaluations"

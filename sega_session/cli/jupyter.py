@@ -1,4 +1,4 @@
-"""What the commands that start Jupyter do: the example notebooks, and the panel as a page."""
+"""The commands that start Jupyter: `lab` for the example notebooks, `app` for the panel's page."""
 
 from __future__ import annotations
 
@@ -17,51 +17,109 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
 from ..errors import CheckpointError, SegaSessionError
 from ..saving.document import read_document
+from .loading import Device, DType
 
-HERE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 
 LOOPBACK = "127.0.0.1"
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
+Port = Annotated[int | None, Parameter(validator=Number(gte=1, lte=65535))]
 
-def open_lab(folder: Path, port: int | None, *, browser: bool) -> int:
-    """Copy the example notebooks to a folder, and serve it through JupyterLab until Ctrl+C.
 
-    Files that are there stay as they are.
+def lab(folder: Path = Path("sega-examples"), *, port: Port = None, browser: bool = True) -> None:
+    """Open the example notebooks in JupyterLab; Ctrl+C ends it.
 
-    Returns:
-        JupyterLab's exit code.
-
-    Raises:
-        SegaSessionError: a package is missing.
+    Parameters
+    ----------
+    folder
+        The folder that the notebooks are copied to, unless they are there; created if it is
+        missing.
+    port
+        The port of JupyterLab, on this machine only. Default: 8888, or a free one after it.
+    browser
+        Open it in a browser.
     """
     require("jupyterlab", "ipykernel", "ipywidgets", "anywidget")
     folder.mkdir(parents=True, exist_ok=True)
-    for path in examples():
+    for path in example_files():
         if not (folder / path.name).exists():
             shutil.copyfile(path, folder / path.name)
-    # Root is common in containers, and the token stands guard there as well.
+    # Containers often run as root, and the token protects the server there as well.
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={LOOPBACK}", "--allow-root"]
     command += [f"--ServerApp.root_dir={folder.resolve()}"]
     command += [] if port is None else [f"--ServerApp.port={port}"]
     command += [] if browser else ["--no-browser"]
-    return serve(command)
+    sys.exit(serve(command))
 
 
-def examples() -> list[Path]:
-    """The notebooks and the picture in them: a wheel has them inside, a checkout beside."""
-    inside = HERE / "examples"
-    folder = inside if inside.is_dir() else HERE.parent / "examples"
+def app(
+    file: Path | None = None,
+    *,
+    model: str | None = None,
+    prompt: str | None = None,
+    seed: int | None = None,
+    device: Device = None,
+    dtype: DType = None,
+    port: Port = None,
+    browser: bool = True,
+) -> None:
+    """Open the panel as a page in the browser; Ctrl+C ends it.
+
+    The page's address has a token, without which nobody can open it. It saves to the folder that
+    the command is started in; loading the page again starts a new session.
+
+    Parameters
+    ----------
+    file
+        A file that a session was saved to. Default: a new session.
+    model
+        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id; for a file, the
+        one that the session was made with. Default: the embedded one.
+    prompt
+        A new session's prompt. Default: a portrait that suits the checkpoint.
+    seed
+        A new session's seed. Default: one that suits the checkpoint.
+    port
+        The port of the page, on this machine only. Default: any free one.
+    browser
+        Open the page in a browser; its address is printed anyway.
+    """
+    arguments = {"prompt": prompt, "seed": seed, "device": device, "dtype": dtype}
+    sys.exit(serve_page(file, model, arguments, port, browser=browser))
+
+
+def check_scene_or_file(
+    file: Path | None = None, *, prompt: str | None = None, seed: int | None = None, **_: object
+) -> None:
+    """Raise ValueError if `app` is given a file and a prompt or a seed."""
+    if file is not None and (prompt is not None or seed is not None):
+        raise ValueError(
+            "A session file has a prompt and seeds of its own: leave out --prompt "
+            "and --seed, or the file."
+        )
+
+
+def example_files() -> list[Path]:
+    """Return the example notebooks and the image in them.
+
+    They are inside the package in a wheel, and beside it in a checkout.
+    """
+    inside = PACKAGE / "examples"
+    folder = inside if inside.is_dir() else PACKAGE.parent / "examples"
     return [*sorted(folder.glob("*.ipynb")), folder / "panel.png"]
 
 
-def open_page(
+def serve_page(
     file: Path | None,
     model: str | None,
     arguments: Mapping[str, str | int | None],
@@ -69,16 +127,20 @@ def open_page(
     *,
     browser: bool,
 ) -> int:
-    """Serve the panel as a page, to those who have its address with the token, until Ctrl+C.
+    """Serve the panel as a page at an address with a token, until Ctrl+C.
 
     Args:
-        arguments: more arguments of `sega_widgets.app.open_panel`.
+        file: a session's file; None: a new session.
+        model: a checkpoint, a directory or a hub id; None: the embedded one.
+        arguments: further arguments of `sega_widgets.app.open_panel`.
+        port: the port to listen on; None: any free one.
+        browser: whether to open the page in a browser.
 
     Returns:
         Voilà's exit code.
 
     Raises:
-        CheckpointError: the model can be no checkpoint.
+        CheckpointError: the model is neither a checkpoint's directory nor a hub id.
         SegaSessionError: a package is missing, or the port is taken.
         SessionFormatError, SessionFileError: the file cannot be read as a session's.
     """
@@ -88,28 +150,32 @@ def open_page(
         read_document(file)
         arguments["file"] = str(file.resolve())
     if model is not None:
-        arguments["model"] = checked(model)
-    port, token = free_port(port), secrets.token_hex(24)
+        arguments["model"] = resolve_checkpoint(model)
+    port, token = find_port(port), secrets.token_hex(24)
     with tempfile.TemporaryDirectory(prefix="sega-session-") as name:
         folder = Path(name)
-        # Voilà's page has the notebook's name for its title.
-        (folder / "sega-session.ipynb").write_text(notebook(arguments))
-        # Command lines are for everybody to see, and this folder for its owner alone. Voilà, which
-        # is started in it, puts these settings before those that a person has elsewhere.
+        # The notebook's name is the title of Voilà's page.
+        (folder / "sega-session.ipynb").write_text(make_notebook(arguments))
+        # Every user of the machine can read a command line, but only its owner this folder. Voilà
+        # is started in it, so these settings take precedence over the user's own.
         (folder / "voila.json").write_text(json.dumps({"Voila": {"token": token}}))
         command = [sys.executable, "-m", "voila", "sega-session.ipynb", f"--Voila.ip={LOOPBACK}"]
         command += [f"--Voila.port={port}", "--Voila.port_retries=0"]
         # Voilà would open the page without the token.
         command += ["--no-browser", "--Voila.log_level=ERROR"]
         command += [f"--Voila.connection_dir_root={folder}"]
-        # The panel saves where the command was started, not beside the notebook.
+        # The panel saves to the folder that the command was started in, not beside the notebook.
         command += [f"--MappingKernelManager.root_dir={Path.cwd()}"]
         url = f"http://{LOOPBACK}:{port}/?token={token}"
         return serve(command, folder, url, browser=browser)
 
 
-def checked(model: str) -> str:
-    """A checkpoint's full path, or its hub id, as far as that can be told without loading it."""
+def resolve_checkpoint(model: str) -> str:
+    """Return a checkpoint's full path, or its hub id, without loading it.
+
+    Raises:
+        CheckpointError: the model is neither a checkpoint's directory nor a hub id.
+    """
     path = Path(model)
     if path.is_dir() and (path / "model_index.json").is_file():
         return str(path.resolve())
@@ -121,8 +187,8 @@ def checked(model: str) -> str:
     return model
 
 
-def notebook(arguments: Mapping[str, str | int | None]) -> str:
-    """A notebook of one cell, which opens the panel."""
+def make_notebook(arguments: Mapping[str, str | int | None]) -> str:
+    """Return the JSON of a notebook whose only cell opens the panel with these arguments."""
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     cell: dict[str, object] = {
         "cell_type": "code",
@@ -139,7 +205,7 @@ def notebook(arguments: Mapping[str, str | int | None]) -> str:
 
 
 def require(*packages: str) -> None:
-    """Refuse to go on without these packages."""
+    """Raise SegaSessionError unless these packages are installed."""
     for one in packages:
         if find_spec(one) is None:
             raise SegaSessionError(
@@ -147,8 +213,8 @@ def require(*packages: str) -> None:
             )
 
 
-def free_port(port: int | None) -> int:
-    """The port, once nobody else listens on it; None: any that is free."""
+def find_port(port: int | None) -> int:
+    """Return the port if it is free, or for None any free port. Raises SegaSessionError."""
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -164,25 +230,26 @@ def free_port(port: int | None) -> int:
 def serve(
     command: list[str], folder: Path | None = None, url: str | None = None, *, browser: bool = False
 ) -> int:
-    """Run a server until it ends by itself or, once asked to by Ctrl+C, has ended its kernels.
+    """Run a server until it ends, by itself or after Ctrl+C; it ends its kernels first.
 
     Args:
-        folder: where it is started; None: here.
-        url: printed when the server answers.
-        browser: open the URL, too.
+        command: the server's command line.
+        folder: the folder that it is started in; None: the current one.
+        url: the address to print as soon as the server answers.
+        browser: whether to open the address in a browser, too.
 
     Returns:
-        Its exit code; 128 and the signal's number where a signal ended it, as in a shell.
+        Its exit code, or 128 plus the number of the signal that ended it, as in a shell.
     """
-    # In a session of its own, the server is told to stop once and in one way, wherever the signal
-    # came from; a terminal's Ctrl+C would reach it beside what is passed on here.
+    # The server gets a process session of its own: a terminal's Ctrl+C would otherwise reach it
+    # in addition to the signal that is passed on here.
     with subprocess.Popen(command, cwd=folder, start_new_session=True) as server:
         asked = False
 
         def stop(_: int, __: FrameType | None) -> None:
             nonlocal asked
             if asked:
-                server.kill()  # kernels end by themselves when their server is gone
+                server.kill()  # kernels end by themselves without their server
             else:
                 server.terminate()
             asked = True
@@ -191,7 +258,7 @@ def serve(
         signals += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
         before = {one: signal.signal(one, stop) for one in signals}
         try:
-            if url is not None and _answers(server, url):
+            if url is not None and _wait_until_ready(server, url):
                 Console(soft_wrap=True, highlight=False, markup=False).print(
                     f"The panel: {url}\nCtrl+C ends it."
                 )
@@ -204,8 +271,8 @@ def serve(
     return code if code >= 0 else 128 - code
 
 
-def _answers(server: subprocess.Popen[bytes], url: str) -> bool:
-    """Wait until a server takes requests; False: it ended before."""
+def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until a server takes requests; return False if it ends before."""
     host, port = url.split("/")[2].split(":")
     while server.poll() is None:
         with socket.socket() as one:

@@ -1,11 +1,10 @@
-"""Predictions at latents: recorded ones where there are any, the model's where there are none."""
+"""Predictions at latents: recorded ones where there are any, else evaluated ones."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -13,19 +12,13 @@ from attrs import frozen
 from torch import Tensor
 
 from ..errors import OutOfMemoryError
-from ..models import Conditioning, Denoiser, ModelInput
-from ..sega.trajectory import Key
-from .store import TrajectoryStore
-
-BatchPlan = Literal["together", "canonical"]
-"""How many branches one model call evaluates: all that are missing, or always one.
-
-A row's last bits depend on the size of the batch that it is evaluated in. Under "canonical" that
-size is always the number of images, so a result has the same bits whatever was recorded before.
-"""
+from ..models import Conditioning, DiffusionModel, Request, halves
+from ..sega import Key
+from ..state import BatchPlan
+from .store import Recorder
 
 ROWS = 32
-"""Predictions of several model calls are taken together in batches of at most so many rows."""
+"""Predictions of several model calls are evaluated together in batches of at most so many rows."""
 
 
 @frozen(eq=False)
@@ -33,8 +26,8 @@ class Wanted:
     """A prediction that a render needs.
 
     Attributes:
-        key: its name; ``key.branch`` says what it is conditioned on.
-        latents: scaled as the scheduler asks.
+        key: its name; ``key.condition`` says what it is conditioned on.
+        latents: scaled as the sampler asks.
         timestep: 0-dimensional, on the latents' device.
     """
 
@@ -44,43 +37,42 @@ class Wanted:
 
 
 class PredictionSource:
-    """Where one render takes its predictions from.
+    """The predictions of one render.
+
+    A row's last bits depend on the size of the batch that it is evaluated in. Under the "canonical"
+    batch plan that size is always the number of images.
 
     Attributes:
-        evaluations: branch-steps evaluated so far, see `Render.evaluations`.
+        evaluations: conditions evaluated so far, see `Render.evaluations`.
+        recorder: where predictions are found and recorded.
     """
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        model: DiffusionModel,
         conditionings: Mapping[str, Conditioning],
-        store: TrajectoryStore,
+        recorder: Recorder,
         batch_plan: BatchPlan,
     ) -> None:
         self.evaluations = 0
-        self.store = store
-        self._denoiser = denoiser
+        self.recorder = recorder
+        self._model = model
         self._conditionings = conditionings
         self._canonical = batch_plan == "canonical"
         self._at_most = 1 if self._canonical else sys.maxsize
 
     def recorded(self, wanted: Sequence[Wanted]) -> dict[Key, Tensor]:
-        """Those of the predictions that are recorded."""
-        found = {}
-        for one in wanted:
-            tensor = self.store.get(one.key)
-            if tensor is not None:
-                found[one.key] = tensor
-        return found
+        """Return those of the predictions that are recorded."""
+        pairs = ((one.key, self.recorder.get(one.key)) for one in wanted)
+        return {key: tensor for key, tensor in pairs if tensor is not None}
 
-    def take(self, wanted: Sequence[Wanted]) -> dict[Key, Tensor]:
-        """All of the predictions; what was not recorded is evaluated, and recorded.
+    def evaluate(self, wanted: Sequence[Wanted]) -> dict[Key, Tensor]:
+        """Return all of the predictions; evaluate and record those that are not recorded.
 
         Raises:
-            OutOfMemoryError: there is no memory to evaluate one branch of one image.
+            OutOfMemoryError: there is no memory to evaluate one condition of one image.
         """
-        predictions = self.recorded(wanted)
-        self.store.hits += len(predictions)
+        predictions = self.recorder.find(one.key for one in wanted)
         missing = [one for one in wanted if one.key not in predictions]
         if not missing:
             return predictions
@@ -90,35 +82,35 @@ class PredictionSource:
         while missing:
             at_once = min(at_once, self._at_most)
             group, missing = missing[:at_once], missing[at_once:]
-            taken = self._evaluate(
+            evaluated = self._evaluate(
                 [
-                    ModelInput(one.latents, one.timestep, self._conditionings[one.key.branch])
+                    Request(one.latents, one.timestep, self._conditionings[one.key.condition])
                     for one in group
                 ]
             )
-            for one, prediction in zip(group, taken, strict=True):
+            for one, prediction in zip(group, evaluated, strict=True):
                 predictions[one.key] = prediction
-                self.store.put(one.key, prediction)
+                self.recorder.put(one.key, prediction)
             self.evaluations += len(group) * images
         return predictions
 
-    def _evaluate(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
-        """The model's predictions; on lack of memory in smaller batches, then with less cached."""
+    def _evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
+        """Evaluate requests; without memory in smaller batches, then with an emptied cache."""
         try:
-            return self._denoiser.predict(inputs)
+            return self._model.evaluate(requests)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
-        # Out of the except clause, whose traceback holds on to the failed call's tensors.
-        if not self._canonical and len(inputs) > 1:
-            self._at_most = middle = len(inputs) // 2
-            return (*self._evaluate(inputs[:middle]), *self._evaluate(inputs[middle:]))
-        if not self._canonical and len(inputs[0].latents) > 1:
-            first, second = inputs[0].halves()
+        # Outside the except clause, whose traceback keeps the failed call's tensors alive.
+        if not self._canonical and len(requests) > 1:
+            self._at_most = middle = len(requests) // 2
+            return (*self._evaluate(requests[:middle]), *self._evaluate(requests[middle:]))
+        if not self._canonical and len(requests[0].latents) > 1:
+            first, second = halves(requests[0])
             return (torch.cat([*self._evaluate([first]), *self._evaluate([second])]),)
-        if self.store.release():
-            return self._evaluate(inputs)
-        raise OutOfMemoryError(inputs[0].latents.device, "the model")
+        if self.recorder.evict_others():
+            return self._evaluate(requests)
+        raise OutOfMemoryError(requests[0].latents.device, "the model")
 
 
 @contextmanager

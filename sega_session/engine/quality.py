@@ -1,27 +1,21 @@
-"""How far pictures are from the exact ones."""
+"""How far images are from the exact ones."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import frozen
 from torch import Tensor
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
 
 
 @frozen
 class Measurement:
-    """A render beside the exact one; one number for each image.
+    """A render compared with the exact one; one number an image.
 
     Attributes:
-        psnr: peak signal-to-noise ratio in dB; infinite where the pictures are equal.
+        psnr: peak signal-to-noise ratio in dB; infinite where the images are equal.
         ssim: structural similarity, at most 1 (Wang et al. 2004).
-        missed: distance from the exact picture over the distance that the edit moved it:
+        missed: distance from the exact image over the distance that the edit moved it:
             |x - x_exact| / |x_exact - x_before|. 0 is exact, 1 as far off as not editing.
-        evaluations: what measuring took.
+        evaluations: what measuring evaluated.
     """
 
     psnr: tuple[float, ...]
@@ -31,16 +25,24 @@ class Measurement:
 
 
 def measure(found: Tensor, exact: Tensor, before: Tensor, evaluations: int) -> Measurement:
-    """Compare images in [0, 1], ``(batch, 3, height, width)`` each."""
+    """Compare images in [0, 1], ``(images, 3, height, width)`` each."""
+    # Imported here: torchmetrics takes a second, and most sessions never measure.
+    from torchmetrics.functional.image import (  # noqa: PLC0415
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
     found, exact, before = found.float(), exact.float(), before.float()
     off = (found - exact).flatten(start_dim=1).norm(dim=1)
     moved = (exact - before).flatten(start_dim=1).norm(dim=1)
     missed = (off / moved).where(off > 0, off)
     psnr = peak_signal_noise_ratio(found, exact, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    ssim: Any = structural_similarity_index_measure(found, exact, data_range=1.0, reduction="none")
+    ssim = structural_similarity_index_measure(found, exact, data_range=1.0, reduction="none")
+    # The function returns its structure terms too where it is asked to.
+    similarity = ssim[0] if isinstance(ssim, tuple) else ssim
     return Measurement(
         psnr=_numbers(psnr),
-        ssim=_numbers(ssim.reshape(-1)),
+        ssim=_numbers(similarity.reshape(-1)),
         missed=_numbers(missed),
         evaluations=evaluations,
     )

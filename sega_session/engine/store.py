@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
-from numbers import Integral
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
-from ..errors import InvalidValueError
-from ..sega.trajectory import LATENTS, Key
+from ..sega import LATENTS, Key
+from ..state.fields import check_integer
 
 GIB = 2**30
 
@@ -23,7 +23,8 @@ class CacheInfo:
     Attributes:
         bytes: on the session's device.
         max_bytes: the budget there, `EditSession`'s ``cache_bytes``.
-        spilled_bytes: in host memory, where they went to make room.
+        spilled_bytes: in host memory, for what was evicted from the device.
+        max_spilled_bytes: the budget there, `EditSession`'s ``spill_bytes``.
         trajectories: renders of which at least the final latents are on the device.
         hits: predictions and final latents that were found instead of evaluated, so far.
     """
@@ -31,12 +32,13 @@ class CacheInfo:
     bytes: int
     max_bytes: int
     spilled_bytes: int
+    max_spilled_bytes: int
     trajectories: int
     hits: int
 
 
 def default_cache_bytes(device: torch.device) -> int:
-    """1 GiB; on CUDA a quarter of the memory that is free now, between 256 MiB and 8 GiB."""
+    """Return 1 GiB; on CUDA a quarter of the free memory, between 256 MiB and 8 GiB."""
     if device.type != "cuda":
         return GIB
     free, _ = torch.cuda.mem_get_info(device)
@@ -46,128 +48,165 @@ def default_cache_bytes(device: torch.device) -> int:
 class TrajectoryStore:
     """Tensors by `Key`, on the device they were made on, grouped by the renders that used them.
 
-    A render begins with `begin`; what it looks up and records from then on is its trajectory.
-    Where a new tensor does not fit, the least recently begun trajectories give way, each from its
-    last call backwards and its final latents at the very end; a tensor that another trajectory
-    uses as well stays. Where nothing may give way, the new tensor is not recorded.
+    A render records through a `Recorder`, which attributes to it what it finds and puts. Where a
+    new tensor does not fit, the least recently begun renders are evicted, each from its last call
+    backwards and its final latents last; a tensor that another render uses as well stays. Where
+    nothing can be evicted, the new tensor is not recorded.
 
     Args:
         max_bytes: the budget; 0 records nothing.
-        spill_bytes: a budget in host memory for what gave way, 0 to drop it.
+        spill_bytes: a budget in host memory for what is evicted; 0 drops it.
 
     Raises:
         InvalidValueError: a negative budget.
     """
 
     def __init__(self, max_bytes: int, spill_bytes: int = 0) -> None:
-        for what, value in (("cache_bytes", max_bytes), ("spill_bytes", spill_bytes)):
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
-                raise InvalidValueError(what, value, "an integer, at least 0")
-        self.max_bytes = int(max_bytes)
-        self.spill_bytes = int(spill_bytes)
-        self.bytes = 0
-        self.hits = 0
+        self._max_bytes = check_integer("cache_bytes", max_bytes, at_least=0)
+        self._spilled = _HostMemory(check_integer("spill_bytes", spill_bytes, at_least=0))
+        self._bytes = 0
+        self._hits = 0
         self._tensors: dict[Key, Tensor] = {}
-        self._spilled = _HostMemory(self.spill_bytes)
-        # By the key of their final latents, the least recently begun first; their tensors' keys
-        # in the order in which they may give way, last first.
+        # By the name of their final latents, the least recently begun first; their tensors' keys
+        # in reverse order of eviction.
         self._trajectories: OrderedDict[str, dict[Key, None]] = OrderedDict()
         self._uses: Counter[Key] = Counter()
-        self._kept: frozenset[str] = frozenset()
+        self._kept: Counter[str] = Counter()
 
     def __contains__(self, key: Key) -> bool:
         return key in self._tensors or key in self._spilled
 
-    def begin(self, trajectory: str, kept: Iterable[str] = ()) -> None:
-        """Attribute to ``trajectory`` (the key of its final latents) what is used from now on.
+    @contextmanager
+    def record(self, trajectory: str, kept: Iterable[str] = ()) -> Iterator[Recorder]:
+        """Open a render's recorder.
 
-        Neither it nor the trajectories ``kept`` give way until the next one begins.
+        Args:
+            trajectory: the name of the render's final latents.
+            kept: further trajectories that are not evicted while the recorder is open.
         """
-        self._kept = frozenset((trajectory, *kept))
         if trajectory not in self._trajectories:
             self._trajectories[trajectory] = {}
-            # First in the order: a state whose final latents are left needs no evaluation at all.
-            self._use(Key(trajectory, LATENTS))
+            # First in order: a state whose final latents remain needs no evaluation at all.
+            self._use(trajectory, Key(trajectory, LATENTS))
         self._trajectories.move_to_end(trajectory)
-
-    def get(self, key: Key) -> Tensor | None:
-        """The recorded tensor, on the device it was made on, or None."""
-        found = self._tensors.get(key)
-        if found is None:
-            return self._spilled.get(key)
-        self._use(key)
-        return found
+        names = {trajectory, *kept}
+        self._kept.update(names)
+        try:
+            yield Recorder(self, trajectory)
+        finally:
+            self._kept.subtract(names)
 
     def peek(self, key: Key) -> Tensor | None:
-        """The recorded tensor or None; looking does not count as use."""
+        """Return the recorded tensor or None, without counting it as used."""
         found = self._tensors.get(key)
         return self._spilled.get(key) if found is None else found
-
-    def put(self, key: Key, tensor: Tensor) -> None:
-        """Record a tensor if the budget can hold it."""
-        if key in self or not self._make_room(tensor.nbytes):
-            return
-        # A copy, because a view of a batch would keep the whole batch alive.
-        self._tensors[key] = tensor.clone()
-        self.bytes += tensor.nbytes
-        self._use(key)
-
-    def release(self) -> bool:
-        """Let everything that may give way do so; False where nothing could."""
-        before = self.bytes
-        self._make_room(self.max_bytes)
-        return self.bytes < before
 
     @property
     def info(self) -> CacheInfo:
         """What is recorded."""
         return CacheInfo(
-            bytes=self.bytes,
-            max_bytes=self.max_bytes,
+            bytes=self._bytes,
+            max_bytes=self._max_bytes,
             spilled_bytes=self._spilled.bytes,
+            max_spilled_bytes=self._spilled.max_bytes,
             trajectories=sum(
                 Key(name, LATENTS) in self._tensors for name in tuple(self._trajectories)
             ),
-            hits=self.hits,
+            hits=self._hits,
         )
 
-    def _use(self, key: Key) -> None:
-        if not self._trajectories:
+    def get(self, trajectory: str, key: Key) -> Tensor | None:
+        """Return a recorded tensor or None; a trajectory uses it from now on."""
+        found = self._tensors.get(key)
+        if found is None:
+            return self._spilled.get(key)
+        self._use(trajectory, key)
+        return found
+
+    def put(self, trajectory: str, key: Key, tensor: Tensor) -> None:
+        """Record a copy of a tensor for a trajectory if the budget can hold it."""
+        if key in self or not self._make_room(tensor.nbytes):
             return
-        current = self._trajectories[next(reversed(self._trajectories))]
-        if key not in current:
-            current[key] = None
+        # A copy, because a view of a batch would keep the whole batch alive.
+        self._tensors[key] = tensor.clone()
+        self._bytes += tensor.nbytes
+        self._use(trajectory, key)
+
+    def count_hits(self, count: int) -> None:
+        """Count recorded tensors that were used instead of an evaluation."""
+        self._hits += count
+
+    def evict_all(self) -> bool:
+        """Evict all that no open recorder keeps. Return False where there was nothing."""
+        before = self._bytes
+        self._make_room(self._max_bytes)
+        return self._bytes < before
+
+    def _use(self, trajectory: str, key: Key) -> None:
+        used = self._trajectories[trajectory]
+        if key not in used:
+            used[key] = None
             self._uses[key] += 1
 
     def _make_room(self, nbytes: int) -> bool:
-        """Whether so many bytes fit now; they are not counted yet."""
-        if nbytes > self.max_bytes:
+        """Evict until so many bytes fit. Return whether they do; they are not counted yet."""
+        if nbytes > self._max_bytes:
             return False
         for name in tuple(self._trajectories):
-            if self.bytes + nbytes <= self.max_bytes:
+            if self._bytes + nbytes <= self._max_bytes:
                 return True
-            if name not in self._kept:
-                self._shorten(name, self.max_bytes - nbytes)
-        return self.bytes + nbytes <= self.max_bytes
+            if not self._kept[name]:
+                self._shorten(name, self._max_bytes - nbytes)
+        return self._bytes + nbytes <= self._max_bytes
 
     def _shorten(self, name: str, target: int) -> None:
-        """Drop a trajectory's tensors from the end, until ``target`` bytes are left in all."""
+        """Evict a trajectory's tensors from the end, until ``target`` bytes are left in all."""
         trajectory = self._trajectories[name]
-        while trajectory and self.bytes > target:
+        while trajectory and self._bytes > target:
             key, _ = trajectory.popitem()
             self._uses[key] -= 1
             if not self._uses[key]:
                 del self._uses[key]
                 if key in self._tensors:
-                    dropped = self._tensors.pop(key)
-                    self.bytes -= dropped.nbytes
-                    self._spilled.put(key, dropped)
+                    evicted = self._tensors.pop(key)
+                    self._bytes -= evicted.nbytes
+                    self._spilled.put(key, evicted)
         if not trajectory:
             del self._trajectories[name]
 
 
+class Recorder:
+    """What one render finds in a store and records there; see `TrajectoryStore.record`."""
+
+    def __init__(self, store: TrajectoryStore, trajectory: str) -> None:
+        self._store = store
+        self._trajectory = trajectory
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._store
+
+    def get(self, key: Key) -> Tensor | None:
+        """Return the recorded tensor, on the device it was made on, or None."""
+        return self._store.get(self._trajectory, key)
+
+    def find(self, keys: Iterable[Key]) -> dict[Key, Tensor]:
+        """Return those of the keys that are recorded, and count them as hits."""
+        pairs = ((key, self.get(key)) for key in keys)
+        found = {key: tensor for key, tensor in pairs if tensor is not None}
+        self._store.count_hits(len(found))
+        return found
+
+    def put(self, key: Key, tensor: Tensor) -> None:
+        """Record a copy of a tensor if the budget can hold it."""
+        self._store.put(self._trajectory, key, tensor)
+
+    def evict_others(self) -> bool:
+        """Evict all that may be evicted. Return False where there was nothing."""
+        return self._store.evict_all()
+
+
 class _HostMemory:
-    """Tensors in host memory, the least recently used leaving first.
+    """Tensors in host memory, the least recently used evicted first.
 
     Copies to and from a GPU go through pinned memory and do not wait for each other: both run on
     the device's current stream, in order.

@@ -1,74 +1,71 @@
-"""A scheduler on its way from noise to picture, driven by predictions."""
+"""A sampler run together with SEGA's guidance, driven by predictions."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from ..sega.guider import Branches, Momentum, Predictions
-from ..sega.recipe import Recipe, StepRecipe
+from ..models import DiffusionModel, SamplerRun
+from ..sega import UNCOND, Guider, Momentum, Predictions, StepRecipe, Trajectory
 
 
 class Walk:
     """The latents and the momentum before one model call, and the way on.
 
-    A scheduler keeps state, so no call can be skipped: where predictions are recorded or
-    estimated, the scheduler is driven through them, which costs elementwise work only.
+    A sampler keeps state, so no call can be skipped: where predictions are recorded or estimated,
+    the sampler is driven through them, which costs elementwise work only.
 
     Args:
-        scheduler: fresh, its timesteps set, on the host; used up by the walk.
-        latents: the initial latents, already scaled by the scheduler's ``init_noise_sigma``.
-        step_arguments: further arguments for ``scheduler.step``.
+        run: at its first call; used up by the walk.
+        trajectory: what each call applies.
+        guider: turns predictions into guidance.
+        model: combines guidance and predictions.
 
     Attributes:
-        call: the number of the next model call.
-        latents: the latents before it.
-        scheduler: the scheduler, on the host.
+        call: the index of the next model call.
     """
 
     def __init__(
-        self,
-        scheduler: Any,
-        latents: Tensor,
-        recipe: Recipe,
-        branches: Branches,
-        step_arguments: Mapping[str, Any],
+        self, run: SamplerRun, trajectory: Trajectory, guider: Guider, model: DiffusionModel
     ) -> None:
         self.call = 0
-        self.latents = latents
-        self.recipe = recipe
-        self.branches = branches
-        self._momentum = Momentum(recipe, branches, torch.zeros_like(latents))
-        self.scheduler = scheduler
-        self._step_arguments = dict(step_arguments)
-        self._timesteps = scheduler.timesteps.to(latents.device)
+        self.trajectory = trajectory
+        self.guider = guider
+        self._model = model
+        self._run = run
+        self._momentum = Momentum(trajectory.recipe, guider, torch.zeros_like(run.latents))
+
+    @property
+    def latents(self) -> Tensor:
+        """The latents before the next call, or the final ones."""
+        return self._run.latents
 
     @property
     def calls(self) -> int:
-        """Model calls of the whole way."""
-        return len(self.recipe.steps)
+        """The number of model calls of the whole way."""
+        return self.trajectory.calls
 
     @property
     def step(self) -> StepRecipe:
-        """What the next model call does."""
-        return self.recipe.steps[self.call]
+        """What the next call does."""
+        return self.trajectory.recipe.steps[self.call]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The conditions that the next call needs."""
+        return self.guider.needed(self.step)
 
     @property
     def timestep(self) -> Tensor:
-        """Of the next model call, 0-dimensional, on the latents' device."""
-        timestep: Tensor = self._timesteps[self.call]
-        return timestep
+        """The next call's timestep, 0-dimensional, on the latents' device."""
+        return self._run.timestep
 
     def scaled(self, latents: Tensor) -> Tensor:
-        """Latents before the next model call as the model takes them."""
-        scaled: Tensor = self.scheduler.scale_model_input(
-            latents, self.scheduler.timesteps[self.call]
-        )
-        return scaled
+        """Return latents as the next call's model input."""
+        return self._run.model_input(latents)
 
     def advance(self, predictions: Predictions, *, feed: bool = True) -> None:
         """Make the next call with these predictions.
@@ -80,30 +77,25 @@ class Walk:
         if step.momentum_applied:
             semantic = self.feed(predictions, call)
         else:
-            if feed and self.recipe.momentum_scale:
+            if feed and self.trajectory.recipe.momentum_scale:
                 self.feed(predictions, call)
-            semantic = self.branches.semantic(predictions, step.applied)
-        self.latents = self.scheduler.step(
-            self.branches.guided(predictions, semantic, call),
-            self.scheduler.timesteps[call],
-            self.latents,
-            **self._step_arguments,
-        ).prev_sample
+            semantic = self.guider.semantic(predictions, step.applied)
+        guided = self._model.guided(
+            predictions.get(UNCOND),
+            predictions[self.guider.text],
+            self.guider.guidance_scale,
+            self.guider.guidances(semantic, call),
+        )
+        self._run.step(guided)
         self.call += 1
 
     def feed(self, predictions: Predictions, call: int) -> Tensor:
-        """Update the momentum with one call's guidance, which is returned with momentum."""
+        """Feed the momentum with one call's guidance, which is returned with momentum."""
         guidance, self._momentum = self._momentum.fed(predictions, call)
         return guidance
 
     def fork(self) -> Self:
-        """A walk of its own from here on; it draws the same noise as this one will."""
+        """Return an independent walk from here on; it adds the same noise as this one will."""
         other = copy.copy(self)
-        other.scheduler = copy.deepcopy(self.scheduler)
-        if "generator" in self._step_arguments:
-            generators = self._step_arguments["generator"]
-            other._step_arguments = {
-                **self._step_arguments,
-                "generator": [generator.clone_state() for generator in generators],
-            }
+        other._run = self._run.fork()
         return other

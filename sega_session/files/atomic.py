@@ -1,9 +1,9 @@
-"""Files that are replaced whole or not at all, and journals that grow by whole lines.
+"""Replace files atomically, and append whole lines to journals.
 
-Both are safe against a process that is killed, a disk that is full and a power cut. Writers of one
-file exclude each other, as threads and as processes, with a lock on the hidden file ``.NAME.lock``
-beside it. That file stays: a writer who removed it could leave two others holding locks on two
-files of the same name. Readers need no lock.
+Both survive a killed process, a full disk and a power cut. Writers of one file, in any thread or
+process, exclude each other with a lock on the hidden file ``.NAME.lock`` in the same folder. The
+lock file is never removed: removing it would let two writers hold locks on two different files of
+that name. Readers need no lock.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from filelock import FileLock, Timeout
 from ..errors import InvalidValueError, SessionFileError
 
 LOCK_SECONDS = 10.0
-"""How long a writer waits for another one to finish."""
+"""The longest time that a writer waits for another writer."""
 
 BLOCK = 2**16
-"""How many bytes are read at a time in search of a journal's last newline."""
+"""The number of bytes that are read at a time when searching for a journal's last newline."""
 
 BINARY = getattr(os, "O_BINARY", 0)
-"""Windows would translate newlines without it."""
+"""The flag that keeps Windows from translating newlines; 0 elsewhere."""
 
 REMEDIES = {
     errno.ENOENT: "Correct the path; a folder must be there before a file is written to it.",
@@ -51,22 +51,23 @@ def replace_file(
     write: Callable[[BinaryIO], None],
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a file anew. Whatever happens, it holds what it held before or the new content, whole.
+    """Replace a file atomically: it holds either the complete old or the complete new content.
 
-    The content goes to a hidden file in the same folder, to the disk, and only then to its place.
-    A symbolic link stays one, and the file that it leads to is replaced. A file that was there
-    keeps its permission bits, even read-only ones, but neither its owner nor other hard links; a
-    new one has those that the umask leaves. What killed writers of this file left is removed.
+    The content is written to a hidden temporary file in the same folder, synced to the disk, and
+    moved into place. A symbolic link is kept, and the file that it points to is replaced. An
+    existing file keeps its permission bits, even read-only ones, but not its owner or other hard
+    links. A new file gets the permissions that the umask allows. Temporary files that killed
+    writers of this file left behind are removed.
 
     Args:
-        path: the file; its folder must be there.
-        write: writes the content to the open file that it is given.
-        check: reads the finished content at the path it is given, before it takes its place, and
-            raises what it likes if it is not as it should be.
+        path: the file; its folder must exist.
+        write: called with the open temporary file; writes the content to it.
+        check: called with the path of the temporary file, before it is moved into place; raises
+            any exception to reject the content. None: no check.
 
     Raises:
         SessionFileError: the file cannot be written, or another writer takes longer than
-            `LOCK_SECONDS`. The new content is in its place only where the message says so.
+            `LOCK_SECONDS`. The old content stays, unless the message says that the file is written.
     """
     with file_errors(path, "cannot be written"):
         target, mode = _resolve(path)
@@ -87,20 +88,20 @@ def replace_file(
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Add one line to a journal and wait until it is on the disk.
+    """Append one line to a journal and wait until it is on the disk.
 
-    Every whole line ends in a newline; what follows the last one is a line that a kill or a power
-    cut interrupted. Readers leave it out, and the next call cuts it off. So pass only files that
-    this function made or that were read as a journal before.
+    Every complete line ends in a newline. Bytes after the last newline are a line that a kill or a
+    power cut interrupted: readers must ignore them, and the next call removes them. So pass only
+    files that this function created, or that were read as a journal before.
 
     Args:
-        path: the journal; it is made where there is none, its folder is not.
+        path: the journal; created if it does not exist. Its folder must exist.
         line: the line without its newline.
 
     Raises:
-        InvalidValueError: a newline in the line.
+        InvalidValueError: the line contains a newline.
         SessionFileError: the line cannot be written, or another writer takes longer than
-            `LOCK_SECONDS`. What was written of the line is taken back where the disk allows it.
+            `LOCK_SECONDS`. A partly written line is removed if the disk allows it.
     """
     if b"\n" in line:
         raise InvalidValueError("line", line[:80], "bytes without a newline")
@@ -111,7 +112,7 @@ def append_line(path: Path, line: bytes) -> None:
             try:
                 _append(journal, line + b"\n")
             finally:
-                # The line is on the disk by now, or taken back: closing can change neither.
+                # The line is synced or removed by now; an error on closing changes neither.
                 with suppress(OSError):
                     os.close(journal)
     if mode is None:
@@ -121,7 +122,7 @@ def append_line(path: Path, line: bytes) -> None:
 
 @contextmanager
 def file_errors(path: Path, state: str) -> Iterator[None]:
-    """Raise each OSError as a SessionFileError: the path, its ``state``, the reason, the remedy."""
+    """Raise OSError as SessionFileError, with the path, its ``state``, the reason and a remedy."""
     try:
         yield
     except Timeout as error:
@@ -138,7 +139,7 @@ def file_errors(path: Path, state: str) -> Iterator[None]:
 
 
 def check_regular(mode: int) -> None:
-    """Raise OSError unless ``mode`` is a plain file's: no folder, pipe, socket or device."""
+    """Raise OSError unless ``mode`` is that of a regular file, not of a folder, pipe or device."""
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
@@ -146,12 +147,12 @@ def check_regular(mode: int) -> None:
 
 
 def _resolve(path: Path) -> tuple[Path, int | None]:
-    """The file that a path leads to, and its permission bits; None: there is none yet."""
+    """Follow links to the target file; return it with its permission bits, or None if it is new."""
     try:
         target = Path(os.path.realpath(path))
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error)) from None
-    # Asked for first, because FileLock would make the folder.
+    # Checked first, because FileLock would create the folder.
     os.stat(target.parent)
     try:
         mode = os.lstat(target).st_mode
@@ -166,11 +167,11 @@ def _lock(target: Path) -> FileLock:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed writers of this file left. Call it with the lock held."""
-    left = re.compile(rf"\.{re.escape(target.name)}\.\d+-[0-9a-f]{{8}}\.tmp")
-    # A folder may forbid to list it, and a file in it to remove it: no reason not to save.
+    """Remove the temporary files of killed writers. The caller must hold the lock."""
+    temporary = re.compile(rf"\.{re.escape(target.name)}\.\d+-[0-9a-f]{{8}}\.tmp")
+    # Without permission to list the folder or to remove files, the save still goes on.
     with suppress(OSError), os.scandir(target.parent) as entries:
-        for path in [entry.path for entry in entries if left.fullmatch(entry.name)]:
+        for path in [entry.path for entry in entries if temporary.fullmatch(entry.name)]:
             with suppress(OSError):
                 os.unlink(path)
 
@@ -180,7 +181,7 @@ def _write_new(temp: Path, mode: int | None, write: Callable[[BinaryIO], None]) 
         return os.open(name, flags, 0o666 if mode is None else mode)
 
     with open(temp, "xb", opener=create) as handle:
-        # Only where the umask took bits away: some file systems know no permissions.
+        # Only if the umask removed bits: some file systems have no permissions.
         if mode is not None and os.fstat(handle.fileno()).st_mode & 0o777 != mode:
             os.chmod(temp, mode)
         write(handle)
@@ -191,7 +192,7 @@ def _write_new(temp: Path, mode: int | None, write: Callable[[BinaryIO], None]) 
 def _sync_folder(folder: Path) -> None:
     """Wait until the folder's entries are on the disk."""
     if sys.platform == "win32":
-        return  # folders cannot be opened there
+        return  # folders cannot be opened on Windows
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -199,7 +200,7 @@ def _sync_folder(folder: Path) -> None:
         finally:
             os.close(opened)
     except OSError as error:
-        # The folder may not be read, or its file system cannot sync folders: nothing to be done.
+        # The folder is not readable, or its file system cannot sync folders: ignore it.
         if error.errno not in (errno.EACCES, errno.EINVAL):
             raise
 
@@ -217,7 +218,7 @@ def _append(journal: int, rest: bytes) -> None:
 
 
 def _cut_torn_line(journal: int) -> int:
-    """Cut off what follows the last newline. Returns the size in bytes."""
+    """Truncate the journal after its last newline. Return the new size in bytes."""
     size = end = os.fstat(journal).st_size
     while end:
         begin = max(end - BLOCK, 0)

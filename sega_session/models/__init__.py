@@ -1,17 +1,11 @@
-"""The seam to diffusers: what the render loop asks of a model, and the model families."""
+"""Model families behind one seam: everything that knows diffusers' pipelines and schedulers.
 
-from .base import Conditioning, Decoded, Denoiser, ImageType, ModelInput, OutputType, own
-from .families import denoiser_for
-from .schedulers import signal_and_noise
+A family is one small file that implements `DiffusionModel`; a scheduler is driven through a
+`Sampler`. `as_model` turns a pipeline into a `DiffusionModel`, and ``as_model.register`` adds a
+family of your own. Other packages import from here only. Nothing here knows sessions.
+"""
 
-__all__ = [
-    "Conditioning",
-    "Decoded",
-    "Denoiser",
-    "ImageType",
-    "ModelInput",
-    "OutputType",
-    "denoiser_for",
-    "own",
-    "signal_and_noise",
-]
+import lazy_loader
+
+# Torch and diffusers take seconds to import; what reads files only needs neither.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,136 +1,231 @@
-"""What the render loop asks of a model family: encode text, predict noise, decode latents."""
+"""The seam to a model: the protocols that a family implements, and the values that cross it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from attrs import frozen
 from PIL.Image import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from ..errors import InvalidValueError
+from .text_guidance import classifier_free_guidance
 
 OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
+"""The types of images that a render returns; see `EditSession.render`."""
+
 ImageType: TypeAlias = "list[Image] | np.ndarray[Any, np.dtype[Any]] | Tensor"
+"""A batch of images of any `OutputType`."""
+
+Role: TypeAlias = Literal["prompt", "negative", "concept"]
+"""What a text is for: the image, the unconditional prediction, or a concept."""
+
+LatentsShape: TypeAlias = tuple[int, int, int, int]
+"""Images, channels, height and width of latents."""
 
 
 @frozen(eq=False)
 class Conditioning:
-    """What one branch is conditioned on.
+    """What one prediction is conditioned on.
 
     Attributes:
-        prompt_embeds: the text encoder's output, ``(1, tokens, width)`` for all images or
-            ``(batch, tokens, width)``, one row an image.
+        tensors: by the name of the model's argument. Each has one row, used for all images, or one
+            row an image.
     """
 
-    prompt_embeds: Tensor
+    tensors: Mapping[str, Tensor]
 
 
 @frozen(eq=False)
-class ModelInput:
-    """What one branch of one model call is evaluated on.
+class Request:
+    """One prediction to evaluate, for every image of a batch.
 
     Attributes:
-        latents: ``(batch, channels, height, width)``, scaled as the scheduler asks.
+        latents: ``(images, channels, height, width)``, scaled as the sampler asks.
         timestep: 0-dimensional, on the latents' device.
-        conditioning: what the branch is conditioned on.
+        conditioning: what the prediction is conditioned on.
     """
 
     latents: Tensor
     timestep: Tensor
     conditioning: Conditioning
 
-    def halves(self) -> tuple[ModelInput, ModelInput]:
-        """The first images and the others, for ``batch`` of 2 or more."""
-        middle = len(self.latents) // 2
-        embeds = self.conditioning.prompt_embeds
-        one_each = len(embeds) > 1
-        first, second = (
-            ModelInput(
-                self.latents[part],
-                self.timestep,
-                Conditioning(embeds[part] if one_each else embeds),
-            )
-            for part in (slice(middle), slice(middle, None))
-        )
-        return first, second
-
 
 @frozen(eq=False)
 class Decoded:
-    """Images, and what the pipeline's safety checker says of each (None: it has none)."""
+    """Decoded images, and the safety checker's verdict on each; None: there is no checker."""
 
     images: ImageType
-    nsfw_content_detected: list[bool] | None
+    nsfw_content_detected: list[bool] | None = None
 
 
-class Denoiser(Protocol):
-    """A model family, seen from the render loop. An implementation holds no session's state."""
+@frozen
+class ModelSpec:
+    """What must stay the same for the whole session.
+
+    Attributes:
+        device: where latents and predictions live.
+        dtype: the precision of latents and predictions.
+        default_size: height and width in pixels that the model was trained for; None: unknown.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    default_size: tuple[int, int] | None = None
+
+
+@frozen(eq=False)
+class Origin:
+    """What a render starts from.
+
+    Attributes:
+        noise: standard normal, ``(images, channels, height, width)``, on the model's device.
+        generators: one an image, for the noise that stochastic samplers add.
+    """
+
+    noise: Tensor
+    generators: Sequence[torch.Generator]
+
+
+class SamplerRun(Protocol):
+    """One run of a sampler from noise to final latents. It is mutable and used once.
+
+    Attributes:
+        latents: the latents before the next model call, or the final ones.
+    """
+
+    latents: Tensor
 
     @property
-    def pipeline(self) -> Any:
-        """What the models are taken from."""
+    def timestep(self) -> Tensor:
+        """The next call's timestep, 0-dimensional, on the latents' device."""
+
+    def model_input(self, latents: Tensor) -> Tensor:
+        """Scale latents for the next model call."""
+
+    def step(self, prediction: Tensor) -> None:
+        """Advance the latents by one model call, given its guided prediction."""
+
+    def fork(self) -> Self:
+        """Return an independent copy that will add the same noise."""
+
+
+class Sampler(Protocol):
+    """A way from noise to latents in a fixed number of model calls.
+
+    Calls are counted from 0 by index: some schedulers repeat a timestep, or call the model more
+    often than they have steps.
+    """
 
     @property
-    def device(self) -> torch.device:
-        """Where latents and predictions live."""
+    def calls(self) -> int:
+        """The number of model calls of one run."""
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of latents and predictions."""
+    def start(self, origin: Origin) -> SamplerRun:
+        """Begin a run. Runs share no state."""
 
-    def components(self) -> dict[str, Any]:
-        """All that a picture depends on, by the pipeline's names: models, tokenizer, scheduler."""
+    def signal_and_noise(self, call: int) -> tuple[float, float]:
+        """Return the shares of image and noise in a call's model input.
 
-    def progress_bar(self, total: int) -> Any:
-        """The pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
-
-    def default_size(self) -> tuple[int, int] | None:
-        """Height and width in pixels that the model was trained for; None: it does not say."""
-
-    def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """Channels, height and width of the latents of an image of ``height`` x ``width`` pixels.
-
-        Raises:
-            InvalidValueError: the model cannot draw this size.
+        ``model input = signal · image + noise · ε`` with signal² + noise² = 1. Return (1, 0) where
+        the schedule is unknown or the model does not predict ε; estimates then interpolate the
+        prediction itself.
         """
 
-    def fresh_scheduler(self, num_inference_steps: int) -> Any:
-        """A new scheduler with the pipeline's settings, its timesteps set, on the host.
+
+@runtime_checkable
+class DiffusionModel(Protocol):
+    """A diffusion model as the engine sees it. An implementation holds no state of a session.
+
+    Implement it for a family of your own, and pass an instance where a pipeline is expected, or
+    register the family's pipeline with ``as_model.register``. A class that inherits from this one
+    has defaults for `guided`, `encode_embeddings` and `progress_bar`. examples/own_model.py is a
+    whole implementation.
+    """
+
+    @property
+    @abstractmethod
+    def spec(self) -> ModelSpec:
+        """Device, precision and default size, as they are now."""
+
+    @abstractmethod
+    def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return channels, height and width of the latents of an image of this size in pixels.
+
+        Raises:
+            InvalidValueError: the model cannot render this size.
+        """
+
+    @abstractmethod
+    def sampler(self, steps: int, height: int, width: int, eta: float) -> Sampler:
+        """Return a sampler for renders of this size.
+
+        Args:
+            steps: the scheduler's steps.
+            eta: DDIM's noise, 0 to 1; other schedulers ignore it.
 
         Raises:
             InvalidValueError: the scheduler cannot take that many steps.
         """
 
-    def encode(self, prompt: str, *, negative: bool = False) -> Conditioning:
-        """Conditioning on a text; warns with the text that did not fit."""
+    @abstractmethod
+    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+        """Return the conditioning on a text; warn with PromptTruncatedWarning if it was cut."""
 
-    def condition(self, embeds: Tensor, batch: int) -> Conditioning:
-        """Conditioning on pre-computed embeddings.
+    def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
+        """Return the conditioning on a user's embeddings, copied to the device.
 
         Raises:
-            InvalidValueError: the shape does not fit the model or the batch.
+            InvalidValueError: the shape does not fit the model or the number of images.
+        """
+        raise InvalidValueError(
+            "prompt_embeds", tuple(embeds.shape), "none with this model", "Pass a prompt."
+        )
+
+    @abstractmethod
+    def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
+        """Return one prediction a request, each of its latents' shape, from one model call."""
+
+    def guided(
+        self,
+        uncond: Tensor | None,
+        text: Tensor,
+        guidance_scale: float,
+        guidances: Sequence[Tensor],
+    ) -> Tensor:
+        """Combine predictions and the concepts' guidance into the prediction for the sampler.
+
+        The default is `classifier_free_guidance`.
+
+        Args:
+            uncond: the unconditional prediction; None: it was not evaluated, because
+                ``guidance_scale`` is at most 1 and no concept acts.
+            text: the prediction conditioned on the prompt.
+            guidance_scale: the weight of the prompt; values up to 1 turn its guidance off.
+            guidances: what the concepts add, in this order.
+        """
+        return classifier_free_guidance(uncond, text, guidance_scale, guidances)
+
+    @abstractmethod
+    def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
+        """Decode final latents into images with values in [0, 1].
+
+        Returns:
+            PIL images, ``(images, height, width, 3)`` for "np", ``(images, 3, height, width)`` for
+            "pt", or the latents themselves for "latent".
         """
 
-    def predict(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
-        """One prediction for each input, of its latents' shape, all in one model call."""
+    @abstractmethod
+    def components(self) -> Mapping[str, Any]:
+        """Return all that an image depends on, by name: models, tokenizers, the "scheduler"."""
 
-    def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
-        """Final latents -> images in [0, 1]: PIL images, ``(batch, height, width, 3)`` for "np",
-        ``(batch, 3, height, width)`` for "pt", or the latents themselves for "latent"."""
-
-
-def own(what: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A copy of a tensor that a user gave, on the session's device and in its precision.
-
-    Raises:
-        InvalidValueError: not real floating-point numbers, or not all of them finite.
-    """
-    if not tensor.is_floating_point():
-        raise InvalidValueError(what, tensor.dtype, "floating-point numbers")
-    if not bool(tensor.isfinite().all()):
-        raise InvalidValueError(what, "not finite", "finite numbers")
-    return tensor.detach().to(device, dtype, copy=True)
+    def progress_bar(self, total: int) -> AbstractContextManager[Any]:
+        """Return a tqdm bar over ``total`` model calls; the default shows nothing."""
+        bar: AbstractContextManager[Any] = tqdm(total=total, disable=True)
+        return bar

@@ -1,30 +1,38 @@
-"""Which denoiser serves which diffusers pipeline."""
+"""The registry of model families: which `DiffusionModel` serves which pipeline."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import singledispatch
 
 from diffusers import StableDiffusionPipeline
 
 from ..errors import UnsupportedPipelineError
-from .base import Denoiser
-from .stable_diffusion import StableDiffusionDenoiser
+from .base import DiffusionModel
+from .stable_diffusion import StableDiffusion
 
 
-def denoiser_for(pipeline: Any) -> Denoiser:
-    """The denoiser for ``pipeline``.
+@singledispatch
+def as_model(source: object) -> DiffusionModel:
+    """Return the `DiffusionModel` of a pipeline; a `DiffusionModel` is returned as it is.
+
+    Add a family of your own by its pipeline's class, which covers subclasses too:
+
+    >>> as_model.register(MyPipeline, MyModel)
 
     Raises:
-        UnsupportedPipelineError: no family here fits the pipeline.
+        UnsupportedPipelineError: no family is registered for the pipeline's class.
     """
-    if isinstance(pipeline, StableDiffusionPipeline):
-        return StableDiffusionDenoiser(pipeline)
+    if isinstance(source, DiffusionModel):
+        return source
     hint = "Load the checkpoint with sega_session.load_pipeline(name_or_path)."
-    if hasattr(pipeline, "components"):
+    if hasattr(source, "components"):
         hint = (
             "If its models are Stable Diffusion's, pass StableDiffusionPipeline(**it.components)."
         )
     raise UnsupportedPipelineError(
-        f"pipeline is a {type(pipeline).__name__}; allowed: a StableDiffusionPipeline "
+        f"pipeline is a {type(source).__name__}; allowed: a StableDiffusionPipeline "
         f"(Stable Diffusion 1.x and 2.x). {hint}"
     )
+
+
+as_model.register(StableDiffusionPipeline, StableDiffusion)

@@ -1,10 +1,10 @@
-"""What tells one model from another: digests of weights and settings, not of files."""
+"""Digests that tell one model from another: of weights and settings, not of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,41 +12,42 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsupportedPipelineError
-from ..models import Denoiser
-from ..saving.document import Model
+from .base import DiffusionModel
+from .identity import ModelIdentity
 
 NOT_SETTINGS = ("architectures", "dtype", "torch_dtype", "transformers_version")
-"""What a config says that is no setting; the tensors' own types are part of the digest."""
+"""Config entries that are not settings; the tensors' own types are part of the digest."""
 
-_KNOWN: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
+SAMPLES = 16
+"""How many values of a tensor are compared to notice that its weights were replaced."""
+
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[Hashable, str]] = WeakKeyDictionary()
 
 
-def model_of(denoiser: Denoiser) -> Model:
-    """What a pipeline's pictures depend on."""
-    components = denoiser.components()
+def identify(model: DiffusionModel) -> ModelIdentity:
+    """Return the identity of a model: one digest, and one of each component.
+
+    A network's digest covers name, dtype, shape and bytes of every tensor, sorted by name, and its
+    settings; a tokenizer's its vocabulary; a scheduler's its class and settings. Files, folders and
+    devices do not count. A network is read once, and again after its weights have changed, which
+    takes seconds for gigabytes.
+
+    Raises:
+        UnsupportedPipelineError: weights are not in memory.
+    """
+    components = model.components()
     digests = component_digests(components)
-    return Model(
-        digest=model_digest(digests),
+    return ModelIdentity(
+        digest=_hash(f"{name}={digest}".encode() for name, digest in digests.items()),
         components=digests,
-        dtype=str(denoiser.dtype).removeprefix("torch."),
+        dtype=str(model.spec.dtype).removeprefix("torch."),
         sampler=type(components["scheduler"]).__name__,
     )
 
 
 def component_digests(components: Mapping[str, Any]) -> dict[str, str]:
-    """A digest of each component that a picture depends on.
-
-    That of a model covers name, dtype, shape and bytes of every tensor, sorted by name, and its
-    settings; that of a tokenizer its vocabulary; that of a scheduler its class and settings. Files
-    and folders do not count, and neither does the device. A model's is computed once, and again
-    when its weights have changed; it takes seconds for gigabytes.
-    """
+    """Return the digest of each component, sorted by name; see `identify`."""
     return {name: _digest(component) for name, component in sorted(components.items())}
-
-
-def model_digest(digests: Mapping[str, str]) -> str:
-    """One digest of all components."""
-    return _hash(f"{name}={digest}".encode() for name, digest in sorted(digests.items()))
 
 
 def _digest(component: Any) -> str:
@@ -61,15 +62,14 @@ def _vocabulary(tokenizer: Any) -> str:
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:
         return _canonical(tokenizer.get_vocab())
-    # Its JSON has the merges and rules as well, and how it was called last.
+    # The JSON has merges and rules too, and how the tokenizer was called last.
     parts = json.loads(fast.to_str())
     return _canonical({k: v for k, v in parts.items() if k not in ("padding", "truncation")})
 
 
 def _module_digest(module: nn.Module) -> str:
     tensors = sorted(module.state_dict().items())
-    # Weights that are changed in place, by a LoRA that is fused for example, count their versions.
-    state = [(name, tensor.data_ptr(), tensor._version) for name, tensor in tensors]
+    state = tuple((name, *_glance(name, tensor)) for name, tensor in tensors)
     known = _KNOWN.get(module)
     if known is None or known[0] != state:
         parts = (part for name, tensor in tensors for part in _parts(name, tensor))
@@ -77,19 +77,38 @@ def _module_digest(module: nn.Module) -> str:
     return known[1]
 
 
+def _glance(name: str, tensor: Tensor) -> tuple[Hashable, ...]:
+    """Return what changes with a tensor's values, and stays when the tensor moves to a device.
+
+    Changes in place count versions, except those through ``.data``; these replace all values, so a
+    few of them are compared too. Addresses would change whenever offloading moves a model.
+    """
+    _check_in_memory(name, tensor)
+    flat = tensor.detach().flatten()
+    samples = flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES]
+    return tensor.dtype, tuple(tensor.shape), tensor._version, _bytes(samples)
+
+
 def _parts(name: str, tensor: Tensor) -> Iterable[bytes]:
     yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+    yield _bytes(tensor)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    # Viewed as bytes, because numpy has no bfloat16.
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _check_in_memory(name: str, tensor: Tensor) -> None:
     if tensor.is_meta:
         raise UnsupportedPipelineError(
             f"the weights of {name} are not in memory (sequential offloading); allowed: weights "
             "on a device. Use enable_model_cpu_offload() instead."
         )
-    # As bytes, because numpy knows no bfloat16.
-    yield tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _settings(component: Any) -> bytes:
-    """A component's class and settings, but not where it was loaded from or by what version."""
+    """Return a component's class and settings, without where and with what it was loaded."""
     config: Any = getattr(component, "config", {})
     # A model's config is a class in transformers and a dict in diffusers.
     plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)

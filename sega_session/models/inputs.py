@@ -1,70 +1,62 @@
-"""Tensors that a session is given or draws: checked, copied to its device, named."""
+"""Tensors that a session is given or draws: checked and copied to the model's device."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ..errors import InvalidValueError, NotFiniteError, UnsupportedPipelineError
-from ..models import Denoiser, own
-from ..state.edits import Scene
-
-Shape = tuple[int, int, int, int]
+from .base import LatentsShape, ModelSpec, Origin
 
 
-def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
-    """Raise InvalidValueError unless ``value`` is one of the choices."""
-    if value not in choices:
-        raise InvalidValueError(what, value, f"one of {', '.join(map(repr, choices))}")
-
-
-def check_unmoved(denoiser: Denoiser, device: torch.device, dtype: torch.dtype) -> None:
-    """Raise UnsupportedPipelineError unless the pipeline still is where a session began."""
-    if (denoiser.device, denoiser.dtype) != (device, dtype):
+def check_spec(now: ModelSpec, then: ModelSpec) -> None:
+    """Raise UnsupportedPipelineError unless the model is still where the session began."""
+    if (now.device, now.dtype) != (then.device, then.dtype):
         raise UnsupportedPipelineError(
-            f"the pipeline is on {denoiser.device} in {denoiser.dtype} now; allowed: {device} and "
-            f"{dtype}, as when the session began. Move it back, or begin a new session."
+            f"the pipeline is on {now.device} in {now.dtype} now; allowed: {then.device} and "
+            f"{then.dtype}, as when the session began. Move it back, or begin a new session."
         )
 
 
-def start(
-    denoiser: Denoiser, scene: Scene, shape: Shape, noise: Tensor | None
-) -> tuple[Any, Tensor, dict[str, Any]]:
-    """What a render begins with: a scheduler, the scaled latents, and further step arguments.
+def start_from(
+    spec: ModelSpec, seeds: Sequence[int], shape: LatentsShape, noise: Tensor | None
+) -> Origin:
+    """Return what a render starts from.
 
     Args:
-        noise: latents that the user gave; None: drawn from the seeds.
+        noise: initial noise that the user gave; None: it is drawn from the seeds. The generators
+            go on where the noise ended: stochastic samplers draw from them.
     """
-    scheduler = denoiser.fresh_scheduler(scene.num_inference_steps)
-    drawn_from = generators(scene)
+    generators = _generators(seeds)
     if noise is None:
-        noise = draw_noise(denoiser, shape, drawn_from)
-    # The generators go on where the noise ended: stochastic schedulers draw from them.
-    offered = {"eta": scene.eta, "generator": drawn_from}
-    accepted = inspect.signature(scheduler.step).parameters
-    step_arguments = {name: value for name, value in offered.items() if name in accepted}
-    return scheduler, noise * scheduler.init_noise_sigma, step_arguments
+        noise = randn_tensor(shape, generators, spec.device, spec.dtype)
+    return Origin(noise, generators)
 
 
-def generators(scene: Scene) -> list[torch.Generator]:
-    """A generator for each image, on the host, so that a seed means the same on every device."""
-    return [torch.Generator().manual_seed(seed) for seed in scene.seeds]
+def draw_noise(spec: ModelSpec, seeds: Sequence[int], shape: LatentsShape) -> Tensor:
+    """Draw initial noise, each image's from its own seed."""
+    return start_from(spec, seeds, shape, None).noise
 
 
-def draw_noise(denoiser: Denoiser, shape: Shape, drawn_from: list[torch.Generator]) -> Tensor:
-    """Initial latents, each image's from its own generator, on the host."""
-    noise: Tensor = randn_tensor(shape, drawn_from, denoiser.device, denoiser.dtype)
-    return noise
+def copy_checked(what: str, tensor: Tensor, spec: ModelSpec) -> Tensor:
+    """Return a copy of a user's tensor, on the model's device and in its precision.
+
+    Raises:
+        InvalidValueError: the tensor is not floating-point, or not all of it is finite.
+    """
+    if not tensor.is_floating_point():
+        raise InvalidValueError(what, tensor.dtype, "floating-point numbers")
+    if not bool(tensor.isfinite().all()):
+        raise InvalidValueError(what, "not finite", "finite numbers")
+    return tensor.detach().to(spec.device, spec.dtype, copy=True)
 
 
-def own_noise(latents: Tensor | None, shape: Shape, denoiser: Denoiser) -> Tensor | None:
-    """A copy of latents that a user gave. Raises InvalidValueError."""
+def copy_noise(latents: Tensor | None, shape: LatentsShape, spec: ModelSpec) -> Tensor | None:
+    """Return a checked copy of initial latents that a user gave. Raises InvalidValueError."""
     if latents is None:
         return None
     given = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
@@ -75,13 +67,20 @@ def own_noise(latents: Tensor | None, shape: Shape, denoiser: Denoiser) -> Tenso
             f"a tensor {shape}: seeds, channels, height and width over the VAE's factor",
             "Give as many seeds as latents, and the height and width they are for.",
         )
-    return own("latents", latents, denoiser.device, denoiser.dtype)
+    return copy_checked("latents", latents, spec)
 
 
-def own_guidance(
-    sem_guidance: Sequence[Tensor] | Tensor | None, calls: int, shape: Shape, denoiser: Denoiser
+def copy_guidance(
+    sem_guidance: Sequence[Tensor] | Tensor | None,
+    calls: int,
+    shape: LatentsShape,
+    spec: ModelSpec,
 ) -> Tensor | None:
-    """A copy of recorded guidance, ``(calls or more, *shape)``. Raises InvalidValueError."""
+    """Return a checked copy of recorded guidance, ``(calls or more, *shape)``.
+
+    Raises:
+        InvalidValueError: there are fewer tensors than model calls, or one has another shape.
+    """
     if sem_guidance is None:
         return None
     given = (
@@ -96,8 +95,31 @@ def own_guidance(
             f"a tensor {shape} for each of the {calls} model calls, or more",
             "Record it with the same steps, scheduler, size and number of images.",
         )
-    stacked = torch.stack(tuple(sem_guidance))
-    return own("sem_guidance", stacked, denoiser.device, denoiser.dtype)
+    return copy_checked("sem_guidance", torch.stack(tuple(sem_guidance)), spec)
+
+
+def copy_embeddings(
+    embeds: Tensor, images: int, tokens: int, width: int, spec: ModelSpec
+) -> Tensor:
+    """Return a checked copy of embeddings, ``(1 or images, tokens, width)``.
+
+    Args:
+        embeds: ``(tokens, width)`` or ``(1 or images, tokens, width)``.
+
+    Raises:
+        InvalidValueError: the embeddings have another shape, or are not finite numbers.
+    """
+    text = (tokens, width)
+    allowed = dict.fromkeys([text, (1, *text), (images, *text)])
+    shape = tuple(embeds.shape) if isinstance(embeds, Tensor) else type(embeds).__name__
+    if shape not in allowed:
+        raise InvalidValueError(
+            "shape of prompt_embeds",
+            shape,
+            " or ".join(map(str, allowed)),
+            "Take them from the pipeline's own encode_prompt().",
+        )
+    return copy_checked("prompt_embeds", embeds[None] if embeds.ndim == 2 else embeds, spec)
 
 
 def check_finite(latents: Tensor) -> None:
@@ -109,7 +131,12 @@ def check_finite(latents: Tensor) -> None:
         )
 
 
-def digest(embeds: Tensor) -> str:
-    """Names embeddings by their shape and values."""
-    values = embeds.detach().to("cpu", torch.float32).contiguous()
+def tensor_digest(tensor: Tensor) -> str:
+    """Return a digest of a tensor's shape and values, 16 hexadecimal digits."""
+    values = tensor.detach().to("cpu", torch.float32).contiguous()
     return hashlib.sha256(repr(values.shape).encode() + values.numpy().tobytes()).hexdigest()[:16]
+
+
+def _generators(seeds: Sequence[int]) -> list[Generator]:
+    """Return a generator for each image, on the host: a seed means the same on every device."""
+    return [Generator().manual_seed(seed) for seed in seeds]

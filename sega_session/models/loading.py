@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import DiffusionPipeline
 
 from ..errors import CheckpointError, InvalidValueError
@@ -56,6 +58,37 @@ def load_pipeline(
             '"stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine can reach.'
         ) from error
     return pipeline.to(device)
+
+
+def load_quietly(
+    model: str | None = None, device: str | None = None, dtype: str | None = None
+) -> Any:
+    """Load a pipeline without the progress bars and advice of transformers and diffusers.
+
+    The libraries stay silent afterwards, in the whole process.
+
+    Args:
+        model: a directory or a hub id, as for `load_pipeline`; None: the embedded checkpoint.
+        device: where the models go, for example "cuda:1"; None: "cuda" if there is one, else "cpu".
+        dtype: the name of the models' precision in torch, for example "float16"; None: float16 on
+            CUDA, else float32.
+
+    Returns:
+        The pipeline that the checkpoint declares, with its progress bar turned off.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be read.
+        InvalidValueError: this machine has no such device, or torch no such precision.
+    """
+    precision = getattr(torch, dtype, None) if dtype else None
+    if dtype and not isinstance(precision, torch.dtype):
+        raise InvalidValueError("dtype", dtype, 'a precision in torch, such as "float16"')
+    for library in (transformers, diffusers):
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
+    pipeline = load_pipeline(model or AVATARS, device=device, dtype=precision)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _device(name: str | torch.device) -> torch.device:

@@ -1,4 +1,4 @@
-"""What a checkpoint recommends: a prompt, and settings of concepts, beside its weights."""
+"""The settings that a checkpoint recommends in a file beside its weights."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from attrs import frozen
 
+from .. import files as strict
 from ..errors import CheckpointError
-from ..files import strict_json as strict
-from ..files.strict_json import StrictError
 
 FILE = "recommended.json"
+"""The name of the file in a checkpoint's directory."""
 
 FORMAT_VERSION = 1
 
 
 @frozen(kw_only=True)
 class Preset:
-    """Settings that suit a concept, with the meanings of `Concept`.
+    """Recommended settings of a concept, with the meanings of `Concept`.
 
     Attributes:
-        scale: strength.
-        threshold: share of latent entries left alone.
-        warmup: share of a render's model calls, 0 <= warmup < 1, after which it starts.
+        scale: the strength, >= 0.
+        threshold: the share of latent entries left alone, 0 <= threshold < 1.
+        warmup: the first model call as a share of a render's model calls, 0 <= warmup < 1.
     """
 
     scale: float
@@ -32,7 +32,11 @@ class Preset:
     warmup: float
 
     def arguments(self, calls: int) -> dict[str, Any]:
-        """What `EditSession.add` takes beside the prompt, for renders of so many model calls."""
+        """Return the arguments of `EditSession.add` besides the prompt.
+
+        Args:
+            calls: the model calls of a render, which ``warmup`` is a share of.
+        """
         return {
             "scale": self.scale,
             "threshold": self.threshold,
@@ -42,12 +46,12 @@ class Preset:
 
 @frozen(kw_only=True)
 class Recommended:
-    """Where to begin with a checkpoint.
+    """The recommended scene of a checkpoint, and settings of concepts.
 
     Attributes:
-        prompt, seed, guidance_scale: of a picture that shows it well.
+        prompt, seed, guidance_scale: the scene of an image that shows the checkpoint well.
         concepts: settings by the concept's prompt.
-        removals: settings by the concept's prompt, for steering away from it (``inverted=True``).
+        removals: settings by the concept's prompt, for ``inverted=True``.
     """
 
     prompt: str
@@ -57,14 +61,42 @@ class Recommended:
     removals: Mapping[str, Preset]
 
 
+PUBLISHED = Recommended(
+    prompt="a photo of the face of a woman",
+    seed=21,
+    guidance_scale=7.0,
+    concepts={
+        "glasses": Preset(scale=5, threshold=0.975, warmup=0.2),
+        "beard": Preset(scale=5.4, threshold=0.96, warmup=0.2),
+        "smile": Preset(scale=4, threshold=0.99, warmup=0.2),
+    },
+    removals={},
+)
+"""The scales and thresholds of the example in diffusers' documentation, for any checkpoint."""
+
+
+def recommended_or_published(pipeline: Any) -> Recommended:
+    """Return the recommendation of a pipeline's checkpoint, or else `PUBLISHED`.
+
+    `PUBLISHED` is also returned if the recommendation lacks one of its concepts.
+
+    Raises:
+        CheckpointError: the checkpoint's file is damaged.
+    """
+    found = recommended(pipeline)
+    if found is None or not PUBLISHED.concepts.keys() <= found.concepts.keys():
+        return PUBLISHED
+    return found
+
+
 def recommended(pipeline: Any) -> Recommended | None:
-    """What the checkpoint of a pipeline recommends.
+    """Return the recommendation of a pipeline's checkpoint.
 
     Args:
-        pipeline: one that was loaded from a directory.
+        pipeline: a pipeline.
 
     Returns:
-        None where there is no such file, or the pipeline was not loaded from a directory.
+        None if the pipeline was not loaded from a directory, or the directory has no such file.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -77,11 +109,11 @@ def recommended(pipeline: Any) -> Recommended | None:
 
 
 def read(path: Path) -> Recommended:
-    """What a file recommends. Raises CheckpointError."""
+    """Read a recommendation from its file. Raises CheckpointError."""
     try:
-        fields = strict.body(strict.parse(path.read_bytes()), FORMAT_VERSION)
+        fields = strict.check_version(strict.parse(path.read_bytes()), FORMAT_VERSION)
         return strict.structure(fields, Recommended)
-    except (OSError, StrictError) as error:
+    except (OSError, strict.StrictError) as error:
         raise CheckpointError(
             f"{path} cannot be read: {error}. Restore the checkpoint, or remove this file: then "
             "nothing is recommended."

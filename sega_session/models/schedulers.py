@@ -1,19 +1,26 @@
-"""Fresh copies of a pipeline's scheduler: schedulers keep state, so every render needs its own."""
+"""Samplers over diffusers' schedulers.
+
+Schedulers keep state, so every run drives a fresh one, and the user's own is never touched.
+"""
 
 from __future__ import annotations
 
+import copy
 import inspect
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
+from torch import Tensor
 
 from ..errors import InvalidValueError, UnsupportedPipelineError
+from .base import Origin
 
 ARGUMENTS = {"self", "model_output", "timestep", "sample", "eta", "generator"}
-"""What a render can give to a scheduler's ``step``."""
+"""The arguments of a scheduler's ``step`` that a run can pass."""
 
 DEFAULTED = "_use_default_values"
-"""Where diffusers' configs note which settings were not given."""
+"""The key under which diffusers' configs list the settings that were not given."""
 
 
 def check_scheduler(scheduler: Any) -> None:
@@ -25,7 +32,7 @@ def check_scheduler(scheduler: Any) -> None:
     elif str(config.get("variance_type")).startswith("learned"):
         problem = "expects a learned variance"
     elif config.get("noise_sampler_seed", 0) is None:
-        problem = "draws other noise in every render (its noise_sampler_seed is None)"
+        problem = "draws different noise in every render (its noise_sampler_seed is None)"
     else:
         parameters = inspect.signature(scheduler.step).parameters.values()
         needed = {
@@ -41,20 +48,109 @@ def check_scheduler(scheduler: Any) -> None:
         )
 
 
+class SchedulerSampler:
+    """A `Sampler` over a diffusers scheduler.
+
+    Args:
+        scheduler: the scheduler whose settings are used. It is not changed.
+        steps: its ``num_inference_steps``.
+        eta: DDIM's noise, 0 to 1; passed only to schedulers that take it.
+
+    Raises:
+        InvalidValueError: the scheduler cannot take that many steps.
+        UnsupportedPipelineError: a library that the scheduler needs is missing.
+    """
+
+    def __init__(self, scheduler: Any, steps: int, eta: float = 0.0) -> None:
+        self._scheduler = scheduler
+        self._steps = steps
+        self._eta = eta
+        self._calls = len(fresh_scheduler(scheduler, steps).timesteps)
+
+    @property
+    def calls(self) -> int:
+        """The number of model calls, which Heun and PNDM make more of than steps."""
+        return self._calls
+
+    def start(self, origin: Origin) -> SchedulerRun:
+        """Begin a run from ``origin.noise``, scaled by the scheduler's ``init_noise_sigma``."""
+        scheduler = fresh_scheduler(self._scheduler, self._steps)
+        offered = {"eta": self._eta, "generator": list(origin.generators)}
+        accepted = inspect.signature(scheduler.step).parameters
+        arguments = {name: value for name, value in offered.items() if name in accepted}
+        return SchedulerRun(scheduler, origin.noise * scheduler.init_noise_sigma, arguments)
+
+    def signal_and_noise(self, call: int) -> tuple[float, float]:
+        """See `Sampler.signal_and_noise`."""
+        return self._shares[call]
+
+    @cached_property
+    def _shares(self) -> tuple[tuple[float, float], ...]:
+        return signal_and_noise(fresh_scheduler(self._scheduler, self._steps))
+
+
+class SchedulerRun:
+    """A `SamplerRun` that drives one scheduler.
+
+    Args:
+        scheduler: fresh, its timesteps set, on the host. The run uses it up.
+        latents: the initial latents, scaled by the scheduler's ``init_noise_sigma``.
+        arguments: further arguments for ``scheduler.step``.
+    """
+
+    def __init__(self, scheduler: Any, latents: Tensor, arguments: dict[str, Any]) -> None:
+        self.latents = latents
+        self._call = 0
+        self._scheduler = scheduler
+        self._arguments = arguments
+        self._timesteps = scheduler.timesteps.to(latents.device)
+
+    @property
+    def timestep(self) -> Tensor:
+        """See `SamplerRun.timestep`."""
+        timestep: Tensor = self._timesteps[self._call]
+        return timestep
+
+    def model_input(self, latents: Tensor) -> Tensor:
+        """See `SamplerRun.model_input`."""
+        scaled: Tensor = self._scheduler.scale_model_input(latents, self._host_timestep)
+        return scaled
+
+    def step(self, prediction: Tensor) -> None:
+        """See `SamplerRun.step`."""
+        self.latents = self._scheduler.step(
+            prediction, self._host_timestep, self.latents, **self._arguments
+        ).prev_sample
+        self._call += 1
+
+    def fork(self) -> Self:
+        """See `SamplerRun.fork`."""
+        other = copy.copy(self)
+        other._scheduler = copy.deepcopy(self._scheduler)
+        if "generator" in self._arguments:
+            clones = [one.clone_state() for one in self._arguments["generator"]]
+            other._arguments = {**self._arguments, "generator": clones}
+        return other
+
+    @property
+    def _host_timestep(self) -> Tensor:
+        # Schedulers index host tables with it; a timestep on the device would be copied back.
+        timestep: Tensor = self._scheduler.timesteps[self._call]
+        return timestep
+
+
 def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
-    """A new scheduler with the same settings, its timesteps set.
+    """Return a new scheduler with the same settings, its timesteps set, on the host.
 
     Raises:
         InvalidValueError: the scheduler cannot take that many steps.
         UnsupportedPipelineError: a library that it needs is missing.
     """
-    # Pipelines correct settings that were left at their defaults (DDIM's clip_sample among them),
-    # and from_config would take what is noted as a default back to it.
+    # Pipelines correct settings that were left at their defaults (DDIM's clip_sample among them);
+    # from_config would reset what is listed as a default.
     config = {key: value for key, value in scheduler.config.items() if key != DEFAULTED}
     fresh = type(scheduler).from_config(config)
     longest = fresh.config.num_train_timesteps
-    # Timesteps stay on the host: schedulers index host tables with them, and a timestep on the
-    # device would be copied back at every step.
     try:
         fresh.set_timesteps(num_inference_steps)
         fits = num_inference_steps <= longest and bool(fresh.timesteps.max() < longest)
@@ -74,16 +170,15 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
 
 
 def signal_and_noise(scheduler: Any) -> tuple[tuple[float, float], ...]:
-    """For each model call how much signal and noise its latents hold, as the model takes them.
+    """Return each call's shares of image and noise, from the training schedule.
 
-    ``model input = signal · picture + noise · ε`` with signal² + noise² = 1, from the schedule
-    that the model was trained with. (1, 0) at every call where the model does not predict ε, or
-    where the scheduler knows no such schedule (EDM).
+    See `Sampler.signal_and_noise`. They are (1, 0) where the model does not predict ε, or the
+    scheduler has no such schedule (EDM).
     """
     calls = scheduler.timesteps.tolist()
     table = getattr(scheduler, "alphas_cumprod", None)
     if table is None or scheduler.config.get("prediction_type", "epsilon") != "epsilon":
         return ((1.0, 0.0),) * len(calls)
-    # Some schedulers place their calls between the timesteps of the training.
+    # Some schedulers place their calls between the training timesteps.
     kept = np.interp(calls, np.arange(len(table)), table.double().cpu().numpy())
     return tuple((float(one) ** 0.5, float(1 - one) ** 0.5) for one in kept)

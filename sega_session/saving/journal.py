@@ -1,4 +1,4 @@
-"""Autosave: a session's file, and beside it a journal of the edits since it was written."""
+"""Autosave a session: its file, and a journal of the edits made since the file was written."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import attrs
 from attrs import frozen
 
 from ..errors import AutosaveWarning, SessionFileError, warn_caller
-from ..files.atomic import append_line, file_errors
-from ..files.strict_json import StrictError, dump, parse, structure
-from ..state.history import Entry, History
-from . import session_file as storage
-from .session_file import Stored
+from ..files import StrictError, append_line, dump, file_errors, parse, structure
+from ..state import Entry, History
+from .session_file import write_session
+from .snapshot import Snapshot
 
 
 @frozen
 class Visit:
-    """Where `redo` goes from an entry."""
+    """The child that `redo` goes to from an entry."""
 
     entry: int
     child: int | None
@@ -27,13 +26,16 @@ class Visit:
 
 @frozen
 class Change:
-    """What one edit or move did to a history: a line of the journal.
+    """The difference that one edit or move made to a history: a line of the journal.
 
     Attributes:
-        session: of the file that the journal goes on from, see `Document.session`.
-        kept: so many entries stay.
-        entries: those that come after them.
-        visited: what changed of `History.visited`.
+        session: the name of the file that the journal continues; see `Document.session`.
+        kept: the number of entries that stay, counted from the first.
+        entries: the entries that follow them.
+        visited: the members of `History.visited` that changed.
+        current: the new `History.current`.
+        branches: the new `History.branches`.
+        branch: the new `History.branch`.
     """
 
     session: str
@@ -45,8 +47,8 @@ class Change:
     branch: str | None
 
 
-def change(session: str, before: History, after: History) -> Change:
-    """What leads from one history to another that grew from it."""
+def compute_change(session: str, before: History, after: History) -> Change:
+    """Return the change from one history to another that grew from it."""
     same = 0
     for one, other in zip(before.entries, after.entries, strict=False):
         if one is not other:
@@ -65,68 +67,72 @@ def change(session: str, before: History, after: History) -> Change:
     )
 
 
-def changed(history: History, by: Change) -> History:
-    """The history that a change leads to."""
-    visited = [*history.visited[: by.kept], *(None for _ in by.entries)]
-    for visit in by.visited:
+def apply_change(history: History, change: Change) -> History:
+    """Return the history that a change leads to."""
+    visited = [*history.visited[: change.kept], *(None for _ in change.entries)]
+    for visit in change.visited:
         visited[visit.entry] = visit.child
     return attrs.evolve(
         history,
-        entries=(*history.entries[: by.kept], *by.entries),
+        entries=(*history.entries[: change.kept], *change.entries),
         visited=tuple(visited),
-        current=by.current,
-        branches=by.branches,
-        branch=by.branch,
+        current=change.current,
+        branches=change.branches,
+        branch=change.branch,
     )
 
 
 class Autosave:
-    """Keeps a session's file and its journal up to date. Safe to call from any thread.
+    """A session's file and journal, kept up to date. Every method may be called from any thread.
 
     Args:
-        path: of the session's file; the journal is beside it, see `journal_of`.
-        stored: gives the session as it is now.
+        path: the session's file; its journal is at `journal_path`.
+        stored: called to get the session as it is now.
     """
 
-    def __init__(self, path: Path, stored: Callable[[], Stored]) -> None:
+    def __init__(self, path: Path, stored: Callable[[], Snapshot]) -> None:
         self.path = path
         self._stored = stored
         self._lock = Lock()
         self._written: tuple[str, History, frozenset[str]] | None = None
 
     def save(self) -> None:
-        """Write the file anew and begin an empty journal. Raises SessionFileError."""
+        """Write the file and remove its journal. Raises SessionFileError."""
         with self._lock:
             stored = self._stored()
-            storage.write(self.path, stored)
-            journal = journal_of(self.path)
+            write_session(self.path, stored)
+            journal = journal_path(self.path)
             with file_errors(journal, "cannot be removed"):
                 journal.unlink(missing_ok=True)
             document = stored.document
             self._written = document.session, document.history, frozenset(document.embeddings)
 
     def refresh(self) -> None:
-        """Write the file anew, or warn (AutosaveWarning) and leave file and journal as they are."""
+        """Write the file as `save` does, but warn where that raises.
+
+        Warns:
+            AutosaveWarning: the file cannot be written. File and journal stay as they are.
+        """
         try:
             self.save()
         except SessionFileError as error:
             warn_caller(f"the session was not saved: {error}", AutosaveWarning)
 
     def note(self, history: History) -> None:
-        """Append what is new in the history to the journal.
+        """Append the changes since the last call, or since the file was written, to the journal.
 
         Warns:
-            AutosaveWarning: it cannot be written. The edit itself stands, and is in the next save.
+            AutosaveWarning: the journal cannot be written. The next call appends these changes too.
         """
         with self._lock:
             if self._written is None:
                 return
             session, before, embeddings = self._written
-            # A journal holds no tensors, so embeddings that are new ask for a new file.
+            # A journal holds no tensors, so new embeddings need a new file.
             if embeddings >= {c.embedding for c in history.state if c.embedding is not None}:
-                line = dump(change(session, before, history))
+                line = dump(compute_change(session, before, history))
                 try:
-                    append_line(journal_of(self.path), line.encode())
+                    append_line(journal_path(self.path), line.encode())
                 except SessionFileError as error:
                     warn_caller(f"the edit was not saved: {error}", AutosaveWarning)
                     return
@@ -135,33 +141,41 @@ class Autosave:
         self.refresh()
 
 
-def journal_of(path: Path) -> Path:
-    """Where a session file's journal is."""
+def journal_path(path: Path) -> Path:
+    """Return the path of a session file's journal."""
     return path.with_name(path.name + ".journal")
 
 
-def recovered(path: Path, session: str, history: History) -> History:
-    """A file's history with the edits that its journal has.
+def recover_history(path: Path, session: str, history: History) -> History:
+    """Apply a session file's journal to its history.
 
-    A last line that was cut off in the middle is passed over. Lines of another file's writing are
-    too: the file was written after them, and has them.
+    An incomplete last line is ignored. So are lines that continue an earlier file of this name,
+    since the file was written later and has their edits.
+
+    Args:
+        path: the session's file.
+        session: the `Document.session` of the file.
+        history: the history in the file.
+
+    Raises:
+        SessionFileError: the journal cannot be read.
 
     Warns:
-        AutosaveWarning: the journal is damaged further up; what comes before that is recovered.
+        AutosaveWarning: a line is damaged; it and the lines after it are lost.
     """
-    journal = journal_of(path)
+    journal = journal_path(path)
     try:
         lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
     except OSError as error:
         raise SessionFileError(f"{journal} cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines):
         try:
-            one = structure(parse(line), Change)
-            if one.session != session:
+            change = structure(parse(line), Change)
+            if change.session != session:
                 continue
-            if not 1 <= one.kept <= len(history):
-                raise StrictError(f"kept is {one.kept}, and there are {len(history)} entries")
-            after = changed(history, one)
+            if not 1 <= change.kept <= len(history):
+                raise StrictError(f"kept is {change.kept}, and there are {len(history)} entries")
+            after = apply_change(history, change)
             if problems := after.problems():
                 raise StrictError(problems[0])
         except (StrictError, IndexError) as error:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from attrs import evolve, frozen
+from attrs import frozen
 from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from ..engine.store import TrajectoryStore
 from ..errors import SessionFileError, SessionFormatError
-from ..files.atomic import replace_file
-from ..files.strict_json import dump
-from ..scripts.operations import Include
-from ..sega.guider import Branches
-from ..sega.recipe import make_recipe
-from ..sega.trajectory import LATENTS, Key, latent_keys
-from ..state.edits import EditState
-from .document import METADATA_KEY, Document, Predictions, Recorded, read_document
+from ..files import TensorRows, replace_file, write_tensors
+from .document import DTYPES, METADATA_KEY, dump_document, read_document
+from .snapshot import Snapshot
 
-
-@frozen(eq=False)
-class Stored:
-    """A session as it goes into a file, or comes out of one; tensors by their name there."""
-
-    document: Document
-    tensors: Mapping[str, Tensor]
+NAMES = {name: short for short, name in DTYPES.items()}
+"""Safetensors' names of the precisions, by torch's."""
 
 
 @frozen
@@ -37,6 +25,7 @@ class Saved:
     """A file that was written.
 
     Attributes:
+        path: of the file.
         bytes: its size.
         renders: how many recorded renders it holds.
     """
@@ -50,88 +39,22 @@ class Saved:
         return f"{self.path}: {self.bytes / 1e6:.2f} MB, {renders}"
 
 
-def with_recorded(
-    stored: Stored, store: TrajectoryStore, branches: Branches, include: Include
-) -> Stored:
-    """A session with the recorded renders that ``include`` asks for."""
-    document, tensors = stored.document, dict(stored.tensors)
-    numbers: dict[str, int] = {}
-    recorded = []
-    seen: set[Key] = set()
-    for entry in _entries(document, include):
-        recipe = make_recipe(document.history[entry].state, document.calls)
-        keys = latent_keys(recipe)
-        if Key(keys[-1], LATENTS) in seen or Key(keys[-1], LATENTS) not in store:
-            continue
-        wanted: dict[str, list[int]] = {LATENTS: list(range(len(keys)))}
-        for call, step in enumerate(recipe.steps):
-            for branch in branches.needed(step):
-                wanted.setdefault(branch, []).append(call)
-        found: dict[str, list[int]] = {}
-        for branch, calls in wanted.items():
-            rows = {}
-            for call in calls:
-                key = Key(keys[call], branch)
-                tensor = None if key in seen else store.peek(key)
-                if tensor is not None:
-                    rows[call] = tensor
-                    seen.add(key)
-            if rows:
-                found[branch] = list(rows)
-                what = "latents"
-                if branch != LATENTS:
-                    what = f"prediction.{numbers.setdefault(branch, len(numbers))}"
-                tensors[f"render.{entry}.{what}"] = torch.stack(list(rows.values()))
-        predictions = tuple(
-            Predictions(numbers[branch], tuple(calls))
-            for branch, calls in found.items()
-            if branch != LATENTS
-        )
-        recorded.append(Recorded(entry, tuple(found.get(LATENTS, ())), predictions))
-    document = evolve(document, branches=tuple(numbers), recorded=tuple(recorded))
-    return Stored(document, tensors)
+def write_session(path: Path, snapshot: Snapshot) -> Saved:
+    """Write a session's file anew; the old one stays until the new one is complete.
 
-
-def _entries(document: Document, include: Include) -> tuple[int, ...]:
-    """The history's entries whose renders go into a file."""
-    history = document.history
-    if include == "state":
-        return ()
-    if include == "base":
-        return tuple(dict.fromkeys((0, history.current)))
-    return tuple(range(len(history)))
-
-
-def record(stored: Stored, store: TrajectoryStore) -> None:
-    """Put recorded renders into a store, the current one last, so that it leaves last."""
-    document = stored.document
-    base = latent_keys(make_recipe(EditState(), document.calls))[-1]
-    current = document.history.current
-    for render in sorted(document.recorded, key=lambda one: one.entry == current):
-        keys = latent_keys(make_recipe(document.history[render.entry].state, document.calls))
-        store.begin(keys[-1], (base,))
-        runs = [(LATENTS, "latents", render.latents)]
-        runs += [
-            (document.branches[one.branch], f"prediction.{one.branch}", one.calls)
-            for one in render.predictions
-        ]
-        for branch, what, calls in runs:
-            for row, call in enumerate(calls):
-                key = Key(keys[call], branch)
-                store.put(key, stored.tensors[f"render.{render.entry}.{what}"][row])
-
-
-def write(path: Path, stored: Stored) -> Saved:
-    """Write a session's file anew; until it is complete the old one stays.
+    Tensors are copied to the host and written one part at a time.
 
     Raises:
-        SessionFileError: it cannot be written, or is larger than `read_file` allows.
+        SessionFileError: it cannot be written, or is larger than `read_session` allows.
     """
-    host = {name: tensor.detach().cpu().contiguous() for name, tensor in stored.tensors.items()}
-    content = save(host, {METADATA_KEY: dump(stored.document)})
+    tensors = {name: _rows(parts) for name, parts in snapshot.tensors.items()}
+    metadata = {METADATA_KEY: dump_document(snapshot.document)}
+    size = 0
 
-    def put(file: BinaryIO) -> None:
-        file.write(content)
+    def write(file: BinaryIO) -> None:
+        nonlocal size
+        write_tensors(file, tensors, metadata)
+        size = file.tell()
 
     def check(temp: Path) -> None:
         try:
@@ -139,15 +62,15 @@ def write(path: Path, stored: Stored) -> Saved:
         except SessionFormatError as error:
             raise SessionFileError(f"it could not be read back: {error}") from error
 
-    replace_file(path, put, check)
-    return Saved(path, len(content), len(stored.document.recorded))
+    replace_file(path, write, check)
+    return Saved(path, size, len(snapshot.document.recorded))
 
 
-def read_file(path: Path, device: torch.device) -> Stored:
-    """A session from its file, checked before any tensor is touched.
+def read_session(path: Path, device: torch.device) -> Snapshot:
+    """Read a session from its file, which is checked before any tensor is touched.
 
     Raises:
-        SessionFormatError: it is no session's file, or it is damaged.
+        SessionFormatError: it is not a session's file, or it is damaged.
         SessionFileError: it cannot be read.
     """
     document = read_document(path)
@@ -159,4 +82,18 @@ def read_file(path: Path, device: torch.device) -> Stored:
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise SessionFormatError(f"{path} is damaged: {name} has values that are not finite.")
-    return Stored(document, tensors)
+    return Snapshot(document, {name: (tensor,) for name, tensor in tensors.items()})
+
+
+def _rows(parts: tuple[Tensor, ...]) -> TensorRows:
+    first = parts[0]
+    shape = (sum(map(len, parts)), *first.shape[1:])
+    name = str(first.dtype).removeprefix("torch.")
+    return TensorRows(NAMES[name], shape, _chunks(parts))
+
+
+def _chunks(parts: tuple[Tensor, ...]) -> Iterator[memoryview]:
+    for part in parts:
+        # Viewed as bytes, because numpy has no bfloat16.
+        host = part.detach().cpu().contiguous().flatten().view(torch.uint8)
+        yield host.numpy().data

@@ -1,6 +1,7 @@
-"""JSON Schema of the kinds that `strict` reads, for editors that complete and check scripts.
+"""The JSON Schema of scripts, for editors that complete and check them.
 
-The schema knows keys and types. Ranges, and what spans several values, only the reader knows.
+The schema covers keys and types. Ranges, and rules that span several values, are checked by the
+reader only. After a change, write it again:
 
     python -m sega_session.scripts.schema > sega_session/scripts/script.schema.json
 """
@@ -15,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
-from ..files.strict_json import TAG, UNION, Unset, kinds_of, members_of, plain, tag_of
+from .. import files as strict
 from .script import FORMAT_VERSION, Script
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -23,15 +24,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", NoneType: "null"}
 
 
-def json_schema(kind: type) -> dict[str, Any]:
-    """The schema of an attrs class; the classes in it are its ``$defs``, by their names."""
-    definitions: dict[str, Any] = {}
-    root = _schema(kind, definitions)
-    return {"$schema": DIALECT, **root, "$defs": dict(sorted(definitions.items()))}
-
-
 def script_schema() -> dict[str, Any]:
-    """The schema of a script's document: of `Script`, and the keys of the document itself."""
+    """Return the schema of a script's document: `Script` and the document's own keys."""
     schema = json_schema(Script)
     script = schema["$defs"]["Script"]
     document = {"$schema": {"type": "string"}, "format_version": {"const": FORMAT_VERSION}}
@@ -40,13 +34,20 @@ def script_schema() -> dict[str, Any]:
     return schema
 
 
+def json_schema(kind: type) -> dict[str, Any]:
+    """Return the schema of an attrs class; the classes in it are its ``$defs``, by name."""
+    definitions: dict[str, Any] = {}
+    root = _schema(kind, definitions)
+    return {"$schema": DIALECT, **root, "$defs": dict(sorted(definitions.items()))}
+
+
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a kind; classes that are met are added to the definitions."""
+    """Return the schema of a type, and add the classes in it to the definitions."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in TYPES:
         return {"type": TYPES[kind]}
-    if origin in UNION:
-        return _union([_schema(member, definitions) for member in members_of(kind)])
+    if origin in strict.UNION:
+        return _union([_schema(member, definitions) for member in strict.members_of(kind)])
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin is tuple:
@@ -67,15 +68,17 @@ def _union(members: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an attrs class itself, described by the first line of its docstring."""
-    properties = {TAG: {"const": tag_of(kind)}} if tag_of(kind) else {}
+    """Return the schema of an attrs class, described by the first line of its docstring."""
+    tag = strict.tag_of(kind)
+    properties: dict[str, Any] = {strict.TAG: {"const": tag}} if tag else {}
     required = list(properties)
+    kinds = strict.kinds_of(kind)
     for attribute in attrs.fields(kind):
-        schema = _schema(kinds_of(kind)[attribute.name], definitions)
+        schema = _schema(kinds[attribute.name], definitions)
         if attribute.default is attrs.NOTHING:
             required.append(attribute.name)
-        elif attribute.default is not Unset.UNSET:
-            schema["default"] = plain(attribute.default)
+        elif attribute.default is not strict.Unset.UNSET:
+            schema["default"] = strict.unstructure(attribute.default)
         properties[attribute.name] = schema
     return {
         "description": inspect.cleandoc(kind.__doc__ or "").partition("\n")[0],

@@ -14,13 +14,8 @@ import torch
 from torch import Tensor
 
 
-def text_guidance(uncond: Tensor, text: Tensor, guidance_scale: float) -> Tensor:
-    """Classifier-free guidance relative to the unconditional prediction (Eq. 2)."""
-    return guidance_scale * (text - uncond)
-
-
 def concept_guidance(uncond: Tensor, concept: Tensor, scale: float, threshold: float) -> Tensor:
-    """One concept's guidance: its scaled direction, kept where it is strongest (Eqs. 4 to 6).
+    """Return one concept's guidance: its scaled direction where it is strongest (Eqs. 4 to 6).
 
     Args:
         uncond: the unconditional prediction.
@@ -30,7 +25,7 @@ def concept_guidance(uncond: Tensor, concept: Tensor, scale: float, threshold: f
             below which an entry is set to zero.
 
     Returns:
-        Where |scale · ψ| reaches its quantile scale · ψ, elsewhere 0, for ψ = concept - uncond.
+        scale · ψ where its magnitude reaches the quantile, elsewhere 0, for ψ = concept - uncond.
     """
     direction = (concept - uncond) * scale
     magnitude = direction.abs()
@@ -41,7 +36,7 @@ def concept_guidance(uncond: Tensor, concept: Tensor, scale: float, threshold: f
 
 
 def weighted_sum(guidances: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Several concepts' guidance as one: the sum over i of g_i · γ_i (Eq. 9)."""
+    """Return the sum over i of g_i · γ_i, several concepts' guidance as one (Eq. 9)."""
     stacked = torch.stack(tuple(guidances))
     # Built on the host and moved without waiting: no copy comes back from the device.
     factors = torch.tensor(weights, dtype=stacked.dtype).to(stacked.device, non_blocking=True)
@@ -49,17 +44,17 @@ def weighted_sum(guidances: Sequence[Tensor], weights: Sequence[float]) -> Tenso
 
 
 def with_momentum(guidance: Tensor, momentum: Tensor, momentum_scale: float) -> Tensor:
-    """The guidance plus s_m times the momentum so far (Eq. 7)."""
+    """Return the guidance plus s_m times the momentum so far (Eq. 7)."""
     return guidance + momentum_scale * momentum
 
 
 def update_momentum(momentum: Tensor, guidance: Tensor, momentum_beta: float) -> Tensor:
-    """The next call's momentum, from this call's guidance with momentum (Eq. 8)."""
+    """Return the next call's momentum, from this call's guidance with momentum (Eq. 8)."""
     return momentum_beta * momentum + (1 - momentum_beta) * guidance
 
 
 def heat_map(guidances: Sequence[Tensor]) -> Tensor:
-    """Where guidance acts, of one concept or several.
+    """Return a map of where guidance acts, of one concept or several.
 
     Args:
         guidances: one a model call.

@@ -1,23 +1,23 @@
 """What SEGA applies at each model call, worked out from an `EditState` before any tensor exists.
 
 The rules are those of the authors' implementation (diffusers,
-``pipelines/deprecated/semantic_stable_diffusion``), read off once here:
+``pipelines/deprecated/semantic_stable_diffusion``):
 
 - Warm-up and cool-down count model calls, not timesteps.
-- While only some concepts are past their warm-up, the weights of these are normalised to sum 1
-  and momentum is not applied. Once all are, the plain weighted sum plus momentum is applied.
+- While only some concepts are past their warm-up, their weights are normalised to sum 1 and
+  momentum is not applied. Once all are, the plain weighted sum plus momentum is applied.
 - Momentum is fed from call 0 by every concept before its cool-down, warm or not.
 - A cooled concept still counts as warm. Where every warm concept has cooled while another still
   warms up, the implementation divides 0 by 0; here nothing is applied.
 
-Terms that add exactly zero are left out, so what a recipe names is what has to be evaluated.
+Terms that add exactly zero are left out, so a recipe names exactly what has to be evaluated.
 """
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from ..state.edits import Concept, EditState
+from ..state import Concept, EditState
 
 
 @frozen
@@ -25,13 +25,13 @@ class Term:
     """One concept's part of the guidance: weight · masked(scale · ψ).
 
     Attributes:
-        conditioning: key of the concept's conditioning, see `conditioning_key`.
+        condition: what the concept's prediction is conditioned on, see `condition_of`.
         scale: s_e with the direction's sign: negative where the concept is inverted.
         threshold: λ, 0 <= λ < 1.
         weight: g_i, normalised where the call asks for it.
     """
 
-    conditioning: str
+    condition: str
     scale: float
     threshold: float
     weight: float
@@ -44,25 +44,19 @@ class StepRecipe:
     Attributes:
         applied: the terms added to the guidance.
         feeding: the terms that feed the momentum.
-        momentum_applied: whether the momentum is added to the guidance; then ``feeding`` is
-            ``applied``.
+        momentum_applied: the momentum is added to the guidance; ``feeding`` is ``applied`` then.
     """
 
     applied: tuple[Term, ...]
     feeding: tuple[Term, ...]
     momentum_applied: bool
 
-    @property
-    def conditionings(self) -> tuple[str, ...]:
-        """Keys of the concepts to evaluate at this call, each once, in the concepts' order."""
-        return tuple(dict.fromkeys(term.conditioning for term in (*self.feeding, *self.applied)))
-
 
 @frozen
 class Recipe:
     """What every model call of a render does, and momentum's two numbers (Eqs. 7 and 8).
 
-    ``momentum_scale`` is 0 where momentum cannot reach the picture; then nothing feeds it.
+    ``momentum_scale`` is 0 where momentum cannot reach the image; nothing feeds it then.
     """
 
     steps: tuple[StepRecipe, ...]
@@ -70,25 +64,25 @@ class Recipe:
     momentum_beta: float
 
 
-def conditioning_key(concept: Concept) -> str:
-    """Names what a concept's branch is conditioned on; equal prompts share one key."""
+def condition_of(concept: Concept) -> str:
+    """Return the name of what a concept is conditioned on; equal prompts share one name."""
     if concept.embedding is not None:
-        return embedding_key(concept.embedding)
-    return prompt_key(concept.prompt)
+        return embedding_condition(concept.embedding)
+    return prompt_condition(concept.prompt)
 
 
-def embedding_key(digest: str) -> str:
-    """Names the branch that is conditioned on embeddings."""
+def embedding_condition(digest: str) -> str:
+    """Return the name of the condition on embeddings."""
     return f"embedding:{digest}"
 
 
-def prompt_key(prompt: str) -> str:
-    """Names the branch that is conditioned on a text."""
+def prompt_condition(prompt: str) -> str:
+    """Return the name of the condition on a text."""
     return f"prompt:{prompt}"
 
 
 def make_recipe(state: EditState, calls: int) -> Recipe:
-    """The recipe of ``state`` for a render of ``calls`` model calls."""
+    """Return the recipe of ``state`` for a render of ``calls`` model calls."""
     concepts = [concept for concept in state if concept.enabled]
     all_warm_from = max((concept.warmup for concept in concepts), default=0)
     has_momentum = (
@@ -120,10 +114,10 @@ def _uncooled(concepts: list[Concept], call: int) -> list[Concept]:
 
 
 def _terms(concepts: list[Concept], total: float = 1) -> tuple[Term, ...]:
-    """The terms of ``concepts`` that are not zero, their weights divided by ``total``."""
+    """Return the terms of ``concepts`` that are not zero, their weights divided by ``total``."""
     return tuple(
         Term(
-            conditioning=conditioning_key(concept),
+            condition=condition_of(concept),
             scale=-concept.scale if concept.inverted else concept.scale,
             threshold=concept.threshold,
             weight=concept.weight / total,

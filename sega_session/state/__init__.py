@@ -1,1 +1,50 @@
-"""state."""
+"""Frozen values that a user edits, and pure functions on them; nothing here needs torch.
+
+A `Scene` is fixed for a session, an `EditState` holds its concepts at one point, a `History`
+is the tree of all states, and a `Mode` says how a state is rendered. `edits` and `fields` are
+modules of functions. Other packages import from here, not from the modules.
+"""
+
+from . import edits, fields
+from .diff import FLAGS, diff, renamed
+from .fields import check_line
+from .history import Entry, History
+from .modes import (
+    MODES,
+    Anchored,
+    Exact,
+    Mode,
+    ModeName,
+    Preview,
+    Replay,
+    anchored,
+    as_mode,
+)
+from .timeline import Timeline
+from .values import BatchPlan, Concept, EditState, Include, Scene
+
+__all__ = [
+    "FLAGS",
+    "MODES",
+    "Anchored",
+    "BatchPlan",
+    "Concept",
+    "EditState",
+    "Entry",
+    "Exact",
+    "History",
+    "Include",
+    "Mode",
+    "ModeName",
+    "Preview",
+    "Replay",
+    "Scene",
+    "Timeline",
+    "anchored",
+    "as_mode",
+    "check_line",
+    "diff",
+    "edits",
+    "fields",
+    "renamed",
+]

@@ -1,33 +1,19 @@
-"""The ways to draw a state: how much of it is evaluated, and what is estimated instead."""
+"""The modes of a render: which predictions are evaluated, and which are estimated instead."""
 
 from __future__ import annotations
 
-import math
-from numbers import Integral, Real
-from typing import Any
+from typing import Literal
 
 from attrs import field, frozen
+from attrs.validators import optional
 
 from ..errors import InvalidValueError
-
-
-def _check_every(_: object, __: object, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
-        raise InvalidValueError("every", value, "an integer, at least 1", "1 evaluates all.")
-
-
-def _check_tolerance(_: object, __: object, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
-        raise InvalidValueError("tolerance", value, "a number above 0", "Try 0.1.")
+from .fields import as_float, as_int, check_integer, check_number, checked_by
 
 
 @frozen
 class Exact:
-    """Every prediction taken at the very latents: SEGA as from scratch."""
+    """SEGA as from scratch: every prediction is evaluated at the current latents."""
 
     def __str__(self) -> str:
         return "exact"
@@ -35,19 +21,30 @@ class Exact:
 
 @frozen
 class Anchored:
-    """All branches are evaluated at anchors; between them they are estimated.
+    """Conditions evaluated at some model calls, the anchors, and estimated between them.
 
-    The estimate is what was recorded at the same call before the edit, plus the change seen at
-    the anchors.
+    An estimate is the prediction that was recorded at the same call before the edit, plus the
+    change at the neighbouring anchors. Exactly one of the two values is given.
 
     Attributes:
-        every: an anchor at every so many changed model calls, 1 or more, closer at first; or
-        tolerance: anchors as close as keeps what is corrected on the way within this in all (root
-            mean square of latents, whose own spread is about 1), above 0.
+        every: the distance of anchors in changed model calls, 1 or more; closer at first.
+        tolerance: the error of the latents, above 0, that anchors are placed for: a root mean
+            square, where the latents' own spread is about 1.
+
+    Raises:
+        InvalidValueError: both or none are given, or a value is outside its range.
     """
 
-    every: int | None = field(default=None, validator=_check_every)
-    tolerance: float | None = field(default=None, validator=_check_tolerance)
+    every: int | None = field(
+        default=None,
+        converter=as_int,
+        validator=optional(checked_by(check_integer, at_least=1, hint="1 evaluates all.")),
+    )
+    tolerance: float | None = field(
+        default=None,
+        converter=as_float,
+        validator=optional(checked_by(check_number, above=0, hint="Try 0.1.")),
+    )
 
     def __attrs_post_init__(self) -> None:
         if (self.every is None) == (self.tolerance is None):
@@ -65,9 +62,9 @@ class Anchored:
 
 @frozen
 class Replay:
-    """The classic: uncond and text are evaluated, each concept's recorded direction is re-applied.
+    """Prompt and empty prompt evaluated, and each concept's recorded guidance applied again.
 
-    Of a concept that was not recorded before the edit, the prediction is evaluated.
+    A concept without recorded guidance, added by the edit, is evaluated.
     """
 
     def __str__(self) -> str:
@@ -84,23 +81,27 @@ class Preview:
 
 Mode = Exact | Anchored | Replay | Preview
 
-MODES: dict[str, Mode] = {
+ModeName = Literal["exact", "anchored", "replay", "preview"]
+
+MODES: dict[ModeName, Mode] = {
     "exact": Exact(),
     "anchored": Anchored(every=5),
     "replay": Replay(),
     "preview": Preview(),
 }
-"""What a mode's name stands for."""
+"""The mode of each name."""
 
 
 def anchored(*, every: int | None = None, tolerance: float | None = None) -> Anchored:
-    """The mode that evaluates at anchors only: ``session.render(anchored(every=5))``.
+    """Return the mode that evaluates at anchors only: ``session.render(anchored(every=5))``.
 
     Args:
-        every: an anchor at every so many changed model calls, closer at first: of the evaluations
-            from scratch 2 takes about 40 %, 5 about 20 %, and 1 all that is not recorded.
-        tolerance: or anchors placed by the error that is measured on the way, at most 4 calls
-            apart: a target for the error of the latents (root mean square). 0.1 is a good start.
+        every: the distance of anchors in changed model calls, 1 or more; closer at first. 2
+            evaluates about 40 % of what a render from scratch does, 5 about 20 %, and 1 all that
+            is not recorded.
+        tolerance: instead, a target above 0 for the error of the latents (root mean square).
+            Anchors are placed by the error measured on the way, at most 4 calls apart. 0.1 is a
+            good start.
 
     Raises:
         InvalidValueError: both or none are given, or a value is outside its range.
@@ -109,31 +110,11 @@ def anchored(*, every: int | None = None, tolerance: float | None = None) -> Anc
 
 
 def as_mode(mode: object) -> Mode:
-    """A mode, or what its name stands for. Raises InvalidValueError."""
-    if isinstance(mode, str) and mode in MODES:
-        return MODES[mode]
+    """Return a mode, given itself or its name. Raises InvalidValueError."""
+    for name, found in MODES.items():
+        if isinstance(mode, str) and mode == name:
+            return found
     if isinstance(mode, Mode):
         return Exact() if mode == Anchored(every=1) else mode
     names = ", ".join(map(repr, MODES))
     raise InvalidValueError("mode", mode, f"one of {names}, or anchored(every=...)")
-
-
-PREVIEW_ANCHORS = (0.1, 0.25, 0.45, 0.7)
-"""Where a preview's anchors are, as shares of the changed calls; measured best of those tried."""
-
-
-def anchors(mode: Anchored | Preview, first: int, calls: int) -> tuple[int, ...]:
-    """The model calls to evaluate after the ``first`` changed one.
-
-    Counted back from the last call but one: what is wrong in the last calls, nothing mends. Where
-    a picture goes is decided early, so the way to the first is halved until it is 2 calls or
-    fewer. For a tolerance these are all calls: which of them it takes, the render finds out.
-    """
-    if isinstance(mode, Preview):
-        changed = calls - first
-        offsets = [max(1, round(share * changed)) for share in PREVIEW_ANCHORS]
-        return tuple(sorted({first + one for one in offsets if first + one < calls}))
-    found = list(range(calls - 2, first, -(mode.every or 1)))
-    while found and found[-1] - first > 2:
-        found.append(first + (found[-1] - first) // 2)
-    return tuple(reversed(found))

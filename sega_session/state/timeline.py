@@ -1,15 +1,16 @@
-"""A session's way through its history: one value that is replaced as a whole."""
+"""Where a session is in its history, and the ways to go: one value that is replaced as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from attrs import frozen
 
 from ..errors import HistoryError
-from .edits import EditState
-from .history import History, check_line, diff
+from .fields import check_line
+from .history import History
+from .values import EditState
 
 
 @frozen
@@ -18,7 +19,7 @@ class Group:
 
     Attributes:
         start: the history before them.
-        label: what they are called; None: what they change, in words.
+        label: the entry's label; None: what the edits change, in words.
     """
 
     start: History
@@ -27,7 +28,7 @@ class Group:
 
 @frozen(eq=False)
 class Gesture:
-    """The last gesture: what it is called, and the histories before and after it."""
+    """The last gesture: its key, and the histories before and after it."""
 
     key: str
     start: History
@@ -35,91 +36,75 @@ class Gesture:
 
 
 class Timeline:
-    """Where a session is in its history, and the ways to go."""
+    """A history and a place in it. Moves go one at a time, and each is whole or not made.
 
-    def __init__(self) -> None:
+    Args:
+        before: called with the state of each move before it is made; raising refuses the move.
+        after: called with the history after each move; for a transaction once, at its end.
+    """
+
+    def __init__(
+        self, before: Callable[[EditState], None], after: Callable[[History], None]
+    ) -> None:
+        self._before = before
+        self._after = after
         self._history = History()
         self._group: Group | None = None
         self._gesture: Gesture | None = None
 
     @property
     def state(self) -> EditState:
-        """The current edit state, a frozen value."""
+        """The current edit state."""
         return self._history.state
 
     @property
     def history(self) -> History:
-        """Every state so far, a frozen tree: iterate over its entries, or print it."""
+        """Every state so far."""
         return self._history
 
-    def undo(self) -> None:
-        """Go back to the state before the last edit. Raises HistoryError where there is none."""
-        self._go(self._history.undo())
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._group is not None and self._group.label is not None
 
-    def redo(self) -> None:
-        """Take back an `undo`. Raises HistoryError where there is nothing to redo."""
-        self._go(self._history.redo())
+    def commit(self, state: EditState) -> None:
+        """Go on to a new state, as an entry of its own or as part of the open group."""
+        self._before(state)
+        start, label = self._history, None
+        if self._group is not None:
+            start, label = self._group.start, self._group.label
+        self._adopt(start.commit(state, label))
 
-    def checkout(self, target: int | str) -> None:
-        """Go to any entry of the history, by its id or by a branch's name.
-
-        By name, the next edit moves the branch along; by id, it leaves all branches alone.
-
-        Raises:
-            HistoryError: there is no such entry.
-        """
-        self._go(self._history.checkout(target))
-
-    def branch(self, name: str) -> None:
-        """Begin a branch here; edits move its name along until another place is gone to.
-
-        Raises:
-            InvalidValueError: no text, or the name is taken.
-        """
-        self._go(self._history.named(name))
-
-    def diff(self, before: int | str, after: int | str) -> str:
-        """What changed between two entries, in words: "beard: scale 5 -> 8; glasses inverted".
-
-        Raises:
-            HistoryError: there is no such entry.
-        """
-        return diff(self._history[before].state, self._history[after].state)
+    def go(self, history: History) -> None:
+        """Adopt another history. Raises HistoryError inside a transaction or a gesture."""
+        if self._group is not None:
+            raise HistoryError(
+                "the history cannot be walked inside a transaction or a gesture; end it first."
+            )
+        self._before(history.state)
+        self._adopt(history)
 
     @contextmanager
     def transaction(self, label: str) -> Iterator[None]:
-        """Several edits as one entry of the history; an error takes all of them back.
-
-        >>> with session.transaction("age her"):
-        ...     session.add("grey hair")
-        ...     session.add("wrinkles", scale=4)
+        """Make several edits one entry; an error takes all of them back.
 
         Raises:
-            InvalidValueError: the label is no text, or empty.
+            InvalidValueError: the label is not one line of text.
         """
         check_line("label", label)
-        before = self._history
-        with self._grouped(Group(before, label)):
+        start = self._history
+        with self._grouped(Group(start, label)):
             try:
                 yield
             except BaseException:
-                self._history = before
+                self._history = start
                 raise
         if self._group is None:
-            self._changed()
+            self._after(self._history)
 
     @contextmanager
     def gesture(self, key: str) -> Iterator[None]:
-        """Edits that are one movement of a hand, as one entry of the history.
-
-        Gestures of one key that follow each other with nothing between them are one entry too, so
-        that whoever only hears of single events can open one for each; another drag of the same
-        slider takes another key.
-
-        >>> with session.gesture("beard.scale"):
-        ...     for scale in (5.5, 6, 6.5):
-        ...         session.reweight("beard", scale=scale)
-        """
+        """Make edits one entry, together with an adjacent gesture of the same key."""
         start, last = self._history, self._gesture
         if last is not None and last.key == key and last.end is start:
             start = last.start
@@ -131,7 +116,7 @@ class Timeline:
 
     @contextmanager
     def _grouped(self, group: Group) -> Iterator[None]:
-        """Make edits part of the group; of groups in groups the outermost counts."""
+        """Make edits part of the group; the outermost of nested groups counts."""
         outer = self._group
         self._group = outer or group
         try:
@@ -139,30 +124,7 @@ class Timeline:
         finally:
             self._group = outer
 
-    def _commit(self, state: EditState) -> None:
-        """Go on to a new state, as an entry of its own or as part of the group that is open."""
-        start, label = self._history, None
-        if self._group is not None:
-            start, label = self._group.start, self._group.label
-        self._adopt(start.commit(state, label))
-
-    def _go(self, history: History) -> None:
-        """Adopt a history that is elsewhere."""
-        if self._group is not None:
-            raise HistoryError(
-                "the history cannot be walked inside a transaction or a gesture; end it first."
-            )
-        self._prepare(history.state)
-        self._adopt(history)
-
-    def _prepare(self, state: EditState) -> None:
-        """Get ready to draw a state; what raises here leaves the history as it is."""
-
     def _adopt(self, history: History) -> None:
-        """Go on with another history."""
         self._history = history
-        if self._group is None or self._group.label is None:
-            self._changed()
-
-    def _changed(self) -> None:
-        """Called when the history has changed; for a transaction once, at its end."""
+        if not self.in_transaction:
+            self._after(history)

@@ -1,7 +1,7 @@
 """A server, a browser and a panel for each test.
 
-The first start of JupyterLab takes longest, so each server and its page are kept for all tests;
-each test has a panel and a session of its own.
+Starting JupyterLab is slow, so all tests share the servers and their pages; each test has its own
+panel and session.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ARGUMENTS = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
-    assert path is not None, "there is no chromium: `make test-browser` installs it"
+    assert path is not None, "chromium is missing: `make test-browser` installs it"
     expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -54,7 +54,7 @@ def shared_notebook(browser: Browser, server: Server) -> Iterator[NotebookPage]:
 
 @pytest.fixture
 def notebook(shared_notebook: NotebookPage) -> Iterator[NotebookPage]:
-    """The notebook; a test in which the page reports an error has failed."""
+    """The notebook; the test fails if the page reports an error."""
     yield shared_notebook
     errors, shared_notebook.errors = shared_notebook.errors, []
     assert errors == []
@@ -62,9 +62,9 @@ def notebook(shared_notebook: NotebookPage) -> Iterator[NotebookPage]:
 
 @pytest.fixture
 def panel(notebook: NotebookPage) -> PanelPage:
-    """A fresh panel with its first picture, of the unedited state."""
+    """A new panel that shows the exact image of the unedited state."""
     panel = notebook.panel()
-    panel.drawn()
+    panel.rendered()
     return panel
 
 
@@ -72,7 +72,7 @@ def panel(notebook: NotebookPage) -> PanelPage:
 def pytest_runtest_makereport(
     item: pytest.Function, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what the page looked like when a test failed."""
+    """Save a screenshot when a test fails."""
     report = yield
     if report.failed and report.when != "teardown" and "notebook" in item.funcargs:
         item.funcargs["notebook"].screenshot(f"failed-{item.name}")

@@ -1,4 +1,4 @@
-"""What the tests know of the page: where its parts are, and how a person uses them."""
+"""Page objects: where the parts of the page are, and how a user operates them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, ViewportSize, exp
 from .servers import Server
 
 PATIENCE = 60.0
-"""Seconds to wait for what must happen."""
+"""Seconds to wait for anything on the page."""
 
 SCREENSHOTS = Path(os.environ.get("BROWSER_SCREENSHOTS", ".browser-screenshots"))
 
 SIZE = ViewportSize(width=1280, height=900)
 
-# Voilà's page template asks this for icons; the tests do without a network.
-SERVERS_OWN = ("https://cdn.jsdelivr.net/npm/@fortawesome/",)
-"""Beginnings of the addresses whose failures are no fault of the panel."""
+# Voilà's page template requests icons there; the tests run without a network.
+IGNORED_SOURCES = ("https://cdn.jsdelivr.net/npm/@fortawesome/",)
+"""Prefixes of addresses whose failures are not errors of the panel."""
 
 PIXELS = """image => {
     if (!image.complete) return "";
@@ -35,26 +35,26 @@ PIXELS = """image => {
 
 
 class NotebookPage:
-    """A notebook in a browser, which shows one panel after the other."""
+    """A notebook in a browser that shows one panel at a time."""
 
     def __init__(self, page: Page, server: Server) -> None:
         self.page = page
         self.server = server
         self.errors: list[str] = []
         self._panels = 0
-        page.on("console", self._heard)
+        page.on("console", self._handle_console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        # No test depends on what the network answers.
+        # No test depends on the network.
         page.route(lambda url: not url.startswith(server.address), lambda route: route.abort())
         page.goto(server.url)
         if server.name == "lab":
-            # Keys that are pressed before the kernel has started get lost.
+            # Keys pressed before the kernel has started are lost.
             expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible()
             self.command("application:toggle-left-area")
             self.run(0)
 
     def panel(self, kind: str = "New panel") -> PanelPage:
-        """A fresh panel, on which nothing was done; a "Slow panel" draws for long."""
+        """Open a new panel; a "Slow panel" has a session that renders for a long time."""
         self.page.get_by_role("button", name=kind).click()
         self._panels += 1
         panel = PanelPage(self.page, self.page.locator(f".panel-{self._panels}"))
@@ -62,11 +62,11 @@ class NotebookPage:
         return panel
 
     def cell(self, number: int) -> Locator:
-        """A cell of the notebook, in Lab."""
+        """Return a cell of the notebook, in Lab."""
         return self.page.locator(".jp-CodeCell").nth(number)
 
     def output(self, number: int) -> Locator:
-        """What a cell has printed, in Lab."""
+        """Return the output of a cell, in Lab."""
         return self.cell(number).locator(".jp-OutputArea")
 
     def run(self, number: int) -> None:
@@ -75,7 +75,7 @@ class NotebookPage:
         self.page.keyboard.press("Control+Enter")
 
     def command(self, name: str, **arguments: str) -> None:
-        """A command of Lab's menus."""
+        """Execute a command of Lab's menus."""
         self.page.evaluate(
             "([name, values]) => jupyterapp.commands.execute(name, values)", [name, arguments]
         )
@@ -84,20 +84,20 @@ class NotebookPage:
         """Change the theme of Lab."""
         self.command("apputils:change-theme", theme=name)
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
-        # It covers the page meanwhile, and comes to grief if it is asked again.
+        # A splash screen covers the page meanwhile; changing again too early fails.
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
     def screenshot(self, name: str) -> None:
-        """Keep what the window shows, in place of what was kept before."""
+        """Save a screenshot of the window, replacing an older one."""
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
-    def _heard(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.location["url"].startswith(SERVERS_OWN):
+    def _handle_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].startswith(IGNORED_SOURCES):
             self.errors.append(f"{message.text} ({message.location['url']})")
 
 
 class PanelPage:
-    """A panel as it is on the page."""
+    """A panel on the page."""
 
     def __init__(self, page: Page, root: Locator) -> None:
         self.page = page
@@ -111,23 +111,23 @@ class PanelPage:
         self.file = root.get_by_label("File", exact=True)
         self.entries = root.get_by_role("button", name=re.compile(r"^[●○] \d+ "))
         self.current = root.get_by_role("button", name=re.compile(r"^● \d+ "))
-        self.picture = root.locator("img:visible").first
-        self.compared = root.locator(".sega-pictures")
+        self.image = root.locator("img:visible").first
+        self.compared = root.locator(".sega-images")
         self.divider = root.get_by_role("slider", name=re.compile("^unedited or "))
 
     def button(self, name: str) -> Locator:
         return self.root.get_by_role("button", name=name, exact=True)
 
     def entry(self, words: str) -> Locator:
-        """An entry of the history, by its number and label."""
+        """Return the button of a history entry, by its number and label."""
         return self.root.get_by_role("button", name=re.compile(f"^[●○] {words}$"))
 
     def fit(self, width: int) -> None:
-        """Give the window a width, and the height that the whole panel takes."""
+        """Set the window to a width, and to a height that shows the whole panel."""
         self.page.set_viewport_size({"width": width, "height": SIZE["height"]})
         box = self.root.bounding_box()
         assert box is not None
-        # What Lab has above and below a notebook takes 150 pixels at most.
+        # Lab takes up to 150 pixels above and below a notebook.
         height = max(SIZE["height"], int(box["height"]) + 150)
         self.page.set_viewport_size({"width": width, "height": height})
         self.root.evaluate("panel => panel.scrollIntoView()")
@@ -143,12 +143,12 @@ class PanelPage:
     # Concepts.
 
     def add(self, name: str) -> None:
-        """Type a concept."""
+        """Add a concept by typing it."""
         self.text.fill(name)
         self.text.press("Enter")
 
     def slider(self, name: str) -> Locator:
-        """The scale of a concept: label, handle and number."""
+        """Return the slider of a concept's scale: label, handle and number."""
         label = self.page.get_by_title(re.compile(f"^{name}: scale"))
         return self.root.locator(".widget-slider", has=label)
 
@@ -159,11 +159,11 @@ class PanelPage:
         return self.slider(name).locator(".widget-readout")
 
     def invert(self, name: str) -> None:
-        self.root.get_by_title(f"{name}: turn the direction around").click()
+        self.root.get_by_title(f"{name}: reverse the direction").click()
 
     @contextmanager
     def dragged(self, name: str) -> Iterator[Callable[[float], None]]:
-        """Hold the handle of a concept's scale, and move it by pixels to the right."""
+        """Press the handle of a concept's scale; yield a function that moves it right by pixels."""
         handle = self.handle(name)
         handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
@@ -176,34 +176,34 @@ class PanelPage:
         finally:
             self.page.mouse.up()
 
-    # The picture.
+    # The image.
 
     def pixels(self) -> str:
-        """What the picture shows, to compare; nothing while it is loading."""
-        return self.pixels_of(self.picture)
+        """Return the image as a data URL; "" while it is loading."""
+        return self.pixels_of(self.image)
 
     @staticmethod
     def pixels_of(image: Locator) -> str:
-        """What an image shows, to compare; nothing while it is loading."""
+        """Return the pixels of an image as a data URL; "" while it is loading."""
         pixels: str = image.evaluate(PIXELS)
         return pixels
 
     def exact(self) -> str:
-        """What the picture shows if it is exact and of the current state."""
+        """Return the pixels if the image is exact and of the current state, else ""."""
         return self.pixels() if self.caption.inner_text().strip() == "exact" else ""
 
-    def drawn(self, before: str = "") -> str:
-        """Wait for an exact picture, another than that before, and return what it shows."""
+    def rendered(self, before: str = "") -> str:
+        """Wait for an exact image that differs from ``before``, and return its pixels."""
         self.until(lambda: self.exact() not in {"", before})
         return self.exact()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for what `expect` has no word for."""
-        late = time.monotonic() + PATIENCE
+        """Wait for a condition that `expect` does not offer."""
+        deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < late
+            assert time.monotonic() < deadline
             self.page.wait_for_timeout(50)
 
     def compare(self) -> None:
-        """Show the unedited picture beside the edited one."""
+        """Show the comparison with the unedited image."""
         self.button("Compare").click()

@@ -1,4 +1,4 @@
-"""JupyterLab and Voilà, each with a notebook that shows panels."""
+"""Start JupyterLab and Voilà, each with a notebook that shows panels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import nbformat
 from attrs import frozen
 
 START = 60.0
-"""Seconds for a server to answer, and to end."""
+"""Seconds to wait for a server to answer and to exit."""
 
 TOKEN = "for-tests-only"
 
-# Every test begins with a panel of its own. Its class tells it from the one before, which may
-# still be on its way out of the page.
+# Every test starts with a new panel. Its CSS class tells it from the previous one, which may still
+# be on the page.
 PANELS = """
 from ipywidgets import Button, HBox, VBox
 
@@ -56,7 +56,7 @@ slow.on_click(lambda _: begin(400))
 VBox([HBox([usual, slow]), place])
 """
 
-# Sleeps until the test is done, so that no test waits longer than it must.
+# Sleeps until the test is done, so that no test waits longer than necessary.
 BUSY = """
 import time
 from pathlib import Path
@@ -70,13 +70,13 @@ print("awake")
 
 @frozen
 class Server:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         name: "lab" or "voila".
         address: its address.
         url: the notebook's address, with the token.
-        folder: where the notebook is, and where its kernel runs.
+        folder: the notebook's folder, in which its kernel runs.
     """
 
     name: str
@@ -87,13 +87,13 @@ class Server:
 
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[Server]:
-    """A server with a notebook in an empty folder."""
+    """Run a server with a notebook in an empty folder."""
     config = folder / "jupyter"
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     if name == "lab":
         write_notebook(folder / "panel.ipynb", PANELS, BUSY)
-        # Lab would ask whether it may fetch news, over the notebook.
+        # Otherwise Lab covers the notebook with a question about fetching news.
         quiet = {"fetchNews": "false", "checkForUpdates": False}
         settings = config / "labconfig" / "default_setting_overrides.json"
         settings.parent.mkdir(parents=True)
@@ -112,7 +112,7 @@ def running(name: str, folder: Path) -> Iterator[Server]:
             *("voila", "panel.ipynb", "--no-browser", f"--token={TOKEN}"),
             *("--Voila.ip=127.0.0.1", f"--port={port}", "--Voila.port_retries=0"),
         ]
-    # Nothing of the person who runs the tests: settings, kernels, open notebooks.
+    # Ignore the user's own settings, kernels and open notebooks.
     own = {f"JUPYTER_{kind}_DIR": str(config / kind) for kind in ("DATA", "RUNTIME")}
     own |= {"JUPYTER_CONFIG_DIR": str(config), "IPYTHONDIR": str(config / "ipython")}
     log = folder / "log.txt"
@@ -136,7 +136,7 @@ def write_notebook(path: Path, *cells: str) -> None:
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells]
     )
-    # Without one, Lab asks which kernel to start.
+    # Without a kernel name, Lab asks which kernel to start.
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, path)
 
@@ -150,8 +150,8 @@ def free_port() -> int:
 
 def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Wait until a server answers."""
-    late = time.monotonic() + START
-    while process.poll() is None and time.monotonic() < late:
+    deadline = time.monotonic() + START
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
@@ -162,7 +162,7 @@ def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a server and all that it started: asked to, it ends its kernels."""
+    """End a server and all its processes; on SIGTERM it ends its kernels itself."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, how)

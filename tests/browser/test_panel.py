@@ -1,4 +1,4 @@
-"""The panel in a browser, in JupyterLab and in Voilà: what a person does, and what is seen."""
+"""The panel in a browser, in JupyterLab and in Voilà: concepts, history, files, keyboard."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ PREVIEW = re.compile("^preview: ")
 in_lab = pytest.mark.parametrize("server", ["lab"], indirect=True)
 
 
-def test_a_concept_is_added_and_drawn(panel: PanelPage) -> None:
+def test_a_concept_is_added_and_rendered(panel: PanelPage) -> None:
     before = panel.pixels()
     panel.add("glasses")
     expect(panel.handle("glasses")).to_be_visible()
     expect(panel.number("glasses")).to_have_text("4.0")
     expect(panel.text).to_have_value("")
-    panel.drawn(before)
+    panel.rendered(before)
     expect(panel.entries).to_have_text(["○ 0 unedited", "● 1 glasses added"])
 
 
 def test_a_drag_shows_previews_and_is_one_entry(panel: PanelPage) -> None:
     unedited = panel.pixels()
     panel.add("glasses")
-    before = panel.drawn(unedited)
+    before = panel.rendered(unedited)
     seen: set[str] = set()
     with panel.dragged("glasses") as move:
-        # Previews come while the handle moves, and not only when it rests.
+        # Previews appear while the handle moves, not only after it has stopped.
         for step in range(400):
             move(5 + step % 40)
             if PREVIEW.match(panel.caption.inner_text()):
@@ -40,10 +40,10 @@ def test_a_drag_shows_previews_and_is_one_entry(panel: PanelPage) -> None:
         assert len(seen - {"", before}) > 2
         move(40)
         during = panel.handle("glasses").bounding_box()
-    panel.drawn(before)
+    panel.rendered(before)
     expect(panel.entries).to_have_count(3)
     expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 4 -> "))
-    # The handle stays where it was let go.
+    # The handle stays where it was released.
     assert panel.handle("glasses").bounding_box() == during
 
 
@@ -51,7 +51,7 @@ def test_undo_and_redo(panel: PanelPage) -> None:
     unedited = panel.pixels()
     expect(panel.button("Undo")).to_be_disabled()
     panel.add("glasses")
-    edited = panel.drawn(unedited)
+    edited = panel.rendered(unedited)
     panel.button("Undo").click()
     panel.until(lambda: panel.exact() == unedited)
     expect(panel.handle("glasses")).to_have_count(0)
@@ -62,13 +62,13 @@ def test_undo_and_redo(panel: PanelPage) -> None:
     expect(panel.entries).to_have_count(2)
 
 
-def test_invert_turns_the_sign(panel: PanelPage) -> None:
+def test_invert_changes_the_sign(panel: PanelPage) -> None:
     unedited = panel.pixels()
     panel.add("glasses")
-    edited = panel.drawn(unedited)
+    edited = panel.rendered(unedited)
     panel.invert("glasses")
     expect(panel.number("glasses")).to_have_text("\N{MINUS SIGN}4.0")
-    panel.drawn(edited)
+    panel.rendered(edited)
     panel.invert("glasses")
     expect(panel.number("glasses")).to_have_text("4.0")
     panel.until(lambda: panel.exact() == edited)
@@ -77,13 +77,13 @@ def test_invert_turns_the_sign(panel: PanelPage) -> None:
 def test_the_comparison_is_moved_by_mouse_and_keys(panel: PanelPage) -> None:
     unedited = panel.pixels()
     panel.add("glasses")
-    panel.drawn(unedited)
+    panel.rendered(unedited)
     panel.compare()
     expect(panel.divider).to_have_value("0.5")
-    pictures = panel.compared.bounding_box()
-    assert pictures is not None
-    left, width = pictures["x"], pictures["width"]
-    y = pictures["y"] + pictures["height"] / 2
+    images = panel.compared.bounding_box()
+    assert images is not None
+    left, width = images["x"], images["width"]
+    y = images["y"] + images["height"] / 2
     panel.page.mouse.move(left + width / 2, y)
     panel.page.mouse.down()
     panel.page.mouse.move(left + width / 4, y, steps=5)
@@ -101,13 +101,13 @@ def test_the_comparison_is_moved_by_mouse_and_keys(panel: PanelPage) -> None:
 def test_a_session_is_saved_edited_and_loaded(panel: PanelPage) -> None:
     unedited = panel.pixels()
     panel.add("glasses")
-    saved = panel.drawn(unedited)
+    saved = panel.rendered(unedited)
     panel.file.fill("kept.safetensors")
     panel.file.press("Enter")
     panel.button("Save").click()
     expect(panel.status).to_contain_text("Saved: ")
     panel.add("a beard")
-    panel.drawn(saved)
+    panel.rendered(saved)
     expect(panel.entries).to_have_count(3)
     panel.button("Load").click()
     expect(panel.status).to_contain_text("Loaded: ")
@@ -122,7 +122,7 @@ def test_a_render_is_cancelled_and_the_panel_goes_on(notebook: NotebookPage) -> 
     panel.button("Cancel").click()
     expect(panel.bar).to_be_hidden()
     expect(panel.button("Cancel")).to_be_disabled()
-    expect(panel.caption).to_have_text("Nothing is drawn yet.")
+    expect(panel.caption).to_have_text("No image yet.")
     panel.add("glasses")
     expect(panel.handle("glasses")).to_be_visible()
     expect(panel.bar).to_be_visible()
@@ -134,26 +134,26 @@ def test_a_render_is_cancelled_and_the_panel_goes_on(notebook: NotebookPage) -> 
 def test_a_slider_moves_while_a_cell_is_busy(notebook: NotebookPage, panel: PanelPage) -> None:
     unedited = panel.pixels()
     panel.add("glasses")
-    before = panel.drawn(unedited)
-    said, wake = notebook.output(1), notebook.server.folder / "wake"
+    before = panel.rendered(unedited)
+    output, wake = notebook.output(1), notebook.server.folder / "wake"
     notebook.run(1)
     try:
-        expect(said).to_have_text("asleep")
+        expect(output).to_have_text("asleep")
         with panel.dragged("glasses") as move:
             move(20)
             move(40)
-        panel.drawn(before)
+        panel.rendered(before)
         expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 4 -> "))
-        expect(said).to_have_text("asleep")
+        expect(output).to_have_text("asleep")
     finally:
         wake.touch()
-    expect(said).to_contain_text("awake")
+    expect(output).to_contain_text("awake")
 
 
-def test_an_error_is_told_until_the_next_action(panel: PanelPage) -> None:
+def test_an_error_is_shown_until_the_next_action(panel: PanelPage) -> None:
     panel.add("glasses")
     expect(panel.handle("glasses")).to_be_visible()
-    # The same words again are news only once the program has emptied the field.
+    # Typing the same text again is a change only after the field was emptied.
     expect(panel.text).to_have_value("")
     panel.add("glasses")
     expect(panel.alert).to_contain_text("Not done")
@@ -168,9 +168,9 @@ def test_the_keyboard_is_enough(panel: PanelPage) -> None:
     panel.tab_to(panel.text)
     panel.page.keyboard.type("glasses")
     panel.page.keyboard.press("Enter")
-    before = panel.drawn(unedited)
+    before = panel.rendered(unedited)
     panel.tab_to(panel.handle("glasses"))
     panel.page.keyboard.press("ArrowRight")
     expect(panel.number("glasses")).not_to_have_text("4.0")
-    panel.drawn(before)
+    panel.rendered(before)
     expect(panel.current).to_have_text(re.compile("^● 2 glasses: scale 4 -> 4.1"))

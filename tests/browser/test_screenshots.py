@@ -1,4 +1,4 @@
-"""Pictures of the panel to look at, and what can be told of its layout without looking."""
+"""Screenshots of the panel to look at, and automatic checks of its layout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .pages import SIZE, NotebookPage, PanelPage
 
 WIDTHS = (1280, 800)
 
-# A label's own ellipsis is meant; words that a button has no room for are not.
+# Labels may be cut with an ellipsis, the text of buttons may not.
 CUT = """panel => [...panel.querySelectorAll("button")]
     .filter(button => button.scrollWidth > button.clientWidth)
     .map(button => button.textContent)"""
@@ -19,14 +19,14 @@ CUT = """panel => [...panel.querySelectorAll("button")]
 @pytest.fixture
 def full(panel: PanelPage, notebook: NotebookPage) -> Iterator[PanelPage]:
     """A panel with two concepts, and a branch in its history."""
-    drawn = panel.pixels()
+    before = panel.pixels()
     for name in ("glasses", "beard"):
         panel.add(name)
-        drawn = panel.drawn(drawn)
+        before = panel.rendered(before)
     panel.entry("1 glasses added").click()
-    drawn = panel.drawn(drawn)
+    before = panel.rendered(before)
     panel.add("smile")
-    panel.drawn(drawn)
+    panel.rendered(before)
     yield panel
     notebook.page.set_viewport_size(SIZE)
     if notebook.server.name == "lab":

@@ -1,4 +1,4 @@
-"""`sega-session lab` and `app`: what they start, and what they refuse to."""
+"""`sega-session lab` and `app` start servers, and refuse wrong arguments before that."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ from sega_widgets.messages import Messages
 from sega_widgets.panel import EditPanel
 
 from sega_session.cli import jupyter as cli_jupyter
-from sega_session.cli import main as cli
-from sega_session.cli.jupyter import checked, examples, free_port, notebook, require, serve
+from sega_session.cli.jupyter import (
+    example_files,
+    find_port,
+    make_notebook,
+    require,
+    resolve_checkpoint,
+    serve,
+)
+from sega_session.cli.main import main
 from sega_session.errors import CheckpointError, SegaSessionError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
@@ -30,7 +37,7 @@ TREE = Path(__file__).parents[2]
 
 
 class Served:
-    """What would have been started."""
+    """The arguments of `serve`, and the files in its folder."""
 
     command: list[str]
     folder: Path | None = None
@@ -42,7 +49,7 @@ class Served:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
-    """A server that ends with code 7 as soon as it is started; all packages are there."""
+    """Replace `serve` by a server that ends with code 7 at once; all packages are found."""
     found = Served()
 
     def serve(
@@ -67,17 +74,17 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
 
 
 def command(*arguments: str) -> int:
-    """The exit code of `sega-session` with these arguments."""
+    """Run `sega-session` with these arguments, and return its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sega-session", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
     assert isinstance(ended.value.code, int)
     return ended.value.code
 
 
 def evaluated(cell: str) -> dict[str, Any]:
-    """The arguments that a cell calls `open_panel` with, once IPython has had its way with it."""
+    """Return the arguments that a cell passes to `open_panel` after IPython's transformation."""
     found: dict[str, Any] = {}
     lines = TransformerManager().transform_cell(cell).splitlines()
     assert lines[:2] == ["from sega_widgets.app import open_panel", ""]
@@ -107,11 +114,11 @@ def test_lab_copies_the_notebooks_and_leaves_changed_ones(served: Served, tmp_pa
 
 
 def test_a_wheel_has_the_examples_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = examples()
+    beside = example_files()
     shutil.copytree(TREE / "examples", tmp_path / "examples")
-    monkeypatch.setattr(cli_jupyter, "HERE", tmp_path)
-    assert [path.name for path in examples()] == [path.name for path in beside]
-    assert {path.parent for path in examples()} == {tmp_path / "examples"}
+    monkeypatch.setattr(cli_jupyter, "PACKAGE", tmp_path)
+    assert [path.name for path in example_files()] == [path.name for path in beside]
+    assert {path.parent for path in example_files()} == {tmp_path / "examples"}
     wheel = (TREE / "pyproject.toml").read_text()
     for path in beside:
         assert f'"examples/{path.name}" = "sega_session/examples/{path.name}"' in wheel
@@ -163,8 +170,8 @@ def test_app_passes_its_arguments_on(served: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [HOSTILE, "?", "%%bash\nls", "\udc80", "a?", "!!"])
-def test_a_cell_says_what_it_was_given(value: str) -> None:
-    (cell,) = nbformat.reads(notebook({"file": value, "seed": None}), as_version=4).cells
+def test_a_cell_passes_any_text_on(value: str) -> None:
+    (cell,) = nbformat.reads(make_notebook({"file": value, "seed": None}), as_version=4).cells
     assert evaluated(cell.source) == {"file": value, "seed": None}
 
 
@@ -177,7 +184,7 @@ def test_a_cell_says_what_it_was_given(value: str) -> None:
         (("--port", "70000"), 2, 'Invalid value "70000" for --port'),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_starts(
+def test_wrong_arguments_are_refused_before_the_start(
     arguments: tuple[str, ...],
     code: int,
     message: str,
@@ -189,17 +196,17 @@ def test_what_cannot_work_is_said_before_anything_starts(
     assert not hasattr(served, "command")
 
 
-def test_what_can_be_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_a_folder_or_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert checked("stable-diffusion-v1-5/stable-diffusion-v1-5") == (
+    assert resolve_checkpoint("stable-diffusion-v1-5/stable-diffusion-v1-5") == (
         "stable-diffusion-v1-5/stable-diffusion-v1-5"
     )
     (tmp_path / "a" / "b").mkdir(parents=True)
     for wrong in ("a/b", "a", "nowhere", "../b/c", "", "a/b/c"):
         with pytest.raises(CheckpointError, match="neither a directory with"):
-            checked(wrong)
+            resolve_checkpoint(wrong)
     (tmp_path / "a" / "b" / "model_index.json").touch()
-    assert checked("a/b") == str(tmp_path / "a" / "b")
+    assert resolve_checkpoint("a/b") == str(tmp_path / "a" / "b")
 
 
 @pytest.mark.parametrize(("name", "package"), [("lab", "jupyterlab"), ("app", "voila")])
@@ -217,21 +224,21 @@ def test_a_missing_package_is_named(
     assert not hasattr(served, "command")
 
 
-def test_packages_are_looked_for() -> None:
+def test_required_packages() -> None:
     require("ipywidgets", "anywidget")
     with pytest.raises(SegaSessionError, match="no_such_package is not installed"):
         require("ipywidgets", "no_such_package")
 
 
-def test_a_port() -> None:
-    assert 0 < free_port(None) < 65536
+def test_a_port_is_free() -> None:
+    assert 0 < find_port(None) < 65536
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(SegaSessionError, match=f"port {port} cannot be used: .* in use"):
-            free_port(port)
-    assert free_port(port) == port
+            find_port(port)
+    assert find_port(port) == port
 
 
 def python(code: str) -> list[str]:
@@ -241,7 +248,7 @@ def python(code: str) -> list[str]:
 def test_a_server_s_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = f"import os; raise SystemExit(3 if os.getcwd() == {str(tmp_path)!r} else 4)"
     assert serve(python(code), tmp_path) == 3
-    # It ends before it has answered.
+    # The server ends before it answers.
     assert serve(python("raise SystemExit(1)"), None, "http://127.0.0.1:1/?token=x") == 1
     assert capsys.readouterr().out == ""
 
@@ -259,7 +266,7 @@ with socket.socket() as one:
 
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
-    """Interrupts this process so many times as soon as a page is opened; keeps the pages."""
+    """Interrupt this process the given number of times when a page is opened; return the pages."""
     timers: list[threading.Timer] = []
 
     def after(times: int) -> list[str]:
@@ -294,7 +301,7 @@ def test_ctrl_c_ends_a_server(
 ) -> None:
     opened = interrupt(times)
     handler = signal.getsignal(signal.SIGINT)
-    port = free_port(None)
+    port = find_port(None)
     url = f"http://127.0.0.1:{port}/?token={'x' * 200}"
     program = LISTENS.format(on_term=on_term, port=port)
     assert serve(python(program), None, url, browser=True) == code
@@ -325,7 +332,7 @@ def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_pa
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_goes_wrong_is_on_the_page() -> None:
+def test_errors_are_shown_on_the_page() -> None:
     for given, text in [
         ({"device": "nonsense"}, "device is &#x27;nonsense&#x27;"),
         ({"file": "none.safetensors", "device": "cpu"}, "none.safetensors"),

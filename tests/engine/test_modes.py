@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sega_session import EditSession, anchored, load_avatars
 from sega_session.errors import InvalidValueError, UnknownConceptError
 from sega_session.sega.recipe import conditioning_key
-from sega_session.state import edits
-from sega_session.state.modes import Anchored, Preview, anchors
+from sega_session.state import Anchored, Preview, edits
+from sega_session.state.modes import anchors
 from tests.support.pipelines import SCHEDULERS, reference_pipeline, tiny_stable_diffusion
 
 APPROXIMATE: list[Any] = ["preview", "anchored", anchored(every=3), "replay"]
@@ -497,8 +497,11 @@ def test_measuring(pipeline: Any) -> None:
         (lambda: anchored(every=0), "every is 0; allowed: an integer, at least 1"),
         (lambda: anchored(every=2.5), "every is 2.5; allowed: an integer"),
         (lambda: anchored(every=True), "every is True; allowed: an integer"),
-        (lambda: anchored(tolerance=0), "tolerance is 0; allowed: a number above 0"),
-        (lambda: anchored(tolerance=float("nan")), "tolerance is nan; allowed: a number above"),
+        (lambda: anchored(tolerance=0), "tolerance is 0.0; allowed: a finite number, above 0"),
+        (
+            lambda: anchored(tolerance=float("nan")),
+            "tolerance is nan; allowed: a finite number, ab",
+        ),
     ],
 )
 def test_modes_refuse(make: Callable[[], object], message: str) -> None:

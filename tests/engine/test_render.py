@@ -1,22 +1,17 @@
-"""The denoising loop on its own."""
+"""The render loop on its own, on a fake model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import torch
 
-from sega_session.engine.denoise import Job, denoise
-from sega_session.engine.predictions import PredictionSource
-from sega_session.engine.store import TrajectoryStore
-from sega_session.engine.walk import Walk
-from sega_session.sega.guider import UNCOND, Branches
-from sega_session.sega.recipe import make_recipe
-from sega_session.sega.trajectory import latent_keys
-from sega_session.state.edits import Concept, EditState
-from sega_session.state.modes import Exact
-from tests.support.fake_denoiser import FakeDenoiser
+from sega_session.engine import Conditionings, Renderer, TrajectoryStore
+from sega_session.models import Request
+from sega_session.sega import Guider, Trajectory, prompt_condition
+from sega_session.state import Concept, EditState, Exact, Scene
+from sega_session.testing import FakeModel
 from tests.support.pipelines import SCHEDULERS
 
 STATE = EditState(
@@ -28,45 +23,75 @@ STATE = EditState(
 )
 
 
-def run(denoiser: FakeDenoiser, **step_kwargs: Any) -> torch.Tensor:
-    scheduler = denoiser.fresh_scheduler(6)
-    conditionings = {
-        UNCOND: denoiser.encode("", negative=True),
-        **{f"prompt:{word}": denoiser.encode(word) for word in ("a cat", "hat", "beard")},
-    }
-    recipe = make_recipe(STATE, len(scheduler.timesteps))
-    branches = Branches(conditionings, "prompt:a cat", 7.5)
-    start = torch.ones(2, 4, 8, 8, device=denoiser.device) * scheduler.init_noise_sigma
-    source = PredictionSource(denoiser, conditionings, TrajectoryStore(2**30), "together")  # type: ignore[arg-type]
-    walk = Walk(scheduler, start, recipe, branches, step_kwargs)
-    job = Job(walk, latent_keys(recipe), source, lambda *_: None)
-    return denoise(job, Exact(), None).latents
+def renderer(model: FakeModel) -> Renderer:
+    scene = Scene(prompt="a cat", seeds=(1, 2), num_inference_steps=6, height=16, width=16)
+    conditionings = Conditionings(model, scene)
+    conditionings.prepare(STATE)
+    return Renderer(
+        model=model,
+        spec=model.spec,
+        sampler=model.sampler(6, 16, 16, 0.0),
+        seeds=scene.seeds,
+        shape=(2, 4, 8, 8),
+        noise=None,
+        guider=Guider(prompt_condition(scene.prompt), scene.guidance_scale),
+        conditionings=conditionings,
+        store=TrajectoryStore(2**30),
+        batch_plan="together",
+    )
 
 
 @pytest.mark.parametrize("scheduler", sorted(SCHEDULERS))
 def test_nothing_leaves_the_device_inside_the_loop(scheduler: str) -> None:
-    # A tensor on "meta" has no values: .cpu(), .item(), bool() and indexing by it all raise.
-    latents = run(FakeDenoiser(scheduler, device="meta"))
-    assert latents.device.type == "meta"
-    assert latents.shape == (2, 4, 8, 8)
-    assert run(FakeDenoiser(scheduler)).isfinite().all()
+    # A tensor on "meta" has no values: .cpu(), .item(), bool() and indexing by it all raise, as
+    # the check of the finished latents does, which is the first thing after the loop.
+    evaluated: list[int] = []
+
+    def on_evaluate(requests: Sequence[Request]) -> None:
+        assert all(one.latents.device.type == "meta" for one in requests)
+        evaluated.append(len(requests))
+
+    model = FakeModel(SCHEDULERS[scheduler](), device="meta", on_evaluate=on_evaluate)
+    steps: list[Any] = []
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        renderer(model).render(
+            STATE, Exact(), None, "latent", lambda _: lambda *step: steps.append(step)
+        )
+    assert len(steps) == len(evaluated) == model.sampler(6, 16, 16, 0.0).calls
+    assert steps[-1][2].shape == (2, 4, 8, 8)
 
 
-def keys(**momentum: float) -> tuple[str, ...]:
+@pytest.mark.parametrize("scheduler", sorted(SCHEDULERS))
+def test_the_loop_evaluates_what_was_planned(scheduler: str) -> None:
+    model = FakeModel(SCHEDULERS[scheduler]())
+    one = renderer(model)
+    planned = one.plan(STATE, Exact(), None)
+    made = one.render(STATE, Exact(), None, "latent", lambda _: lambda *_: None)
+    assert made.latents.isfinite().all()
+    assert planned == made.evaluations == model.rows > 0
+
+
+def names(**momentum: float) -> tuple[str, ...]:
     hat = Concept(name="hat", prompt="hat", warmup=2)
-    return latent_keys(make_recipe(EditState(concepts=(hat,), **momentum), 5))
+    return Trajectory.of(EditState(concepts=(hat,), **momentum), 5).names
 
 
 def test_states_that_behave_alike_share_their_latents() -> None:
-    base = latent_keys(make_recipe(EditState(), 5))
-    with_hat = keys(momentum_scale=0.0)
+    base = Trajectory.of(EditState(), 5).names
+    with_hat = names(momentum_scale=0.0)
     assert with_hat[:3] == base[:3]
     assert not set(with_hat[3:]) & set(base)
     assert len(set(with_hat)) == 6
 
 
-def test_momentum_is_part_of_the_key_where_it_is_applied() -> None:
-    one, other = keys(momentum_scale=0.2), keys(momentum_scale=0.3)
+def test_momentum_is_part_of_the_name_where_it_is_applied() -> None:
+    one, other = names(momentum_scale=0.2), names(momentum_scale=0.3)
     assert one[:3] == other[:3]
     assert not set(one[3:]) & set(other[3:])
-    assert keys(momentum_scale=0.2, momentum_beta=0.5)[3:] != one[3:]
+    assert names(momentum_scale=0.2, momentum_beta=0.5)[3:] != one[3:]
+
+
+def test_a_trajectory_is_worked_out_once() -> None:
+    state = EditState(concepts=(Concept(name="hat", prompt="hat"),))
+    again = EditState(concepts=(Concept(name="hat", prompt="hat"),))
+    assert Trajectory.of(state, 5) is Trajectory.of(again, 5)

@@ -1,4 +1,4 @@
-"""The trajectory store: its budget, what gives way first, and what is never lost by it."""
+"""The trajectory store: its budget, what is evicted first, and what is never lost by it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sega_session import EditSession
-from sega_session.engine.store import TrajectoryStore, default_cache_bytes
+from sega_session.engine import TrajectoryStore, default_cache_bytes
 from sega_session.errors import InvalidValueError, OutOfMemoryError, SegaSessionError
-from sega_session.sega.trajectory import LATENTS, Key
-from tests.support.fake_denoiser import use_fake
+from sega_session.sega import LATENTS, Key
+from sega_session.testing import FakeModel
 from tests.support.pipelines import tiny_stable_diffusion
 
 ONE = 4 * 8 * 8 * 4
@@ -24,11 +24,11 @@ def tensor(value: float = 0.0) -> torch.Tensor:
 
 
 def fill(store: TrajectoryStore, trajectory: str, calls: int = 3, kept: Any = ()) -> None:
-    """A render of so many calls with one branch, and its final latents."""
-    store.begin(trajectory, kept)
-    for call in range(calls):
-        store.put(Key(f"{trajectory}{call}", "text"), tensor(call))
-    store.put(Key(trajectory, LATENTS), tensor(-1))
+    """Record a render of so many calls with one condition, and its final latents."""
+    with store.record(trajectory, kept) as recorder:
+        for call in range(calls):
+            recorder.put(Key(f"{trajectory}{call}", "text"), tensor(call))
+        recorder.put(Key(trajectory, LATENTS), tensor(-1))
 
 
 def left(store: TrajectoryStore, trajectory: str, calls: int = 3) -> str:
@@ -37,17 +37,18 @@ def left(store: TrajectoryStore, trajectory: str, calls: int = 3) -> str:
     return "".join([*found, *("F" if Key(trajectory, LATENTS) in store else "")])
 
 
-def test_the_least_recent_trajectory_gives_way_from_its_end_and_its_picture_last() -> None:
+def test_the_least_recent_trajectory_is_evicted_from_its_end_and_its_image_last() -> None:
     store = TrajectoryStore(8 * ONE)
     fill(store, "a")
     fill(store, "b")
     assert (left(store, "a"), left(store, "b")) == ("012F", "012F")
-    store.begin("a")
+    with store.record("a"):
+        pass
     fill(store, "c", calls=1)
     assert (left(store, "a"), left(store, "b"), left(store, "c", 1)) == ("012F", "0F", "0F")
     fill(store, "d", calls=2)
     assert (left(store, "a"), left(store, "b"), left(store, "d", 2)) == ("01F", "", "01F")
-    assert store.bytes == 8 * ONE
+    assert store.info.bytes == 8 * ONE
     assert store.info.trajectories == 3
 
 
@@ -56,22 +57,52 @@ def test_what_is_kept_stays_and_what_does_not_fit_is_not_recorded() -> None:
     fill(store, "base")
     fill(store, "now", kept=["base"])
     assert (left(store, "base"), left(store, "now")) == ("012F", "0")
-    store.put(Key("huge", "text"), torch.zeros(6, 4, 8, 8))
+    with store.record("huge") as recorder:
+        recorder.put(Key("huge", "text"), torch.zeros(6, 4, 8, 8))
     assert Key("huge", "text") not in store
+
+
+def test_what_open_recorders_need_stays_until_all_are_closed() -> None:
+    store = TrajectoryStore(4 * ONE)
+    with store.record("outer") as outer:
+        outer.put(Key("outer0", "text"), tensor())
+        fill(store, "inner", calls=2)
+        fill(store, "other", calls=2)
+        assert Key("outer0", "text") in store
+        outer.put(Key("outer1", "text"), tensor())
+        assert Key("outer1", "text") in store
+    fill(store, "last", calls=3)
+    assert left(store, "last") == "012F"
+    assert Key("outer0", "text") not in store
+
+
+def test_bytes_are_counted_whatever_is_evicted() -> None:
+    rng = random.Random(0)
+    store = TrajectoryStore(20 * ONE, spill_bytes=7 * ONE)
+    keys = [Key(str(number), "text") for number in range(60)]
+    for _ in range(500):
+        with store.record(f"render {rng.randrange(9)}") as recorder:
+            for key in rng.sample(keys, 5):
+                if recorder.get(key) is None:
+                    recorder.put(key, tensor())
+        info = store.info
+        assert info.bytes + info.spilled_bytes == ONE * sum(key in store for key in keys)
+        assert (info.bytes <= 20 * ONE, info.spilled_bytes <= 7 * ONE) == (True, True)
+    assert store.info.spilled_bytes == 7 * ONE
 
 
 def test_what_two_trajectories_share_stays_with_the_other() -> None:
     store = TrajectoryStore(6 * ONE)
     fill(store, "a")
-    store.begin("b")
-    assert store.get(Key("a0", "text")) is not None
-    store.put(Key("b", LATENTS), tensor())
+    with store.record("b") as recorder:
+        assert recorder.get(Key("a0", "text")) is not None
+        recorder.put(Key("b", LATENTS), tensor())
     fill(store, "c", calls=2, kept=["b"])
     assert Key("a0", "text") in store
     assert left(store, "a") == "0F"
 
 
-def test_what_gives_way_goes_to_host_memory() -> None:
+def test_what_is_evicted_goes_to_host_memory() -> None:
     store = TrajectoryStore(4 * ONE, spill_bytes=3 * ONE)
     fill(store, "a")
     fill(store, "b")
@@ -79,10 +110,10 @@ def test_what_gives_way_goes_to_host_memory() -> None:
     # 2, 1 and 0 went first, then the final latents; the host holds three.
     assert left(store, "a") == "01F"
     assert store.info.spilled_bytes == 3 * ONE
-    found = store.get(Key("a1", "text"))
+    found = store.peek(Key("a1", "text"))
     assert found is not None
     assert torch.equal(found, tensor(1))
-    assert store.bytes == 4 * ONE
+    assert store.info.bytes == 4 * ONE
 
 
 def test_budgets_are_checked() -> None:
@@ -118,18 +149,15 @@ def random_edit(session: EditSession, rng: random.Random) -> None:
     rng.choice(edits)()
 
 
-def fake_session(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> EditSession:
-    use_fake(monkeypatch)
-    return EditSession(None, "a cat", num_inference_steps=6, **arguments)
+def fake_session(model: FakeModel | None = None, **arguments: Any) -> EditSession:
+    return EditSession(model or FakeModel(), "a cat", num_inference_steps=6, **arguments)
 
 
-def test_two_thousand_edits_keep_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_thousand_edits_keep_to_the_budget() -> None:
     rng = random.Random(0)
     budget = 90 * ONE
-    session = fake_session(
-        monkeypatch, cache_bytes=budget, spill_bytes=20 * ONE, batch_plan="canonical"
-    )
-    cold = fake_session(monkeypatch, cache_bytes=0, batch_plan="canonical")
+    session = fake_session(cache_bytes=budget, spill_bytes=20 * ONE, batch_plan="canonical")
+    cold = fake_session(cache_bytes=0, batch_plan="canonical")
     seen: dict[Any, torch.Tensor] = {}
     evaluated_again = 0
     for turn in range(2000):
@@ -138,23 +166,20 @@ def test_two_thousand_edits_keep_to_the_budget(monkeypatch: pytest.MonkeyPatch) 
         render = session.render(mode, output_type="latent")
         assert session.cache.bytes <= budget
         assert session.cache.spilled_bytes <= 20 * ONE
-        held = session._renderer.store
-        assert held.bytes == sum(one.nbytes for one in held._tensors.values())
         if not render.exact:
             continue
         if session.state not in seen:
-            cold._history = session.history
-            cold._conditionings.update(session._conditionings)
-            seen[session.state] = cold.render(output_type="latent").latents
+            again = cold.render(state=session.state, output_type="latent")
+            seen[session.state] = again.latents
         else:
             evaluated_again += render.evaluations > 0
-        # Whatever gave way in between, the picture has the same bits.
+        # Whatever was evicted in between, the image has the same bits.
         assert torch.equal(render.latents, seen[session.state])
     assert evaluated_again > 20
     assert session.cache.hits > 10_000
 
 
-def test_the_unedited_picture_is_never_evaluated_again() -> None:
+def test_the_unedited_image_is_never_evaluated_again() -> None:
     session = EditSession(
         tiny_stable_diffusion(), "a cat", num_inference_steps=6, cache_bytes=60 * ONE
     )
@@ -222,12 +247,12 @@ def test_a_batch_that_does_not_fit_is_made_smaller() -> None:
         render.latents, expected.render(output_type="latent").latents, rtol=1e-4, atol=1e-4
     )
     assert render.evaluations == 2 * 3 * 4
-    # Six rows fail once; from then on no more than one branch is tried at once.
+    # Six rows fail once; from then on no more than one condition is tried at once.
     assert full.rows.count(6) == 1
     assert full.rows.count(1) == 2 * 3 * 4
 
 
-def test_what_is_cached_gives_way_to_the_model() -> None:
+def test_what_is_cached_is_evicted_for_the_model() -> None:
     pipeline = tiny_stable_diffusion()
     session = EditSession(
         pipeline, "a cat", num_inference_steps=6, batch_plan="canonical", spill_bytes=2**20
@@ -262,7 +287,7 @@ def test_other_errors_of_a_model_are_not_taken_for_lack_of_memory() -> None:
     assert not isinstance(caught.value, SegaSessionError)
 
 
-def test_a_picture_that_cannot_be_decoded_is_not_lost() -> None:
+def test_an_image_that_cannot_be_decoded_is_not_lost() -> None:
     pipeline = tiny_stable_diffusion()
     session = EditSession(pipeline, "a cat", num_inference_steps=4)
 
@@ -270,7 +295,7 @@ def test_a_picture_that_cannot_be_decoded_is_not_lost() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     hook = pipeline.vae.decoder.register_forward_pre_hook(fail)
-    with pytest.raises(OutOfMemoryError, match="no memory left for the picture's decoding"):
+    with pytest.raises(OutOfMemoryError, match="no memory left for the images' decoding"):
         session.render()
     hook.remove()
     assert session.render().evaluations == 0

@@ -1,11 +1,10 @@
-"""Files that are replaced whole, and journals: faults at every call, kills, two writers."""
+"""Atomic replacement and journals: a fault at every system call, kills, two writers."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
-import random
 import re
 import socket
 import stat
@@ -19,12 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from filelock import FileLock
 
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
-from sega_session.files import atomic as files
-from sega_session.files.atomic import append_line, replace_file
-from tests.support.saver import content, is_whole
+from sega_session.files import append_line, atomic, replace_file
+from tests.support.saver import content, is_free, kill_appends, kill_saves, left_beside
 
 OLD, NEW = content(0), content(1)
 
@@ -32,7 +29,7 @@ CALLS = [
     *("open", "close", "read", "write", "lseek", "fsync", "ftruncate", "replace", "unlink"),
     *("stat", "lstat", "fstat", "chmod", "scandir", "readlink"),
 ]
-"""The functions of os that these modules, pathlib and FileLock call."""
+"""The functions of os that the module, pathlib and FileLock call."""
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions, signals and forks")
 
@@ -42,13 +39,8 @@ def write_new(file: BinaryIO) -> None:
         file.write(NEW[begin : begin + 100_000])
 
 
-def left_beside(path: Path) -> list[str]:
-    """The names in a file's folder, without the file's own and its lock's."""
-    return sorted(set(os.listdir(path.parent)) - {path.name, f".{path.name}.lock"})
-
-
 def failure(call: Callable[[], None]) -> str | None:
-    """The message of the SessionFileError that a call raises; None: none."""
+    """Return the message of the SessionFileError that a call raises, or None."""
     try:
         call()
     except SessionFileError as error:
@@ -56,13 +48,8 @@ def failure(call: Callable[[], None]) -> str | None:
     return None
 
 
-def is_free(path: Path) -> bool:
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
-        return True
-
-
 class Faults:
-    """Counts the calls into os, and lets the nth fail (a write: after half of its bytes)."""
+    """A count of the calls into os, one of which fails (a write: after half of its bytes)."""
 
     def __init__(self, fail_at: int | None = None, code: int = errno.EIO) -> None:
         self.fail_at, self.code = fail_at, code
@@ -92,7 +79,7 @@ class Faults:
         with pytest.MonkeyPatch.context() as patch:
             for name in CALLS:
                 patch.setattr(os, name, self.wrapped(name))
-            patch.setattr(files, "open", open_through_os, raising=False)
+            patch.setattr(atomic, "open", open_through_os, raising=False)
             yield
 
 
@@ -172,7 +159,7 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
         assert left_beside(path) == []
         assert is_free(path)
         replace_file(path, write_new)
-    # Folders above are looked at in vain; no sweep is no harm; and an unlocked lock is closed.
+    # Errors of these calls are ignored: looking at parent folders, sweeping, closing the lock.
     assert [name for name in passed_over if name != "lstat"] == ["scandir", "close"]
     figure(f"{len(recorded.called)} calls of a save failed in turn; {len(passed_over)} did no harm")
 
@@ -429,7 +416,7 @@ def test_a_writer_waits_for_another_process_but_not_for_ever(
     code = """if True:
         import sys
         from pathlib import Path
-        from sega_session.files.atomic import replace_file
+        from sega_session.files import replace_file
         def write(file):
             print("inside", flush=True)
             sys.stdin.readline()
@@ -443,12 +430,12 @@ def test_a_writer_waits_for_another_process_but_not_for_ever(
         assert other.stdin
         assert other.stdout
         assert other.stdout.readline() == b"inside\n"
-        monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(atomic, "LOCK_SECONDS", 0.1)
         with pytest.raises(SessionFileError, match=r"another writer has held '.*\.a\.sega\.lock'"):
             replace_file(path, write_new)
         assert path.read_bytes() == OLD
         assert len(left_beside(path)) == 1
-        monkeypatch.setattr(files, "LOCK_SECONDS", 20.0)
+        monkeypatch.setattr(atomic, "LOCK_SECONDS", 20.0)
         threading.Timer(0.2, lambda: (other.stdin.write(b"\n"), other.stdin.flush())).start()
         replace_file(path, write_new)
     assert other.returncode == 0
@@ -456,79 +443,18 @@ def test_a_writer_waits_for_another_process_but_not_for_ever(
     assert left_beside(path) == []
 
 
-class Killer:
-    """Lets a child work for a random while and kills it, as often as asked."""
-
-    def __init__(self, path: Path, work: str) -> None:
-        self._random = random.Random(7)
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.saver", path, work],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
-
-    def __enter__(self) -> Killer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.__exit__(*_)
-
-    def kill_one(self) -> None:
-        server = self._server
-        assert server.stdin
-        assert server.stdout
-        server.stdin.write(b"\n")
-        server.stdin.flush()
-        child = int(server.stdout.readline())
-        time.sleep(self._random.uniform(0, 0.04))
-        os.kill(child, 9)
-        assert server.stdout.readline() == b"dead\n"
+@on_posix
+def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    during, changed = kill_saves(tmp_path / "a.sega", 25)
+    assert during + changed > 0
+    replace_file(tmp_path / "a.sega", write_new)
+    assert (tmp_path / "a.sega").read_bytes() == NEW
+    assert left_beside(tmp_path / "a.sega") == []
 
 
 @on_posix
-def test_kills_at_random_moments_leave_the_old_file_or_the_new_one(
-    tmp_path: Path, figure: Callable[[str], None]
-) -> None:
-    path = tmp_path / "a.sega"
-    path.write_bytes(OLD)
-    during, changed, before = 0, 0, OLD
-    began = time.monotonic()
-    with Killer(path, "save") as killer:
-        for _ in range(200):
-            killer.kill_one()
-            found = path.read_bytes()
-            assert is_whole(found)
-            assert found in (OLD, NEW)
-            assert len(left_beside(path)) <= 1
-            during += len(left_beside(path))
-            changed += found != before
-            before = found
-            assert is_free(path)
-    figure(f"200 kills of a save in {time.monotonic() - began:.1f} s, {during} during a write,")
-    figure(f"{changed} after which the file was another one")
-    assert during >= 20
-    assert changed >= 20
-    replace_file(path, write_new)
-    assert path.read_bytes() == NEW
-    assert left_beside(path) == []
-
-
-@on_posix
-def test_kills_leave_a_journal_of_whole_lines(
-    tmp_path: Path, figure: Callable[[str], None]
-) -> None:
-    path = tmp_path / "a.journal"
-    counts = []
-    with Killer(path, "append") as killer:
-        for _ in range(50):
-            killer.kill_one()
-            lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-            assert all(re.fullmatch(rb"\d+ x{5000}", line) for line in lines[:-1])
-            counts.append(len(lines) - 1)
-    assert counts == sorted(counts)
-    assert counts[-1] > 50
-    figure(f"50 kills of a journal, {counts[-1]} lines")
+def test_kills_leave_a_journal_of_whole_lines(tmp_path: Path) -> None:
+    assert kill_appends(tmp_path / "a.journal", 10) > 0
 
 
 def test_lines_follow_each_other(tmp_path: Path) -> None:
@@ -542,7 +468,7 @@ def test_lines_follow_each_other(tmp_path: Path) -> None:
         append_line(path, b"a\nb")
 
 
-@pytest.mark.parametrize("torn", [b"x", b"x" * files.BLOCK, b"x" * (3 * files.BLOCK + 5)])
+@pytest.mark.parametrize("torn", [b"x", b"x" * atomic.BLOCK, b"x" * (3 * atomic.BLOCK + 5)])
 @pytest.mark.parametrize("whole", [b"", b"one\n", b"one\ntwo\n", b"\n"])
 def test_an_interrupted_line_is_cut_off_by_the_next(
     tmp_path: Path, whole: bytes, torn: bytes

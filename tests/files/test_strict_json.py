@@ -1,4 +1,4 @@
-"""JSON is read strictly: what comes back is what was written, everything else is refused."""
+"""Strict JSON: values survive a round trip, and everything else is refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sega_session.files import strict_json as strict
-from sega_session.files.strict_json import StrictError, Unset
-from sega_session.state.edits import Concept, EditState, Scene
+from sega_session import files as strict
+from sega_session.files import StrictError, Unset
+from sega_session.state import Concept, EditState, Scene
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 NAMES = TEXTS.filter(str.strip)
@@ -104,7 +104,7 @@ def test_tags_and_what_is_left_out() -> None:
 def test_unset_is_not_null() -> None:
     assert strict.structure({}, Drawing).depth is Unset.UNSET
     assert strict.structure({"depth": None}, Drawing).depth is None
-    assert strict.plain(Drawing(depth=None), omit_defaults=True) == {"depth": None}
+    assert strict.unstructure(Drawing(depth=None), omit_defaults=True) == {"depth": None}
 
 
 def test_integers_are_numbers() -> None:
@@ -237,14 +237,31 @@ def test_the_path_is_there_for_readers() -> None:
 
 def test_format_versions() -> None:
     document = {"format_version": 3, "a": 1}
-    assert strict.body(document, 3) == {"a": 1}
+    assert strict.check_version(document, 3) == {"a": 1}
     for found in (2, 4, True, 3.0, "3", None):
         with pytest.raises(StrictError, match="this release reads version 3") as caught:
-            strict.body({**document, "format_version": found}, 3)
+            strict.check_version({**document, "format_version": found}, 3)
         assert ("newer sega-session" in str(caught.value)) == (found == 4)
+        assert ("not written by sega-session" in str(caught.value)) == (found != 4)
     for other in ([], None, "format_version"):
         with pytest.raises(StrictError, match="is not an object"):
-            strict.body(other, 3)
+            strict.check_version(other, 3)
+
+
+def test_older_versions_are_migrated_step_by_step() -> None:
+    migrations = {
+        2: lambda document: {**document, "steps": [*document["steps"], "2 to 3"]},
+        3: lambda document: {**document, "steps": [*document["steps"], "3 to 4"]},
+    }
+    steps = {2: ["2 to 3", "3 to 4"], 3: ["3 to 4"], 4: []}
+    for version, expected in steps.items():
+        document = {"format_version": version, "steps": []}
+        assert strict.check_version(document, 4, migrations) == {"steps": expected}
+        assert document == {"format_version": version, "steps": []}
+    for version in (1, 0, -1, 5, None, 2.0):
+        with pytest.raises(StrictError, match=r"this release reads versions 2 to 4\. ") as caught:
+            strict.check_version({"format_version": version, "steps": []}, 4, migrations)
+        assert ("newer sega-session" in str(caught.value)) == (version == 5)
 
 
 @pytest.mark.parametrize("kind", [list[int], tuple[int, int], set, bytes])

@@ -1,4 +1,4 @@
-"""What a checkpoint recommends: read strictly, and used by the demo and the panel."""
+"""Recommendations of checkpoints are read strictly, and used by the demo and the panel."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from sega_widgets import ConceptList
 
 from sega_session import EditSession, load_avatars, recommended
-from sega_session.cli.demo import settings_for
+from sega_session.cli.demo import demo_edits
 from sega_session.errors import CheckpointError
-from sega_session.models.presets import FILE
+from sega_session.models.presets import FILE, PUBLISHED, recommended_or_published
 
 TEXT: dict[str, Any] = {
     "format_version": 1,
@@ -40,11 +40,11 @@ def test_settings_are_read_and_fit_any_number_of_calls(tmp_path: Path) -> None:
     assert hat.arguments(8)["warmup"] == 2
 
 
-def test_where_there_is_no_file_nothing_is_recommended(tmp_path: Path) -> None:
+def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
     assert recommended(of(tmp_path)) is None
     assert recommended(object()) is None
     assert recommended(None) is None
-    assert settings_for(None).prompt == "a photo of the face of a woman"
+    assert recommended_or_published(None) is PUBLISHED
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def pipeline() -> Any:
     return load_avatars(device="cpu")
 
 
-def test_the_demo_begins_as_the_embedded_checkpoint_recommends(pipeline: Any) -> None:
-    found, settings = recommended(pipeline), settings_for(pipeline)
+def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) -> None:
+    found = recommended(pipeline)
     assert found is not None
-    assert (settings.prompt, settings.seed) == (found.prompt, found.seed)
-    session = EditSession(pipeline, found.prompt, guidance_scale=settings.guidance_scale)
-    for _, edit in settings.edits[:4]:
+    assert recommended_or_published(pipeline) == found
+    session = EditSession(pipeline, found.prompt, guidance_scale=found.guidance_scale)
+    for _, edit in demo_edits(found.concepts)[:4]:
         edit(session)
     for concept in session.concepts:
         preset = found.concepts[concept.name]

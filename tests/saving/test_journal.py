@@ -1,4 +1,4 @@
-"""Autosave: what is there after a crash."""
+"""Autosave: every edit is recovered after a crash."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> EditSession:
     return EditSession(None, "a cat", num_inference_steps=6, batch_plan="canonical")
 
 
-def recovered(path: Path) -> EditSession:
+def recover(path: Path) -> EditSession:
     return EditSession.recover(path, None)
 
 
@@ -53,16 +53,16 @@ def test_every_edit_is_there_after_a_crash(session: EditSession, tmp_path: Path)
         shutil.copy(path, copy)
         if journal_of(path).exists():
             shutil.copy(journal_of(path), journal_of(copy))
-        assert recovered(copy).history == session.history
+        assert recover(copy).history == session.history
 
 
-def test_what_was_drawn_is_there_too(session: EditSession, tmp_path: Path) -> None:
+def test_renders_are_recovered_too(session: EditSession, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     session.autosave(path)
     session.add("hat", warmup=1)
-    drawn = session.render(output_type="latent")
-    again = recovered(path).render(output_type="latent")
-    assert (again.evaluations, torch.equal(again.latents, drawn.latents)) == (0, True)
+    rendered = session.render(output_type="latent")
+    again = recover(path).render(output_type="latent")
+    assert (again.evaluations, torch.equal(again.latents, rendered.latents)) == (0, True)
 
 
 def test_a_gesture_and_a_transaction_are_one_entry(session: EditSession, tmp_path: Path) -> None:
@@ -72,17 +72,17 @@ def test_a_gesture_and_a_transaction_are_one_entry(session: EditSession, tmp_pat
     with session.gesture("scale"):
         session.reweight("hat", scale=6)
         session.reweight("hat", scale=7)
-        assert recovered(path).history == session.history
+        assert recover(path).history == session.history
         session.reweight("hat", scale=5)
-    assert recovered(path).history == session.history
+    assert recover(path).history == session.history
     before = session.history
     with session.transaction("both"):
         session.invert("hat")
         session.render(output_type="latent")
         session.momentum(scale=0)
-        # Half a transaction is none, even one that was drawn.
-        assert recovered(path).history == before
-    assert recovered(path).history == session.history
+        # An open transaction is not saved, even if it was rendered.
+        assert recover(path).history == before
+    assert recover(path).history == session.history
 
 
 def test_embeddings_are_there(session: EditSession, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_embeddings_are_there(session: EditSession, tmp_path: Path) -> None:
     session.autosave(path)
     session.add(name="mine", prompt_embeds=torch.ones(1), warmup=1)
     session.invert("mine")
-    found = recovered(path)
+    found = recover(path)
     assert found.history == session.history
     assert torch.equal(
         found.render(output_type="latent").latents, session.render(output_type="latent").latents
@@ -106,16 +106,16 @@ def test_an_interrupted_or_damaged_line(session: EditSession, tmp_path: Path) ->
     journal = journal_of(path)
     lines = journal.read_bytes()
     journal.write_bytes(lines[:-20])
-    assert recovered(path).history == first
+    assert recover(path).history == first
     journal.write_bytes(lines.replace(b'"kept": 2', b'"kept": 7'))
     with pytest.warns(AutosaveWarning, match=r"damaged in line 2 .*; the 1 edits from there on"):
-        assert recovered(path).history == first
+        assert recover(path).history == first
     # Not the journal of this file, but of the one before it.
     journal.write_bytes(lines)
     session.save(path)
     with pytest.warns(AutosaveWarning, match=r"has a journal with later edits: EditSession.rec"):
         assert EditSession.load(path, None).history == session.history
-    assert recovered(path).history == session.history
+    assert recover(path).history == session.history
 
 
 def test_an_edit_stands_where_it_cannot_be_saved(
@@ -138,14 +138,14 @@ def test_an_edit_stands_where_it_cannot_be_saved(
             assert session.render(output_type="latent").exact
     # The next line has both edits.
     session.invert("hat")
-    assert recovered(path).history == session.history
+    assert recover(path).history == session.history
 
 
 CHILD = """
 import sys, warnings
 sys.path.insert(0, {root!r})
 import pytest
-from tests.fake_denoiser import use_fake
+from tests.support.fake_denoiser import use_fake
 from sega_session import EditSession
 use_fake(pytest.MonkeyPatch())
 session = EditSession(None, "a cat", num_inference_steps=6)
@@ -175,5 +175,5 @@ def test_kill_nine_loses_nothing_that_was_acknowledged(
                 child.kill()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scale = recovered(path).state.concept("hat").scale
+        scale = recover(path).state.concept("hat").scale
     assert scale in (seen, seen + 1)

@@ -1,4 +1,4 @@
-"""A picture says what made it, and a hostile one is refused in one line."""
+"""PNG files hold how an image was made, and hostile ones are refused in one line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
-from sega_session.files import strict_json as strict
+from sega_session.files import unstructure
 from sega_session.saving.png import KEY, MAX_BYTES, Provenance, png_text, read_provenance
-from sega_session.state.edits import Concept, EditState, Scene
+from sega_session.state import Concept, EditState, Scene
 from tests.files.test_strict_json import SCENES, STATES
 
 SCENE = Scene(prompt="a portrait of a woman", seeds=(7, 8), height=512, width=384)
@@ -34,7 +34,7 @@ MADE = Provenance(
     sampler="DDIM",
     model="0123456789abcdef",
 )
-RECORD = {"format_version": 1, "index": 0, **strict.plain(MADE)}
+RECORD = {"format_version": 1, "index": 0, **unstructure(MADE)}
 
 
 def png(info: PngInfo) -> bytes:
@@ -54,13 +54,13 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def with_chunk(kind: bytes, data: bytes) -> bytes:
-    """A small PNG with one more chunk after its header."""
+    """Return a small PNG with one more chunk after its header."""
     plain = png(PngInfo())
     return plain[:33] + chunk(kind, data) + plain[33:]
 
 
 def read(tmp_path: Path, content: bytes) -> tuple[Provenance, int]:
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(content)
     return read_provenance(path)
 
@@ -78,13 +78,13 @@ def refused(tmp_path: Path, content: bytes) -> str:
     "prompt", ["a cat", "café", "猫と\n帽子, 🎩", "a\x00b\r\nSteps: 3, Seed: 4", ""]
 )
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_picture_says_what_made_it(tmp_path: Path, prompt: str, index: int) -> None:
+def test_an_image_says_what_made_it(tmp_path: Path, prompt: str, index: int) -> None:
     made = attrs.evolve(
         MADE, scene=attrs.evolve(SCENE, prompt=prompt, negative_prompt=prompt + "!")
     )
     content = png(png_text(made, index))
     assert read(tmp_path, content) == (made, index)
-    assert read_provenance(str(tmp_path / "picture.png")) == (made, index)
+    assert read_provenance(str(tmp_path / "image.png")) == (made, index)
     with Image.open(io.BytesIO(content)) as image:
         assert read_provenance(image) == (made, index)
         assert len(image.info["parameters"].splitlines()) == 3
@@ -128,14 +128,14 @@ def test_other_programs_find_the_words_they_know() -> None:
 def test_facts_are_told_apart() -> None:
     odd = Concept(name="odd", prompt='5" tall, Seed: 9 \\ "x')
     line = parameters(attrs.evolve(MADE, state=EditState(concepts=(odd,)))).splitlines()[-1]
-    # How readers take the line apart: a name, a colon, and JSON text or anything without commas.
+    # Readers split the line like this: a name, a colon, and JSON text or anything without commas.
     found = dict(re.findall(r'(\w[\w ]*): ("(?:\\.|[^"\\])*"|[^,]*)(?:, |$)', line))
     assert found["Seed"] == "7"
     assert json.loads(found["SEGA concepts"]) == '5" tall, Seed: 9 \\ "x 5'
 
 
 @pytest.mark.parametrize("index", [-1, 2, True, 0.0, None])
-def test_a_batch_has_no_such_picture(index: Any) -> None:
+def test_a_batch_has_no_such_image(index: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"index is .*; allowed: an integer, 0 to 1"):
         png_text(MADE, index)
 
@@ -160,7 +160,7 @@ def test_what_could_not_be_read_is_not_written() -> None:
         ({"mode": ""}, "mode is ''; allowed: text, not empty."),
         ({"model": 3}, "model: 3 is not text."),
         ({"extra": 3}, "'extra' is unknown; allowed: scene, state, mode, sampler, model, given."),
-        ({"scene": {**strict.plain(SCENE), "seeds": []}}, "scene: seed is (); allowed"),
+        ({"scene": {**unstructure(SCENE), "seeds": []}}, "scene: seed is (); allowed"),
         (
             {"state": {"concepts": [{"name": "a", "prompt": "b", "scale": -1}]}},
             "concepts[0]: scale",
@@ -169,7 +169,7 @@ def test_what_could_not_be_read_is_not_written() -> None:
 )
 def test_a_record_that_is_none(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     message = refused(tmp_path, png_with(json.dumps({**RECORD, **change})))
-    assert f"picture.png: the text '{KEY}' cannot be read: " in message
+    assert f"image.png: the text '{KEY}' cannot be read: " in message
     assert reason in message
 
 
@@ -213,8 +213,8 @@ def test_hostile_chunks(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path, content)
 
 
-def test_pictures_that_do_not_say(tmp_path: Path) -> None:
-    said = f"picture.png does not say what made it: there is no text '{KEY}' in it. Take the file"
+def test_images_that_do_not_say(tmp_path: Path) -> None:
+    said = f"image.png does not say what made it: there is no text '{KEY}' in it. Use the file"
     assert said in refused(tmp_path, png(PngInfo()))
     for info in ({}, {KEY: 3}, {KEY: b"{}"}):
         image = Image.new("RGB", (4, 4))
@@ -227,7 +227,7 @@ def test_pictures_that_do_not_say(tmp_path: Path) -> None:
 def test_no_png(tmp_path: Path, kind: str) -> None:
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, kind)
-    assert "picture.png is no PNG file, or a damaged one" in refused(tmp_path, file.getvalue())
+    assert "image.png is no PNG file, or a damaged one" in refused(tmp_path, file.getvalue())
 
 
 def test_bombs(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_bombs(tmp_path: Path) -> None:
     for side in (10_000, 100_000, 2**31 - 1):
         content[16:24] = struct.pack(">II", side, side)
         content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
-        assert "picture.png is too large" in refused(tmp_path, bytes(content))
+        assert "image.png is too large" in refused(tmp_path, bytes(content))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_cut_off_anywhere(tmp_path: Path) -> None:
             found.append(read(tmp_path, content[:length]))
         except SessionFormatError:
             continue
-    # Where only the pixels are cut off, the text is whole.
+    # If only pixels are cut off, the text is complete.
     assert {*found} == {(MADE, 0)}
 
 

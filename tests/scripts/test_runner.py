@@ -1,5 +1,7 @@
-"""Scripts: run, exported, refused. (That any history survives the way there and back is asserted
-in test_history.py, at every step of a random walk.)"""
+"""Scripts run on sessions, and errors name the operation that failed.
+
+The random walks of tests/state/test_history.py check that every history becomes a script and back.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,7 @@ from sega_session.errors import (
     SessionFormatError,
 )
 from sega_session.saving.png import read_provenance
-from sega_session.scripts.runner import run
-from sega_session.scripts.script import Script
+from sega_session.scripts import Script, run_script
 from tests.support.fake_denoiser import use_fake
 from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
@@ -61,7 +62,7 @@ def test_a_script_runs(pipeline: Any, tmp_path: Path) -> None:
     assert str(session.history) == (
         "  0  unedited\n  1  hat added\n├─* 2  cheer up  (happy)\n└─  3  hat inverted"
     )
-    # By hand, the same bits.
+    # The same edits by hand.
     by_hand = EditSession(pipeline, "a portrait", seed=3, num_inference_steps=8)
     by_hand.add("hat", warmup=2, threshold=0.5)
     by_hand.add("a smile", name="smile", warmup=2)
@@ -83,7 +84,7 @@ def refused(operations: str, message: str, index: int, tmp_path: Path) -> None:
     assert error.value.index == index
 
 
-def test_what_fails_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failure_names_its_operation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use_fake(monkeypatch)
     add = '{"op": "add", "prompt": "hat"}'
     render = '{"op": "render"}'
@@ -123,7 +124,7 @@ def test_a_failed_transaction_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> 
         '{"op": "remove", "name": "hat"}]}]}'
     )
     with pytest.raises(ScriptError, match="operation 0: transaction: name is 'hat'"):
-        list(run(Script.parse(text), session, Path()))
+        list(run_script(Script.parse(text), session, Path()))
     assert len(session.history) == 1
     assert session.state.momentum_scale == 0.1
 
@@ -136,10 +137,10 @@ def test_embeddings_do_not_go_into_scripts(monkeypatch: pytest.MonkeyPatch) -> N
         session.script()
 
 
-# Pictures that carry what made them.
+# Images that carry the session that made them.
 
 
-def test_a_picture_brings_its_session_back(pipeline: Any, tmp_path: Path) -> None:
+def test_an_image_restores_its_session(pipeline: Any, tmp_path: Path) -> None:
     session = EditSession(pipeline, "a,\n“b”", seed=[3, 4], num_inference_steps=8, guidance_scale=4)
     session.add("hat", warmup=2, scale=6, inverted=True)
     session.momentum(scale=0.3)
@@ -160,7 +161,7 @@ def test_a_picture_brings_its_session_back(pipeline: Any, tmp_path: Path) -> Non
     )
 
 
-def test_what_a_picture_does_not_carry(pipeline: Any, tmp_path: Path) -> None:
+def test_an_image_without_all_its_inputs_is_refused(pipeline: Any, tmp_path: Path) -> None:
     latents = torch.randn(1, 4, 8, 8)
     session = EditSession(pipeline, "x", num_inference_steps=2, latents=latents)
     session.add(name="mine", prompt_embeds=torch.randn(16, 16), warmup=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sega_session.sega.recipe import Recipe, Term, make_recipe
-from sega_session.state.edits import Concept, EditState
+from sega_session.state import Concept, EditState
 
 
 def recipe(*concepts: Concept, calls: int = 5, momentum: float = 0.0) -> Recipe:

@@ -1,19 +1,19 @@
-"""The tree of edit states, and a session's way through it."""
+"""The tree of edit states, and how a session moves in it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from IPython.core.formatters import HTMLFormatter
 
 from sega_session import Concept, EditSession, EditState
 from sega_session.errors import HistoryError, InvalidValueError
-from sega_session.state.history import Entry, History, diff
+from sega_session.state import Entry, History
 from tests.support.fake_denoiser import use_fake
 from tests.support.machine import SessionMachine
 from tests.support.pipelines import tiny_stable_diffusion
@@ -32,10 +32,6 @@ def change(concept: Concept, **fields: Any) -> Concept:
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> EditSession:
-    return fake(monkeypatch)
-
-
-def fake(monkeypatch: pytest.MonkeyPatch) -> EditSession:
     use_fake(monkeypatch)
     return EditSession(None, "a cat", num_inference_steps=6, batch_plan="canonical")
 
@@ -43,7 +39,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> EditSession:
 def test_a_history_prints_as_a_tree() -> None:
     history = History().commit(state(BEARD)).commit(state(BEARD, GLASSES))
     history = history.commit(state(BEARD, change(GLASSES, inverted=True))).undo().undo()
-    history = history.commit(state(change(BEARD, scale=8))).named("strong").commit(state())
+    history = history.commit(state(change(BEARD, scale=8))).with_branch("strong").commit(state())
     assert str(history) == (
         "  0  unedited\n"
         "  1  beard added\n"
@@ -52,7 +48,7 @@ def test_a_history_prints_as_a_tree() -> None:
         "└─  4  beard: scale 5 -> 8\n"
         "  * 5  beard removed  (strong)"
     )
-    page = history.checkout(0).commit(state(change(BEARD, name="<b>")))._repr_html_()
+    page = HTMLFormatter()(history.checkout(0).commit(state(change(BEARD, name="<b>"))))
     assert "<b>└─* 6  &lt;b&gt; added</b>" in page
     assert "* 5" not in page
 
@@ -65,34 +61,8 @@ def test_a_long_history_prints() -> None:
     assert [entry.id for entry in history] == list(range(3001))
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "words"),
-    [
-        (
-            state(BEARD, GLASSES),
-            state(change(BEARD, scale=8), change(GLASSES, inverted=True)),
-            "beard: scale 5 -> 8; glasses inverted",
-        ),
-        (state(BEARD), state(GLASSES), "beard removed; glasses added"),
-        (state(BEARD), state(change(BEARD, name="whiskers")), "beard renamed to whiskers"),
-        (state(BEARD, GLASSES), state(GLASSES, BEARD), "order changed"),
-        (state(change(BEARD, inverted=True)), state(BEARD), "beard no longer inverted"),
-        (state(BEARD), state(change(BEARD, enabled=False)), "beard disabled"),
-        (state(change(BEARD, enabled=False)), state(BEARD), "beard enabled"),
-        (
-            state(BEARD),
-            state(change(BEARD, prompt="a beard", cooldown=20), momentum_scale=0.3),
-            "beard: prompt beard -> a beard; beard: cooldown None -> 20; momentum scale 0.1 -> 0.3",
-        ),
-        (state(BEARD), state(BEARD), "no change"),
-    ],
-)
-def test_differences_in_words(before: EditState, after: EditState, words: str) -> None:
-    assert diff(before, after) == words
-
-
-def test_what_does_not_fit_together_is_found() -> None:
-    good = History().commit(state(BEARD)).named("a")
+def test_inconsistencies_are_found() -> None:
+    good = History().commit(state(BEARD)).with_branch("a")
     assert good.problems() == []
     entry = good.entries[1]
     for broken, problem in [
@@ -110,7 +80,7 @@ def test_what_does_not_fit_together_is_found() -> None:
         assert any(problem in found for found in broken.problems())
 
 
-def test_an_edit_after_an_undo_grows_a_sibling(session: EditSession) -> None:
+def test_an_edit_after_an_undo_adds_a_sibling(session: EditSession) -> None:
     session.add("hat", warmup=1)
     session.add("beard", warmup=1)
     session.undo()
@@ -119,7 +89,7 @@ def test_an_edit_after_an_undo_grows_a_sibling(session: EditSession) -> None:
     session.checkout(2)
     session.undo()
     session.redo()
-    # Where it was last, not the youngest.
+    # To the child that was visited last, not to the newest.
     assert session.history.current == 2
     assert session.diff(2, 3) == "beard removed; hat inverted"
     assert (session.history.can_undo, session.history.can_redo) == (True, False)
@@ -137,12 +107,12 @@ def test_a_branch_moves_along(session: EditSession) -> None:
     assert session.history["old"].label == "beard inverted"
     session.undo()
     session.remove("beard")
-    # It grew a sibling: the branch stays where it was.
+    # The edit added a sibling, so the branch stays where it was.
     assert session.history["old"].label == "beard inverted"
     assert session.history.branch is None
 
 
-def test_wrong_ways_leave_the_session_as_it_was(session: EditSession) -> None:
+def test_refused_moves_leave_the_session_as_it_was(session: EditSession) -> None:
     session.add("hat", warmup=1)
     session.branch("old")
     before = session.history
@@ -167,7 +137,7 @@ def test_an_edit_without_effect_is_no_entry(session: EditSession) -> None:
     assert len(session.history) == 2
 
 
-def test_a_drag_is_one_entry(session: EditSession) -> None:
+def test_a_gesture_is_one_entry(session: EditSession) -> None:
     session.add("hat", warmup=1)
     with session.gesture("hat.scale"):
         for scale in (6, 7, 8):
@@ -178,7 +148,7 @@ def test_a_drag_is_one_entry(session: EditSession) -> None:
     assert session.state.concept("hat").scale == 5
 
 
-def test_gestures_of_one_key_are_one_entry_unless_something_came_between(
+def test_gestures_of_one_key_are_one_entry_unless_interrupted(
     session: EditSession,
 ) -> None:
     session.add("hat", warmup=1)
@@ -198,7 +168,7 @@ def test_gestures_of_one_key_are_one_entry_unless_something_came_between(
     tick("drag 2", 9)
     assert [entry.state.concept("hat").scale for entry in list(session.history)[1:]] == [5, 7, 8, 9]
     tick("drag 2", 8)
-    # Back where the gesture began: there is nothing to keep.
+    # The gesture ends where it began, so its entry is dropped.
     assert len(session.history) == 4
 
 
@@ -231,17 +201,22 @@ def test_a_transaction_is_one_entry_or_none(session: EditSession) -> None:
             walk()
 
 
-@pytest.mark.parametrize(("runs", "steps", "real"), [(300, 50, False), (20, 15, True)])
-def test_any_walk(
-    runs: int,
-    steps: int,
-    real: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    figure: Callable[[str], None],
-) -> None:
-    if not real:
-        use_fake(monkeypatch)
-    pipeline = tiny_stable_diffusion() if real else None
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    return tiny_stable_diffusion()
+
+
+def test_random_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake(monkeypatch)
+    assert walk(None, runs=40, steps=30)["revisits"] > 8
+
+
+def test_random_walks_with_a_pipeline(pipeline: Any) -> None:
+    walk(pipeline, runs=2, steps=6)
+
+
+def walk(pipeline: Any, *, runs: int, steps: int) -> Counter[str]:
+    """Compare a session with a model of it in random walks, and return what was counted."""
 
     class Machine(SessionMachine):
         counts: ClassVar[Counter[str]] = Counter()
@@ -268,6 +243,5 @@ def test_any_walk(
             database=None,
         ),
     )
-    figure(f"walks of up to {steps} steps: {dict(Machine.counts)}")
     assert Machine.counts["walks"] >= runs
-    assert Machine.counts["revisits"] > runs / 5
+    return Machine.counts

@@ -17,8 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sega_session import EditSession
 from sega_session.errors import HistoryError, UnknownConceptError
-from sega_session.scripts.runner import run
-from sega_session.scripts.script import Script
+from sega_session.scripts import Script, run_script
 
 NAMES = st.sampled_from(["hat", "beard", "smile"])
 SCALES = st.sampled_from([0.0, 3.0, 5.0])
@@ -249,7 +248,7 @@ class SessionMachine(RuleBasedStateMachine):
         script = self.session.script()
         assert Script.parse(script.dump()) == script
         again = type(self).opened()
-        for _ in run(script, again, Path(self.folder.name)):
+        for _ in run_script(script, again, Path(self.folder.name)):
             pass
         assert again.history == self.session.history
 

@@ -1,30 +1,113 @@
-"""A process that forks writers for test_files to kill: each saves one file over and over.
+"""Kill processes that write a file over and over, and check what they leave.
 
-For every line on its input it forks a writer and prints that writer's number; the next line comes
-when the writer is dead. Forking a small process is many times faster than starting one.
+Run as a program, this module forks a writer for every line of its input and prints the writer's
+process id, and "dead" when the writer has ended. Forking a small process is many times faster than
+starting one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import random
+import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import BinaryIO
 
-from sega_session.files.atomic import append_line, replace_file
+from filelock import FileLock
+
+from sega_session.files import append_line, replace_file
 
 CHUNKS, CHUNK_BYTES = 16, 20_000
 
 
 def content(which: int) -> bytes:
-    """One of the two contents: a body, and its checksum at the end."""
+    """Return one of the two contents: a body, and its checksum at the end."""
     body = hashlib.shake_256(bytes([which])).digest(CHUNKS * CHUNK_BYTES)
     return body + hashlib.sha256(body).digest()
 
 
 def is_whole(found: bytes) -> bool:
     return hashlib.sha256(found[:-32]).digest() == found[-32:]
+
+
+def left_beside(path: Path) -> list[str]:
+    """Return the names in a file's folder, without the file's own and its lock's."""
+    return sorted(set(os.listdir(path.parent)) - {path.name, f".{path.name}.lock"})
+
+
+def is_free(path: Path) -> bool:
+    """Return True if a file's lock can be taken at once; raise Timeout if not."""
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+        return True
+
+
+class Killer:
+    """A server of writers that are killed after a random time."""
+
+    def __init__(self, path: Path, work: str) -> None:
+        self._random = random.Random(7)
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.saver", path, work],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def __enter__(self) -> Killer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.__exit__(*_)
+
+    def kill_one(self) -> None:
+        server = self._server
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(b"\n")
+        server.stdin.flush()
+        child = int(server.stdout.readline())
+        time.sleep(self._random.uniform(0, 0.04))
+        os.kill(child, 9)
+        assert server.stdout.readline() == b"dead\n"
+
+
+def kill_saves(path: Path, kills: int) -> tuple[int, int]:
+    """Kill writers of a file, and check after each that the file is complete.
+
+    Returns:
+        How many kills left a temporary file, and how many found other content than before.
+    """
+    path.write_bytes(content(0))
+    during, changed, before = 0, 0, content(0)
+    with Killer(path, "save") as killer:
+        for _ in range(kills):
+            killer.kill_one()
+            found = path.read_bytes()
+            assert is_whole(found)
+            assert found in (content(0), content(1))
+            assert len(left_beside(path)) <= 1
+            during += len(left_beside(path))
+            changed += found != before
+            before = found
+            assert is_free(path)
+    return during, changed
+
+
+def kill_appends(path: Path, kills: int) -> int:
+    """Kill writers of a journal, check after each that its lines are whole, and count them."""
+    counts = []
+    with Killer(path, "append") as killer:
+        for _ in range(kills):
+            killer.kill_one()
+            lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+            assert all(re.fullmatch(rb"\d+ x{5000}", line) for line in lines[:-1])
+            counts.append(len(lines) - 1)
+    assert counts == sorted(counts)
+    return counts[-1]
 
 
 def save_forever(path: Path) -> None:

@@ -19,7 +19,7 @@ from train_text import load_text_encoder, load_tokenizer
 from train_unet import build_scheduler, load_unet
 from train_vae import load_vae
 
-from sega_session.files import strict_json as strict
+from sega_session import files as strict
 from sega_session.models.presets import FILE, FORMAT_VERSION, Preset, Recommended
 
 SEED = 33
@@ -73,7 +73,7 @@ def write_recommended(directory: Path) -> None:
         concepts=additions,
         removals=removals,
     )
-    document = {"format_version": FORMAT_VERSION, **strict.plain(found)}
+    document = {"format_version": FORMAT_VERSION, **strict.unstructure(found)}
     (directory / FILE).write_text(strict.dump(document, indent=2) + "\n", "utf-8")
 
 

@@ -1,15 +1,15 @@
-"""`open_panel`: what the page of `sega-session app` shows."""
+"""The panel that the page of `sega-session app` shows."""
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from sega_session import EditSession
-from sega_session.cli.demo import settings_for
-from sega_session.cli.files import load
+from sega_session.models import load_quietly, recommended
 
 from .messages import Messages
 from .panel import EditPanel
+
+PROMPT, SEED, GUIDANCE_SCALE = "a photo of the face of a woman", 21, 7.0
+"""The example of diffusers' documentation, for checkpoints that recommend nothing."""
 
 
 def open_panel(
@@ -21,33 +21,43 @@ def open_panel(
     device: str | None = None,
     dtype: str | None = None,
 ) -> EditPanel | Messages:
-    """A panel on a saved session or on a new one; where that fails, a message that says why.
+    """Open a panel on a saved session or on a new one.
 
     Args:
-        file: a file that a session was saved to; None: a new session of `prompt` and `seed`.
+        file: a file that a session was saved to; None: begin a new session.
         model: a checkpoint in diffusers' layout, a directory or a Hugging Face hub id; None: the
             embedded one.
-        prompt: what a new session's picture shows; None: a portrait that suits the checkpoint.
-        seed: a new session's seed; None: one that suits the checkpoint.
+        prompt: a new session's prompt; None: the one that the checkpoint recommends.
+        seed: a new session's seed; None: the one that the checkpoint recommends.
         device: where the model runs; None: CUDA if there is any.
         dtype: the model's precision, "float16" for example; None: float16 on CUDA, else float32.
+
+    Returns:
+        The panel, or a message with the error if it cannot be opened.
     """
     try:
-        # In a notebook, a console's progress would be a part of the page.
-        pipeline = load(Console(quiet=True, force_jupyter=False), model, device, dtype)
+        pipeline = load_quietly(model, device, dtype)
         if file is not None:
             panel = EditPanel(EditSession.load(file, pipeline))
             panel.view.files.file.value = file
             return panel
-        settings = settings_for(pipeline)
-        session = EditSession(
-            pipeline,
-            settings.prompt if prompt is None else prompt,
-            seed=settings.seed if seed is None else seed,
-            guidance_scale=settings.guidance_scale,
-        )
-        return EditPanel(session)
-    except Exception as error:  # the page would say no more than that there was one
+        return EditPanel(_new_session(pipeline, prompt, seed))
+    except Exception as error:  # The page would show no details of it.
         message = Messages()
         message.error(error)
         return message
+
+
+def _new_session(pipeline: object, prompt: str | None, seed: int | None) -> EditSession:
+    found = recommended(pipeline)
+    best_prompt, best_seed, guidance_scale = (
+        (found.prompt, found.seed, found.guidance_scale)
+        if found
+        else (PROMPT, SEED, GUIDANCE_SCALE)
+    )
+    return EditSession(
+        pipeline,
+        best_prompt if prompt is None else prompt,
+        seed=best_seed if seed is None else seed,
+        guidance_scale=guidance_scale,
+    )

@@ -1,4 +1,4 @@
-"""A widget with all that it holds."""
+"""Walk and close trees of widgets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from ipywidgets import Widget
 
 
-def everything(widget: Widget) -> Iterator[Widget]:
-    """A widget, its children, theirs, and so on."""
+def iter_widgets(widget: Widget) -> Iterator[Widget]:
+    """Iterate over a widget and everything inside it, parents first."""
     yield widget
     for child in getattr(widget, "children", ()):
-        yield from everything(child)
+        yield from iter_widgets(child)
 
 
-def close_with_children(widget: Widget) -> None:
-    """Close a widget and all that it holds: ipywidgets closes the outermost only."""
-    for one in tuple(everything(widget)):
+def close_all(widget: Widget) -> None:
+    """Close a widget and everything inside it, since `Widget.close` closes one widget only."""
+    for one in tuple(iter_widgets(widget)):
         one.close()

@@ -1,4 +1,4 @@
-"""A choice among a session's concepts."""
+"""A dropdown list of a session's concepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sega_session import EditSession
 
 
 class ConceptChoice(Dropdown):
-    """Chooses a concept by its name; None where there is none."""
+    """A dropdown list of concept names; its value is None while there are no concepts."""
 
     options: Any
     value: Any
@@ -24,9 +24,9 @@ class ConceptChoice(Dropdown):
             layout=Layout(width="auto", min_width="9em"),
         )
 
-    def follow(self, session: EditSession) -> None:
-        """Offer the concepts that there are now; the chosen one stays chosen if it is there."""
-        names, chosen = [concept.name for concept in session.concepts], self.value
+    def refresh(self, session: EditSession) -> None:
+        """Offer the session's current concepts; keep the selected one if it still exists."""
+        names, selected = [concept.name for concept in session.concepts], self.value
         if list(self.options) != names:
             self.options = names
-            self.value = chosen if chosen in names else next(iter(names), None)
+            self.value = selected if selected in names else next(iter(names), None)

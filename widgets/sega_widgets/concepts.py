@@ -10,25 +10,28 @@ from typing import Any
 from ipywidgets import Combobox, Label, Layout, VBox
 
 from sega_session import Concept, EditSession
-from sega_session.models.presets import recommended
+from sega_session.models import recommended
 
-from .children import close_with_children
+from .children import close_all
 from .concept_row import COLOURS, ConceptRow
 from .guard import Changed, Guard, edit
 from .messages import Messages
 
 PAUSE = 1.0
-"""Seconds without an event after which a slider's next one begins another drag."""
+"""Seconds without a slider event that separate one drag from the next."""
 
 
 class ConceptList(VBox):
-    """Adds concepts by text, and shows the controls of each.
+    """A text field that adds concepts, and the controls of each concept.
 
     Args:
-        session: what is edited.
+        session: the session that is edited.
         changed: called after every edit, with True while a slider moves.
-        guard: shared by the parts of a panel; without one, the list shows its own errors.
-        clock: seconds, to tell one drag from the next.
+        guard: the guard of the panel; None: the list shows its errors itself.
+        clock: returns seconds, to tell one drag from the next.
+
+    Attributes:
+        text: the text field.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class ConceptList(VBox):
         self._guard = guard or Guard(Messages())
         self._clock = clock
         self._rows: dict[str, ConceptRow] = {}
-        self._drag, self._drags, self._moved_at = secrets.token_hex(4), 0, -PAUSE
+        self._drag_prefix, self._drags, self._moved_at = secrets.token_hex(4), 0, -PAUSE
         found = recommended(session.pipeline)
         self._presets = found.concepts if found else {}
         self.text = Combobox(
@@ -55,8 +58,8 @@ class ConceptList(VBox):
             continuous_update=False,
             layout=Layout(width="auto", max_width="30em"),
         )
-        self.text.observe(lambda _: self._guard.act(self._add), "value")
-        self._none = Label("No concept yet: the picture is the prompt's.")
+        self.text.observe(lambda _: self._guard.run(self._add), "value")
+        self._placeholder = Label("No concepts yet: the image shows the prompt alone.")
         self._list = VBox()
         own = [] if guard else [self._guard.messages]
         super().__init__([self.text, self._list, *own])
@@ -64,17 +67,21 @@ class ConceptList(VBox):
 
     @property
     def rows(self) -> tuple[ConceptRow, ...]:
-        """The concepts' controls, in the order of the concepts."""
+        """The controls of all concepts, in the concepts' order."""
         return tuple(self._rows[concept.name] for concept in self._session.concepts)
 
+    def row(self, name: str) -> ConceptRow:
+        """Return the controls of a concept. Raises KeyError if there is no such concept."""
+        return self._rows[name]
+
     def colour(self, name: str) -> str:
-        """The colour that marks a concept, as "#rrggbb"; of one that is gone, any."""
+        """Return a concept's colour as "#rrggbb"; for a removed concept, the first colour."""
         row = self._rows.get(name)
         return COLOURS[0] if row is None else row.colour
 
     def refresh(self) -> None:
-        """Show the session's concepts as they are now; this edits nothing."""
-        with self._guard.setting():
+        """Show the session's current concepts without editing them."""
+        with self._guard.updating():
             concepts = self._session.concepts
             gone = self._rows.keys() - {concept.name for concept in concepts}
             old = [self._rows.pop(name) for name in gone]
@@ -82,61 +89,60 @@ class ConceptList(VBox):
                 if concept.name in self._rows:
                     self._rows[concept.name].show(concept)
                 else:
-                    self._rows[concept.name] = self._row(concept)
+                    self._rows[concept.name] = self._new_row(concept)
             rows = [self._rows[concept.name] for concept in concepts]
-            self._list.children = rows or [self._none]
+            self._list.children = rows or [self._placeholder]
             for row in old:
-                close_with_children(row)
+                close_all(row)
 
-    def _row(self, concept: Concept) -> ConceptRow:
-        """New controls, and what they do."""
+    def _new_row(self, concept: Concept) -> ConceptRow:
         name, session = concept.name, self._session
+        used = {row.colour for row in self._rows.values()}
         colour = next(
-            (one for one in COLOURS if one not in {row.colour for row in self._rows.values()}),
-            COLOURS[len(self._rows) % len(COLOURS)],
+            (one for one in COLOURS if one not in used), COLOURS[len(self._rows) % len(COLOURS)]
         )
         row = ConceptRow(concept, session.num_calls, colour)
-        row.on_move(lambda field: self._guard.act(lambda: self._move(row, name, field)))
+        row.on_move(lambda field: self._guard.run(lambda: self._move(row, field)))
         row.enabled.observe(
-            lambda _: self._act(lambda: session.update(name, enabled=row.enabled.value)), "value"
+            lambda _: self._run(lambda: session.update(name, enabled=row.enabled.value)), "value"
         )
-        row.invert.on_click(lambda _: self._act(lambda: session.invert(name)))
-        row.remove.on_click(lambda _: self._act(lambda: session.remove(name)))
+        row.invert.on_click(lambda _: self._run(lambda: session.invert(name)))
+        row.remove.on_click(lambda _: self._run(lambda: session.remove(name)))
         return row
 
     def _add(self) -> None:
-        """Add the concept in the text field; a refused one stays there to be mended."""
+        """Add the concept in the text field; a refused one stays there to be corrected."""
         text = self.text.value.strip()
         if not text:
             return
         calls = self._session.num_calls
-        # A warm-up of 10 calls suits 50: of fewer, it takes the same share.
+        # A warm-up of 10 suits 50 model calls; fewer calls get the same share.
         settings: dict[str, Any] = {"warmup": min(10, calls // 5)}
         if text in self._presets:
             settings = self._presets[text].arguments(calls)
         self._edit(lambda: self._session.add(text, **settings))
-        with self._guard.setting():
+        with self._guard.updating():
             self.text.value = ""
 
-    def _move(self, row: ConceptRow, name: str, field: str) -> None:
-        """Follow a slider; the events of one drag are one entry of the history."""
-        if self._rows.get(name) is not row:  # The last event of one that was just removed.
+    def _move(self, row: ConceptRow, field: str) -> None:
+        """Apply a slider's value; all events of one drag become one entry of the history."""
+        if self._rows.get(row.name) is not row:  # A late event of a row that was removed.
             return
-        fields = row.fields(field)
-        if not fields:
+        changes = row.changes(field)
+        if not changes:
             return
         now = self._clock()
         self._drags += now - self._moved_at > PAUSE
         self._moved_at = now
 
-        def move() -> None:
-            with self._session.gesture(f"{self._drag}.{self._drags}: {name}.{field}"):
-                self._session.update(name, **fields)
+        def update() -> None:
+            with self._session.gesture(f"{self._drag_prefix}.{self._drags}: {row.name}.{field}"):
+                self._session.update(row.name, **changes)
 
-        self._edit(move, moving=True)
+        self._edit(update, moving=True)
 
-    def _act(self, act: Callable[[], None]) -> None:
-        self._guard.act(lambda: self._edit(act))
+    def _run(self, act: Callable[[], None]) -> None:
+        self._guard.run(lambda: self._edit(act))
 
     def _edit(self, act: Callable[[], None], *, moving: bool = False) -> None:
         edit(self._session, act, self.refresh, self._changed, moving=moving)

@@ -1,4 +1,4 @@
-"""What goes into files, and comes from them."""
+"""Controls that save, load and export a session."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .guard import Guard
 
 
 class FilesBox(VBox):
-    """Save, load, export the script, download the picture.
+    """A file name, and buttons to save, load, export the script and download the image.
 
     Args:
-        session: what is saved.
-        guard: shared by the parts of a panel.
-        save: writes the session while nothing is drawn; returns what to say of it.
-        load: goes on with a file.
-        png: the picture as a PNG file, or None where there is none.
+        session: the session that is saved.
+        guard: the guard of the panel.
+        save: saves the session while nothing is rendered, and returns a summary.
+        load: continues with the session in a file.
+        png: returns the image as a PNG file, or None if there is none.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class FilesBox(VBox):
         self.file = Text(
             value="session.safetensors",
             description="File",
-            tooltip="Where to save to and load from, on the machine of the kernel",
+            tooltip="The file to save to and load from, on the kernel's machine",
             layout=Layout(width="auto", max_width="30em"),
         )
         small = Layout(width="auto")
@@ -49,25 +49,25 @@ class FilesBox(VBox):
             description="Save", tooltip="Save the session: history and cache", layout=small
         )
         self.load = Button(
-            description="Load", tooltip="Go on with the file's session", layout=small
+            description="Load", tooltip="Continue with the file's session", layout=small
         )
         self.script = Button(
             description="Export script",
-            tooltip="Write the history as JSON beside the file: it makes the same history again",
+            tooltip="Write the history as JSON beside the file; running it repeats the history",
             layout=small,
         )
         self.download = Button(
             description="Download PNG",
-            tooltip="Make a link to the picture, with what made it",
+            tooltip="Create a link to the image, with its scene and concepts as metadata",
             layout=small,
         )
         self.link = HTML()
         self.save.on_click(
-            lambda _: guard.act(lambda: guard.messages.note(f"Saved: {save(self._path())}"))
+            lambda _: guard.run(lambda: guard.messages.note(f"Saved: {save(self._path())}"))
         )
-        self.load.on_click(lambda _: guard.act(lambda: load(self._path())))
-        self.script.on_click(lambda _: guard.act(self._export))
-        self.download.on_click(lambda _: guard.act(self._link))
+        self.load.on_click(lambda _: guard.run(lambda: load(self._path())))
+        self.script.on_click(lambda _: guard.run(self._export))
+        self.download.on_click(lambda _: guard.run(self._show_link))
         buttons = HBox(
             [self.save, self.load, self.script, self.download],
             layout=Layout(flex_flow="row wrap"),
@@ -75,7 +75,7 @@ class FilesBox(VBox):
         super().__init__([self.file, buttons, self.link])
 
     def refresh(self) -> None:
-        """Take back the link to a picture, after an edit."""
+        """Remove the link to the image, which is outdated after an edit."""
         self.link.value = ""
 
     def _path(self) -> Path:
@@ -89,12 +89,12 @@ class FilesBox(VBox):
         self._session.script().save(path)
         self._guard.messages.note(f"Written: {path}")
 
-    def _link(self) -> None:
+    def _show_link(self) -> None:
         png = self._png()
         if png is None:
-            self._guard.messages.note("There is no picture yet.")
+            self._guard.messages.note("There is no image yet.")
             return
-        name = html.escape(f"{self._path().stem or 'picture'}.png")
+        name = html.escape(f"{self._path().stem or 'image'}.png")
         data = base64.b64encode(png).decode()
         self.link.value = (
             f'<a download="{name}" href="data:image/png;base64,{data}">Download {name}</a>'

@@ -1,4 +1,4 @@
-"""What keeps observers safe: one at a time, and none for what the program itself sets."""
+"""Run the observers of widgets one at a time, and ignore values that the program sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .messages import Messages
 log = logging.getLogger(__name__)
 
 Changed = Callable[[bool], None]
-"""Called after an edit; True while a slider moves."""
+"""A function that is called after an edit, with True while a slider moves."""
 
 
 def edit(
@@ -26,7 +26,17 @@ def edit(
     *,
     moving: bool = False,
 ) -> None:
-    """Edit, show what became of it, and tell; a refused edit puts the controls back."""
+    """Edit a session and refresh the controls, which also resets them after a refused edit.
+
+    Args:
+        session: the session that is edited.
+        act: makes the edit.
+        refresh: shows the session's state in the controls; called after errors too.
+        changed: called with ``moving`` if the history has changed.
+        moving: True while a slider moves.
+
+    Raises: as ``act`` does.
+    """
     before = session.history
     try:
         act()
@@ -37,34 +47,34 @@ def edit(
 
 
 class Guard:
-    """Shared by the parts of a panel.
+    """A lock around user actions, shared by the parts of a panel.
 
-    A kernel may deliver the messages of one page on several threads, so that observers run at
-    the same time. Renders never wait for a guard: the thread that draws only sets traits.
+    A kernel may deliver the messages of one page on several threads, so observers could run at
+    the same time. The render thread never waits for a guard, since it only sets traits.
 
     Args:
-        messages: where errors are shown.
+        messages: where errors and warnings are shown.
     """
 
     def __init__(self, messages: Messages) -> None:
         self.messages = messages
         self._lock = threading.RLock()
-        self._setting = False
+        self._updating = False
 
     @contextmanager
-    def setting(self) -> Iterator[None]:
-        """Controls that are set inside are no edits."""
+    def updating(self) -> Iterator[None]:
+        """Ignore actions inside the block: the program, not the user, sets the controls there."""
         with self._lock:
-            before, self._setting = self._setting, True
+            before, self._updating = self._updating, True
             try:
                 yield
             finally:
-                self._setting = before
+                self._updating = before
 
-    def act(self, action: Callable[[], None]) -> None:
-        """Do what a person asked for; an error or a warning becomes a message."""
+    def run(self, action: Callable[[], None]) -> None:
+        """Run a user's action; show its errors and warnings as messages."""
         with self._lock:
-            if self._setting:
+            if self._updating:
                 return
             self.messages.clear()
             try:
@@ -73,4 +83,4 @@ class Guard:
             except Exception as error:
                 self.messages.error(error)
                 if not isinstance(error, SegaSessionError):
-                    log.exception("a defect in sega_widgets, or in what it called")
+                    log.exception("a defect in sega_widgets, or in a function that it called")

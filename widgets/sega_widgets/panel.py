@@ -1,4 +1,4 @@
-"""`EditPanel`: semantic editing by hand."""
+"""`EditPanel`: a graphical editor for sessions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipywidgets import Button, Dropdown, HBox, Layout, Text, VBox
 from sega_session import EditSession
 
 from .access import PANEL, Access
-from .children import close_with_children, everything
+from .children import close_all, iter_widgets
 from .concepts import ConceptList
 from .guard import Guard
 from .history_view import HistoryView
@@ -19,17 +19,22 @@ from .session_view import SessionView
 
 
 class EditPanel(VBox):
-    """Shows a session's picture, and edits it: concepts, history, files.
+    """A panel that shows a session's image and edits the session.
 
     >>> session = EditSession(load_avatars(), "a portrait of a person", seed=33)
     >>> EditPanel(session)
 
-    Another prompt, or a file that is loaded, is another session; those before stay at hand, each
-    with its cache, until they are closed. Drawing has a thread of its own; the notebook goes on
-    meanwhile. `close` ends it.
+    Another prompt or a loaded file starts another session; the earlier sessions stay available,
+    each with its cache, until they are closed. Rendering runs on a thread of its own, so the
+    notebook can run other cells meanwhile; `close` ends the thread.
 
     Args:
-        session: what is edited. Edits by code show after `refresh`.
+        session: the session to edit. Call `refresh` after edits by code.
+
+    Attributes:
+        messages: the line with the last note or error.
+        sessions: the dropdown list of the panel's sessions.
+        end: the button that closes the current session.
     """
 
     def __init__(self, session: EditSession) -> None:
@@ -38,98 +43,104 @@ class EditPanel(VBox):
         self._place = VBox()
         self.sessions = Dropdown(
             description="Session",
-            tooltip="The sessions of this panel: go back to one before",
+            tooltip="The sessions of this panel: go back to an earlier one",
             layout=Layout(width="auto", max_width="40em"),
         )
-        self.sessions.observe(lambda _: self._guard.act(self._switch), "value")
+        self.sessions.observe(lambda _: self._guard.run(self._switch), "value")
         self.end = Button(
             description="Close session",
-            tooltip="Let the session that is shown go, with what is not saved of it",
+            tooltip="Close the current session; unsaved work is lost",
         )
-        self.end.on_click(lambda _: self._guard.act(self._end))
+        self.end.on_click(lambda _: self._guard.run(self._end))
         self._bar = HBox([self.sessions, self.end], layout=Layout(flex_flow="row wrap"))
-        # Sessions share the pipeline, so they draw in turn.
-        self._turn = Lock()
-        self._view = self._view_of(session)
+        # Sessions share the pipeline, so their workers take turns.
+        self._lock = Lock()
+        self._view = self._new_view(session)
         self._views, self._begun = [self._view], 1
         self._access = Access(self._step)
         super().__init__([self._bar, self.messages, self._place, self._access])
         self.add_class(PANEL)
-        self._put_up(self._view)
+        self._show(self._view)
 
     @property
     def view(self) -> SessionView:
-        """Everything that belongs to the session which is shown."""
+        """The controls of the current session."""
         return self._view
 
     @property
+    def views(self) -> tuple[SessionView, ...]:
+        """The controls of all sessions, in the order in which the sessions began."""
+        return tuple(self._views)
+
+    @property
     def session(self) -> EditSession:
-        """What is edited: the session that is shown."""
+        """The current session."""
         return self.view.session
 
     @property
     def concepts(self) -> ConceptList:
-        """The controls of the concepts."""
+        """The controls of the current session's concepts."""
         return self.view.concepts
 
     @property
     def history(self) -> HistoryView:
-        """The tree of states."""
+        """The tree of the current session's states."""
         return self.view.history
 
     def refresh(self) -> None:
-        """Show and draw the session as it is now, after edits by code."""
-        self._guard.act(self.view.refresh)
+        """Show and render the session's current state, after edits by code."""
+        self._guard.run(self.view.refresh)
 
     def close(self) -> None:
-        """End the panel and its threads. The sessions stay."""
+        """Close the panel and end its threads; the sessions stay usable."""
         for view in self._views:
             view.stop()
-            close_with_children(view)
-        # Models that are not closed are kept, and with them what they refer to.
+            close_all(view)
+        # A widget that is not closed stays in memory, with everything it refers to.
         for part in (self._bar, self.messages, self._place, self._access):
-            close_with_children(part)
+            close_all(part)
         super().close()
 
-    def _view_of(self, session: EditSession) -> SessionView:
-        return SessionView(session, self._guard, self._load, self._begin, self._turn)
+    def _new_view(self, session: EditSession) -> SessionView:
+        return SessionView(session, self._guard, self._load, self._begin, self._lock)
 
     def _begin(self, session: EditSession) -> None:
-        """Go on with another session."""
-        self._view.rest()
-        view = self._view_of(session)
+        """Continue with another session."""
+        self._view.pause()
+        view = self._new_view(session)
         self._begun += 1
-        # A name of its own, so that saving one does not replace the other.
+        # A different name, so that saving this session does not replace another's file.
         view.files.file.value = f"session-{self._begun}.safetensors"
         self._views.append(view)
-        self._put_up(view)
+        self._show(view)
 
     def _switch(self) -> None:
-        """Go back to a session that was chosen."""
-        if self._views[self.sessions.value] is not self._view:
-            self._view.rest()
-            self._put_up(self._views[self.sessions.value])
-            self._view.refresh()
+        """Go back to the session that was selected."""
+        selected = self._views[self.sessions.value]
+        if selected is not self._view:
+            self._view.pause()
+            self._show(selected)
+            selected.refresh()
 
     def _end(self) -> None:
-        """Let the session that is shown go, and show another."""
+        """Close the current session and show another."""
         view = self._view
         view.stop()
         self._views.remove(view)
-        self._put_up(self._views[-1])
-        close_with_children(view)
+        self._show(self._views[-1])
+        close_all(view)
         self._view.refresh()
 
     def _step(self, name: str) -> None:
-        """Undo or redo, as by its button."""
+        """Press the button for "undo" or "redo"."""
         {"undo": self.history.undo, "redo": self.history.redo}[name].click()
 
-    def _put_up(self, view: SessionView) -> None:
+    def _show(self, view: SessionView) -> None:
         self._view = view
         self._place.children = [view]
-        fields = [one for one in everything(self) if isinstance(one, Text | Dropdown)]
+        fields = [one for one in iter_widgets(self) if isinstance(one, Text | Dropdown)]
         self._access.tips = {one.description: one.tooltip for one in fields}
-        with self._guard.setting():
+        with self._guard.updating():
             self.sessions.options = [
                 (f"{number}: {_title(one.session)}", number - 1)
                 for number, one in enumerate(self._views, 1)
@@ -139,8 +150,13 @@ class EditPanel(VBox):
 
     def _load(self, path: Path) -> None:
         file = self.view.files.file.value
-        max_bytes = self.session.cache.max_bytes
-        self._begin(EditSession.load(path, self.session.pipeline, cache_bytes=max_bytes))
+        session = EditSession.load(
+            path,
+            self.session.pipeline,
+            cache_bytes=self.session.cache.max_bytes,
+            spill_bytes=self.session.cache.max_spilled_bytes,
+        )
+        self._begin(session)
         self.view.files.file.value = file
         self.messages.note(f"Loaded: {path}")
 

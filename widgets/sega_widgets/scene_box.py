@@ -1,4 +1,4 @@
-"""What a picture begins with: the prompt, the seed and what else is fixed for a session."""
+"""The prompt, the seed and the other values that are fixed for a session."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .guard import Guard
 
 
 class SceneBox(VBox):
-    """Shows a session's scene, and begins another.
+    """The fields of a session's scene, and a button that starts a session of another scene.
 
     Args:
-        session: whose scene is shown.
-        guard: shared by the parts of a panel.
-        begin: goes on with a new session.
+        session: the session whose scene is shown.
+        guard: the guard of the panel.
+        begin: continues with a new session.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SceneBox(VBox):
         self.prompt = Text(
             continuous_update=False,
             description="Prompt",
-            tooltip="What the picture shows; Enter begins a new picture",
+            tooltip="What the image shows; Enter starts a new image",
             style=label,
             layout=Layout(flex="1 1 16em", width="auto"),
         )
@@ -53,8 +53,8 @@ class SceneBox(VBox):
             layout=narrow,
         )
         self.new = Button(
-            description="New picture",
-            tooltip="Begin a session with this prompt and seed; this one stays to go back to",
+            description="New image",
+            tooltip="Start a session with this prompt and seed; this one stays available",
         )
         self.more = ToggleButton(
             description="More",
@@ -64,7 +64,7 @@ class SceneBox(VBox):
         self.negative = Text(
             continuous_update=False,
             description="Negative prompt",
-            tooltip="What the picture should not show",
+            tooltip="What the image should not show",
             style=label,
             layout=Layout(flex="1 1 16em", width="auto"),
         )
@@ -77,44 +77,44 @@ class SceneBox(VBox):
         self.guidance = FloatText(
             step=0.5,
             description="Guidance scale",
-            tooltip="How closely the picture follows the prompt, 0 or more",
+            tooltip="How closely the image follows the prompt, 0 or more",
             style=label,
             layout=narrow,
         )
         head = HBox(
             [self.prompt, self.seeds, self.new, self.more], layout=Layout(flex_flow="row wrap")
         )
-        self._fold = HBox(
+        self._details = HBox(
             [self.negative, self.steps, self.guidance],
             layout=Layout(flex_flow="row wrap", display="none"),
         )
-        self.new.on_click(lambda _: guard.act(self._new))
-        self.more.observe(lambda _: self._unfold(), "value")
-        super().__init__([head, self._fold])
+        self.new.on_click(lambda _: guard.run(self._start))
+        self.more.observe(lambda _: self._show_details(), "value")
+        super().__init__([head, self._details])
         self.add_class(FORM)
-        self.show()
+        self.refresh()
 
-    def show(self) -> None:
+    def refresh(self) -> None:
         """Set the fields to the session's scene."""
         scene = self._session.scene
         self.prompt.value, self.negative.value = scene.prompt, scene.negative_prompt
         self.seeds.value = ", ".join(map(str, scene.seeds))
         self.steps.value, self.guidance.value = scene.num_inference_steps, scene.guidance_scale
 
-    def _new(self) -> None:
+    def _start(self) -> None:
         scene = attrs.evolve(
             self._session.scene,
             prompt=self.prompt.value,
             negative_prompt=self.negative.value,
-            seeds=self._seeds(),
+            seeds=self._parse_seeds(),
             num_inference_steps=self.steps.value,
             guidance_scale=self.guidance.value,
         )
         self._begin(self._session.another(scene))
-        # What was typed is the new session's.
-        self.show()
+        # The new session has its own fields; these show the old scene again.
+        self.refresh()
 
-    def _seeds(self) -> tuple[int, ...]:
+    def _parse_seeds(self) -> tuple[int, ...]:
         try:
             return tuple(int(one) for one in self.seeds.value.split(","))
         except ValueError:
@@ -122,5 +122,5 @@ class SceneBox(VBox):
                 "Seed", self.seeds.value, "a whole number, or several with commas"
             ) from None
 
-    def _unfold(self) -> None:
-        self._fold.layout.display = "" if self.more.value else "none"
+    def _show_details(self) -> None:
+        self._details.layout.display = "" if self.more.value else "none"

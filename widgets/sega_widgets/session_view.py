@@ -1,4 +1,4 @@
-"""One session with all its controls."""
+"""All controls of one session."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from sega_session import EditSession, EditState, Render, SegaSessionError
 from sega_session.render import StepCallback
 
 from .concepts import ConceptList
-from .drawing import ProgressView, Settling
+from .debouncer import Debouncer
 from .files_box import FilesBox
 from .guard import Guard
 from .history_view import HistoryView
-from .pictures import PictureView
-from .png import small
+from .images import ImageView
+from .png import encode_thumbnail
+from .progress_view import ProgressView
 from .scene_box import SceneBox
 from .strip import StripView
 from .worker import RenderWorker
 
 PATIENCE = 60.0
-"""Seconds to wait for a model call to end, before saving."""
+"""Seconds to wait for the end of a model call before saving."""
 
 
 class SessionView(VBox):
-    """The parts of a panel, around one session.
+    """The controls of one session: scene, image, concepts, history and files.
 
     Args:
-        session: what is edited and drawn.
-        guard: shared by the parts.
-        load: goes on with a file's session.
-        begin: goes on with a new session.
-        turn: held while drawing; sessions of one pipeline take turns.
+        session: the session that is edited and rendered.
+        guard: the guard of the panel.
+        load: continues with the session in a file.
+        begin: continues with a new session.
+        lock: held while rendering, since sessions of one pipeline must take turns.
     """
 
     def __init__(
@@ -44,28 +45,28 @@ class SessionView(VBox):
         guard: Guard,
         load: Callable[[Path], None],
         begin: Callable[[EditSession], None],
-        turn: Lock,
+        lock: Lock,
     ) -> None:
         self.session = session
-        self._undrawable: set[EditState] = set()
+        self._failed: set[EditState] = set()
         self.scene = SceneBox(session, guard, begin)
         self.concepts = ConceptList(session, self._changed, guard)
-        self.picture = PictureView(session, guard, redraw=self._redraw, colour=self.concepts.colour)
-        self.strip = StripView(session, self._changed, guard, redraw=self._redraw)
-        self.progress = ProgressView(self.rest, lambda: guard.act(self.refresh))
+        self.image = ImageView(session, guard, rerender=self._rerender, colour=self.concepts.colour)
+        self.strip = StripView(session, self._changed, guard, rerender=self._rerender)
+        self.progress = ProgressView(self.pause, lambda: guard.run(self.refresh))
         self.history = HistoryView(session, self._changed, guard)
-        self.files = FilesBox(session, guard, save=self._save, load=load, png=self.picture.png)
+        self.files = FilesBox(session, guard, save=self._save, load=load, png=self.image.png)
         self._worker = RenderWorker(
             session,
             show=self._show,
             progress=self.progress.show,
             fail=guard.messages.error,
-            more=self._more,
-            turn=turn,
+            more=self._render_more,
+            lock=lock,
         )
-        self._settling = Settling(self._worker.post)
+        self._debouncer = Debouncer(self._worker.post)
         left = VBox(
-            [self.picture, self.progress, self.strip],
+            [self.image, self.progress, self.strip],
             layout=Layout(flex="1 1 20em", min_width="0"),
         )
         right = VBox(
@@ -77,74 +78,80 @@ class SessionView(VBox):
         )
         self._worker.post()
 
+    @property
+    def worker(self) -> RenderWorker:
+        """The thread that renders the session."""
+        return self._worker
+
     def refresh(self) -> None:
-        """Show and draw the session as it is now."""
+        """Show and render the session's current state."""
         self._changed(False)
 
-    def rest(self) -> None:
-        """Draw no more until `refresh`, or another edit."""
-        self._settling.stop()
+    def pause(self) -> None:
+        """Stop rendering until `refresh` or another edit."""
+        self._debouncer.cancel()
         self._worker.cancel()
 
     def stop(self) -> None:
-        """End the thread that draws."""
-        self._settling.stop()
+        """End the render thread."""
+        self._debouncer.cancel()
         self._worker.close()
 
     def _changed(self, moving: bool) -> None:
-        for part in (self.concepts, self.history, self.picture, self.strip, self.files):
+        for part in (self.concepts, self.history, self.image, self.strip, self.files):
             part.refresh()
         if moving:
-            self._settling.moved()
+            self._debouncer.trigger()
             self._worker.post(moving=True)
         else:
-            self._redraw()
+            self._rerender()
 
-    def _redraw(self) -> None:
-        self._settling.stop()
+    def _rerender(self) -> None:
+        self._debouncer.cancel()
         self._worker.post()
 
     def _show(self, render: Render) -> None:
-        """Put up a picture; called on the thread that draws."""
-        self._remember(render)
-        self.picture.show(render)
+        """Show a render; called on the render thread."""
+        self._show_thumbnail(render)
+        self.image.show(render)
 
-    def _remember(self, render: Render) -> None:
-        self.history.picture(render.state, small(render.image), exact=render.exact)
+    def _show_thumbnail(self, render: Render) -> None:
+        png = encode_thumbnail(render.image)
+        self.history.set_thumbnail(render.state, png, exact=render.exact)
 
-    def _more(self, on_step: StepCallback) -> Iterator[Callable[[], object]]:
-        """Draw what else is looked at, once the picture is exact."""
+    def _render_more(self, on_step: StepCallback) -> Iterator[Callable[[], object]]:
+        """Render the other images that are shown, once the session's image is exact."""
 
-        def draw(mode: str, state: EditState) -> Render | None:
-            # Nobody asked for these pictures, so one that cannot be drawn is just left out.
-            if state in self._undrawable:
+        def try_render(mode: str, state: EditState) -> Render | None:
+            # The user did not ask for these images, so failures are not shown, nor tried again.
+            if state in self._failed:
                 return None
             try:
                 return self.session.render(mode, state=state, callback_on_step_end=on_step)
             except SegaSessionError:
-                self._undrawable.add(state)
+                self._failed.add(state)
                 return None
 
-        heats = self.picture.heated()
-        if heats is not None:
-            yield heats
-        if self.picture.wants_unedited:
-            render = draw("exact", self.session.history[0].state)
+        show_heat_maps = self.image.heat_maps()
+        if show_heat_maps is not None:
+            yield show_heat_maps
+        if self.image.needs_unedited:
+            render = try_render("exact", self.session.history[0].state)
             if render is not None:
-                yield partial(self.picture.show_unedited, render)
-        yield from self.strip.drawn(draw)
-        for state in self.history.without_picture():
-            render = draw("preview" if self.session.plan(state=state) else "exact", state)
+                yield partial(self.image.show_unedited, render)
+        yield from self.strip.render_missing(try_render)
+        for state in self.history.states_without_thumbnail():
+            render = try_render("preview" if self.session.plan(state=state) else "exact", state)
             if render is not None:
-                yield partial(self._remember, render)
+                yield partial(self._show_thumbnail, render)
 
     def _save(self, path: Path) -> str:
-        # A file holds what is recorded, and a render records.
-        self.rest()
+        # A file holds what is recorded, so nothing may render meanwhile.
+        self.pause()
         if not self._worker.wait(PATIENCE):
             raise SegaSessionError(
-                f"a model call takes longer than {PATIENCE:g} s, and the session is saved between "
-                "two. Save again later."
+                f"a model call takes longer than {PATIENCE:g} s, and a session can only be saved "
+                "between two calls. Save again later."
             )
         try:
             return str(self.session.save(path))

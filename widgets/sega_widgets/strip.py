@@ -1,4 +1,4 @@
-"""One concept at several strengths, in a row."""
+"""One concept at several scales, side by side."""
 
 from __future__ import annotations
 
@@ -13,30 +13,34 @@ from sega_session.state import edits
 
 from .access import CHOICE
 from .choice import ConceptChoice
-from .concept_row import signed, unsigned
+from .concept_row import scale_fields, signed_scale
 from .guard import Changed, Guard, edit
-from .marks import mark
-from .png import blank, small
+from .highlight import highlight
+from .png import encode_blank, encode_thumbnail
 
-Draw = Callable[[str, EditState], Render | None]
-"""Draws a state in a mode; None where that is not possible."""
+TryRender = Callable[[str, EditState], Render | None]
+"""A function that renders a state in a mode, and returns None if that fails."""
 
 COUNT = 7
 REACH = 9.0
-"""The strip goes from minus this scale to plus this, or as far as the concept's own."""
+"""The scales go from -REACH to REACH, or to the concept's own scale if that is larger."""
 
 SIZE = 192
-"""Pixels of a picture: twice what is shown, for dense screens."""
+"""Width of an image in pixels, twice the width on the page for dense screens."""
 
 
 class StripView(VBox):
-    """Previews of the current state with one concept at several scales; a click takes one.
+    """Previews of the current state with one concept at several scales; a click sets the scale.
 
     Args:
-        session: what is edited.
+        session: the session that is edited.
         changed: called after a click has set a scale.
-        guard: shared by the parts of a panel.
-        redraw: called to have the current state drawn once more, and then the strip.
+        guard: the guard of the panel.
+        rerender: called to render the current state again, and then the strip.
+
+    Attributes:
+        shown: the button that opens the strip.
+        row: the box of ``images`` and their ``buttons``.
     """
 
     def __init__(
@@ -45,88 +49,89 @@ class StripView(VBox):
         changed: Changed,
         guard: Guard,
         *,
-        redraw: Callable[[], object],
+        rerender: Callable[[], object],
     ) -> None:
         self._session = session
         self._changed = changed
         self._guard = guard
-        self._redraw = redraw
-        # Held while a picture is put up: they come from the thread that draws.
+        self._rerender = rerender
+        # Held while images change, since the render thread sets them.
         self._lock = threading.Lock()
-        self._nothing = blank(session.scene.width, session.scene.height)
+        self._blank = encode_blank(session.scene.width, session.scene.height)
         self._states: list[EditState] = []
         self.shown = ToggleButton(
             description="Strength strip",
-            tooltip="The picture with one concept at several scales, as previews",
+            tooltip="Previews of the image with one concept at several scales",
         )
         self.concept = ConceptChoice()
-        self.images = tuple(Image(value=self._nothing, format="png") for _ in range(COUNT))
+        self.images = tuple(Image(value=self._blank, format="png") for _ in range(COUNT))
         self.buttons = tuple(Button(layout=Layout(width="auto")) for _ in range(COUNT))
         for number, button in enumerate(self.buttons):
-            button.on_click(lambda _, number=number: guard.act(lambda: self._take(number)))
+            button.on_click(lambda _, number=number: guard.run(lambda: self._set_scale(number)))
         cells = [VBox(pair) for pair in zip(self.images, self.buttons, strict=True)]
         for cell in cells:
             cell.add_class(CHOICE)
-        self._row = Box(
+        self.row = Box(
             cells,
             layout=Layout(grid_template_columns=f"repeat({COUNT}, minmax(0, 1fr))", grid_gap="4px"),
         )
         for control in (self.shown, self.concept):
-            control.observe(lambda _: guard.act(self._chosen), "value")
+            control.observe(lambda _: guard.run(self._change), "value")
         bar = HBox([self.shown, self.concept], layout=Layout(flex_flow="row wrap"))
-        super().__init__([bar, self._row])
+        super().__init__([bar, self.row])
         self.refresh()
 
     def refresh(self) -> None:
-        """Follow the session; pictures of states that are no longer meant go."""
-        with self._guard.setting(), self._lock:
-            self.concept.follow(self._session)
-            before, self._states = self._states, self._wanted()
-            open_ = bool(self._states)
+        """Show the strip of the session's current state; clear images of other states."""
+        with self._guard.updating(), self._lock:
+            self.concept.refresh(self._session)
+            before, self._states = self._states, self._states_to_show()
+            visible = bool(self._states)
             self.shown.disabled = not self._session.concepts
-            self.concept.layout.display = "" if open_ else "none"
-            self._row.layout.display = "grid" if open_ else "none"
+            self.concept.layout.display = "" if visible else "none"
+            self.row.layout.display = "grid" if visible else "none"
             for number, state in enumerate(self._states):
                 concept = state.concept(self.concept.value)
                 button, image = self.buttons[number], self.images[number]
-                button.description = f"{signed(concept):g}"
-                button.tooltip = f"{concept.name}: set the scale to {signed(concept):g}"
-                mark(button, state == self._session.state)
+                button.description = f"{signed_scale(concept):g}"
+                button.tooltip = f"{concept.name}: set the scale to {signed_scale(concept):g}"
+                highlight(button, state == self._session.state)
                 if before[number : number + 1] != [state]:
-                    image.value = self._nothing
+                    image.value = self._blank
 
-    def drawn(self, draw: Draw) -> Iterator[Callable[[], object]]:
-        """Draw the strip, on the thread that draws; yields what puts up each picture."""
+    def render_missing(self, try_render: TryRender) -> Iterator[Callable[[], object]]:
+        """Render the missing images, on the render thread; yield a function that shows each."""
         for number, state in enumerate(tuple(self._states)):
-            if self.images[number].value == self._nothing:
-                render = draw("preview", state)
+            if self.images[number].value == self._blank:
+                render = try_render("preview", state)
                 if render is not None:
                     yield partial(self._show, number, render)
 
     def _show(self, number: int, render: Render) -> None:
         with self._lock:
             if self._states[number : number + 1] == [render.state]:
-                self.images[number].value = small(render.image, SIZE)
+                self.images[number].value = encode_thumbnail(render.image, SIZE)
 
-    def _wanted(self) -> list[EditState]:
-        """What the strip shows; nothing where it is closed or there is no concept."""
+    def _states_to_show(self) -> list[EditState]:
+        """Return the states of the strip; none if it is closed or there is no concept."""
         name, state = self.concept.value, self._session.state
         if not self.shown.value or name is None:
             return []
         reach = max(REACH, state.concept(name).scale)
         scales = [round(reach * (2 * number / (COUNT - 1) - 1), 1) for number in range(COUNT)]
-        return [edits.update(state, name, enabled=True, **unsigned(scale)) for scale in scales]
+        return [edits.update(state, name, enabled=True, **scale_fields(scale)) for scale in scales]
 
-    def _chosen(self) -> None:
+    def _change(self) -> None:
+        """Show the strip after it was opened, closed, or another concept was selected."""
         self.refresh()
         if self._states:
-            self._redraw()
+            self._rerender()
 
-    def _take(self, number: int) -> None:
-        """Set the scale that a picture shows."""
-        if number >= len(self._states):  # The last concept was just removed.
+    def _set_scale(self, number: int) -> None:
+        """Set the concept to the scale of an image."""
+        if number >= len(self._states):  # The last concept has just been removed.
             return
-        wanted = self._states[number].concept(self.concept.value)
-        fields = {"scale": wanted.scale, "inverted": wanted.inverted, "enabled": True}
-        take = partial(self._session.update, wanted.name, **fields)
-        edit(self._session, take, self.refresh, self._changed)
+        target = self._states[number].concept(self.concept.value)
+        fields = {"scale": target.scale, "inverted": target.inverted, "enabled": True}
+        update = partial(self._session.update, target.name, **fields)
+        edit(self._session, update, self.refresh, self._changed)

@@ -1,4 +1,4 @@
-"""A thread that draws for widgets: always the newest state, and better and better."""
+"""A thread that renders for widgets: always the newest state, with increasing accuracy."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ from sega_session.render import Render, StepCallback
 T = TypeVar("T")
 
 STREAM = ("preview", "anchored", "exact")
-"""What `EditSession.stream` draws, in this order, up to the first exact picture."""
+"""The modes of `EditSession.stream`, in order; it ends with the first exact render."""
 
 More = Callable[[StepCallback], Iterable[Callable[[], object]]]
-"""Draws further pictures with a callback for every model call; yields what puts up each."""
+"""A function that renders further images.
+
+It passes its argument to every render as ``callback_on_step_end``, and yields a function that
+shows each image.
+"""
 
 log = logging.getLogger(__name__)
 
 
 @frozen
 class Progress:
-    """How far a picture is.
+    """The progress of a render.
 
     Attributes:
-        mode: "preview", "anchored" or "exact". Where there is nothing to estimate from, the
-            picture becomes exact, as its `Render.mode` says. "further" for what `more` draws.
-        done: model calls that were made.
-        total: model calls of the picture.
-        seconds_left: an estimate for this picture; None before its first call.
+        mode: "preview", "anchored" or "exact"; "further" for the images of ``more``. A render
+            with no recorded render to estimate from becomes exact, as its `Render.mode` says.
+        done: model calls done.
+        total: model calls of the render.
+        seconds_left: estimated seconds until the end of the render; None before its first call.
     """
 
     mode: str
@@ -46,49 +50,49 @@ class Progress:
 
 
 @frozen(eq=False)
-class _Post:
-    """A wish for pictures; no two are the same."""
+class _Request:
+    """A request to render; requests compare by identity."""
 
     moving: bool
 
 
 class _StoppedError(Exception):
-    """What is being drawn is no longer wanted."""
+    """The current request was cancelled or replaced by a newer one."""
 
 
 class RenderWorker:
-    """Draws a session's pictures on a thread of its own, for callers on any thread.
+    """A thread that renders a session, with methods for callers on any thread.
 
-    It holds one wish at most that it has not begun: the newest. What it promises:
+    At most one request is pending: the newest. The worker guarantees:
 
-    - A picture is of the state that the session had when the drawing of it began, not before it
-      was posted for; the pictures of one `stream` are all of the state at its beginning.
-      `Render.state` says which.
-    - A newer post ends what is drawn within one model call, and is drawn next. Only the preview
-      of a moving slider is finished and shown first, so that a drag shows pictures as fast as
-      previews can be drawn. A picture that is past its last model call is shown too.
-    - Pictures are shown in the order of their states in time: never an older one after a newer.
-    - After a post that is not moving, and no edit, post, `cancel` or `close` after it, the last
-      picture that is shown is exact and of the session's current state, or `fail` has been
-      called. After one that is moving it may be a preview: end every drag with one that is not.
-    - When `cancel` or `close` has returned, nothing that was posted before it is shown any more,
-      nor is its progress or failure told.
-    - Errors and warnings go to `fail`, and the thread goes on. What `fail` itself raises is logged.
+    - A render is of the state that the session had when rendering began, not of an earlier one;
+      all renders of one `stream` are of the state at its start. `Render.state` says which.
+    - A newer request ends the current one within one model call and comes next. Only the preview
+      of a moving slider is completed and shown first, so that a drag shows images as fast as
+      previews render. A render that has made its last model call is shown too.
+    - Renders are shown in the order of their states in time, never an older one after a newer one.
+    - After a request that is not moving, and no edit, request, `cancel` or `close` after it, the
+      last render shown is exact and of the session's current state, or ``fail`` was called.
+      After a moving request it may be a preview, so end every drag with a request that is not.
+    - After `cancel` or `close` has returned, no render, progress or failure of earlier requests
+      is reported.
+    - Errors and warnings go to ``fail``, and the thread continues. Errors that ``fail`` itself
+      raises are logged.
 
     The functions are called on the worker's thread, one at a time. They may call `post`, `cancel`
-    and `close`, not `wait`.
+    and `close`, but not `wait`.
 
     Args:
-        session: what to draw. Edits go on while it is drawn; a render of the session elsewhere
-            waits its turn.
-        show: called with each finished picture.
-        progress: called before a picture's first model call and after each, and with None when
-            nothing is left to do.
-        fail: called with what a render raised or warned of, or another of the functions raised.
-        more: draws what is wanted beside the session's picture, once that is exact and shown. A
-            newer post, `cancel` and `close` end it like the picture itself.
-        turn: held while drawing, where workers share what must not be used by two at once.
-        clock: seconds, for the estimate of those left.
+        session: the session to render. It may be edited meanwhile; other renders of the session
+            wait their turn.
+        show: called with each completed render.
+        progress: called before a render's first model call and after each call, and with None
+            when there is nothing left to do.
+        fail: called with each error or warning of a render, and with errors of the other functions.
+        more: renders further images after the session's exact render was shown. A newer request,
+            `cancel` and `close` end it like any render.
+        lock: held while rendering; workers that share one pipeline must share a lock.
+        clock: returns seconds, to estimate the time left.
     """
 
     def __init__(
@@ -99,7 +103,7 @@ class RenderWorker:
         progress: Callable[[Progress | None], object],
         fail: Callable[[Exception], object],
         more: More = lambda on_step: (),
-        turn: Lock | None = None,
+        lock: Lock | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
@@ -107,57 +111,69 @@ class RenderWorker:
         self._progress = progress
         self._fail = fail
         self._more = more
-        self._turn = turn or Lock()
+        self._lock = lock or Lock()
         self._clock = clock
-        self._waiting: _Post | None = None
-        # What is drawn and still wanted; `cancel` takes it away while the thread is at it.
-        self._current: _Post | None = None
+        self._pending: _Request | None = None
+        # The request that is being rendered; `cancel` sets it to None while the thread works on it.
+        self._current: _Request | None = None
         self._busy = False
         self._closed = False
         self._changed = Condition()
         # Held while one of the functions runs, so that `cancel` can wait for its end.
-        self._telling = RLock()
+        self._calling = RLock()
         self._thread = Thread(target=self._work, name="sega-render", daemon=True)
         self._thread.start()
-        # A daemon thread inside torch while the interpreter goes down can bring the process down.
+        # A daemon thread inside torch can crash the interpreter at its exit.
         atexit.register(self.close)
 
-    def post(self, *, moving: bool = False) -> None:
-        """Ask for pictures of the session's current state, instead of what waits.
+    @property
+    def closed(self) -> bool:
+        """True after `close` was called: nothing will be shown any more."""
+        with self._changed:
+            return self._closed
 
-        After `close` this does nothing: events may still be on their way then.
+    def post(self, *, moving: bool = False) -> None:
+        """Request renders of the session's current state, and drop the pending request.
+
+        Does nothing after `close`, since events may still arrive then.
 
         Args:
-            moving: a preview alone, for a slider in motion. Otherwise the pictures of
+            moving: True for a preview alone, while a slider moves. False for all renders of
                 `EditSession.stream`: preview, anchored, exact.
         """
         with self._changed:
             if not self._closed:
-                self._waiting = _Post(moving)
+                self._pending = _Request(moving)
                 self._changed.notify_all()
 
     def cancel(self) -> None:
-        """Stop what is drawn within one model call, and forget what waits.
+        """Stop the current render within one model call, and drop the pending request.
 
-        Does not wait for the model, but for `show`, `progress`, `fail` or what `more` yielded, if
-        one runs: hold no lock here that they take.
+        Waits for the end of ``show``, ``progress``, ``fail`` or a function that ``more`` yielded,
+        if one runs, but not for the model. Do not hold locks that these functions acquire.
         """
         with self._changed:
-            self._waiting = self._current = None
-            self._changed.notify_all()
-        with self._telling:
-            pass
+            self._drop_requests()
+        self._wait_for_call()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until there is nothing left to do; False if it takes more seconds than that."""
+        """Wait until there is nothing left to do.
+
+        Args:
+            timeout: seconds to wait at most; None: no limit.
+
+        Returns:
+            False if the time was up before.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: self._waiting is None and not self._busy, timeout)
+            return self._changed.wait_for(lambda: self._pending is None and not self._busy, timeout)
 
     def close(self) -> None:
-        """Cancel, and end the thread; further calls do nothing. Hold no lock, as in `cancel`."""
+        """Cancel and end the thread; later calls do nothing. Hold no locks, as for `cancel`."""
         with self._changed:
             self._closed = True
-        self.cancel()
+            self._drop_requests()
+        self._wait_for_call()
         atexit.unregister(self.close)
         if current_thread() is not self._thread:
             self._thread.join()
@@ -173,110 +189,123 @@ class RenderWorker:
     ) -> None:
         self.close()
 
-    def _work(self) -> None:
-        while self._awaited():
-            while (post := self._taken()) is not None:
-                self._attempt(post)
-            self._reported(self._progress, None)
+    def _drop_requests(self) -> None:
+        """Drop the current and the pending request; the caller holds ``_changed``."""
+        self._pending = self._current = None
+        self._changed.notify_all()
 
-    def _awaited(self) -> bool:
-        """Wait for a post; False when there will be none."""
+    def _wait_for_call(self) -> None:
+        """Wait until none of the functions runs."""
+        with self._calling:
+            pass
+
+    def _work(self) -> None:
+        while self._wait_for_request():
+            while (request := self._next_request()) is not None:
+                self._run(request)
+            self._call_logged(self._progress, None)
+
+    def _wait_for_request(self) -> bool:
+        """Wait for a request; return False after `close`."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._waiting is not None or self._closed)
+            self._changed.wait_for(lambda: self._pending is not None or self._closed)
             self._busy = not self._closed
             return self._busy
 
-    def _taken(self) -> _Post | None:
-        """The newest post, which is drawn from now on, or None."""
+    def _next_request(self) -> _Request | None:
+        """Make the pending request the current one and return it, or None if there is none."""
         with self._changed:
-            self._current, self._waiting = self._waiting, None
+            self._current, self._pending = self._pending, None
             return self._current
 
-    def _attempt(self, post: _Post) -> None:
+    def _run(self, request: _Request) -> None:
         try:
-            with self._turn, redirect_warnings(lambda warning: self._failed(post, warning)):
-                self._draw(post)
-                if not post.moving:
-                    self._draw_more(post)
+            with self._lock, redirect_warnings(lambda warning: self._report(request, warning)):
+                self._render(request)
+                if not request.moving:
+                    self._render_more(request)
         except _StoppedError:
             pass
         except Exception as error:
-            self._failed(post, error)
+            self._report(request, error)
 
-    def _failed(self, post: _Post, error: Exception) -> None:
-        with self._telling:
-            if self._current is post:
-                self._reported(self._fail, error)
+    def _report(self, request: _Request, error: Exception) -> None:
+        """Pass an error or a warning to ``fail`` unless the request was cancelled."""
+        with self._calling:
+            if self._current is request:
+                self._call_logged(self._fail, error)
 
-    def _draw(self, post: _Post) -> None:
-        """Draw and show what a post asks for. Raises _StoppedError when it no longer does."""
+    def _render(self, request: _Request) -> None:
+        """Render and show what was requested. Raises _StoppedError if it must stop."""
 
         def on_step(_: object, call: int, *__: Any) -> None:
-            self._reached(post, Progress(mode, call + 1, total, pace.left(call + 1, total)))
+            done = call + 1
+            self._advance(request, Progress(mode, done, total, pace.seconds_left(done, total)))
 
         total = self._session.num_calls
-        pictures = iter(self._session.stream(callback_on_step_end=on_step))
-        for mode in STREAM[:1] if post.moving else STREAM:
+        renders = iter(self._session.stream(callback_on_step_end=on_step))
+        for mode in STREAM[:1] if request.moving else STREAM:
             pace = _Pace(self._clock)
-            self._reached(post, Progress(mode, 0, total, None))
-            picture = next(pictures)
-            self._tell(post, self._show, picture)
-            if picture.exact:
+            self._advance(request, Progress(mode, 0, total, None))
+            render = next(renders)
+            self._call(request, self._show, render)
+            if render.exact:
                 return
 
-    def _draw_more(self, post: _Post) -> None:
-        """Draw what is wanted beside the picture. Raises _StoppedError when it no longer is."""
+    def _render_more(self, request: _Request) -> None:
+        """Render and show the images of ``more``. Raises _StoppedError if it must stop."""
         total = self._session.num_calls
 
         def on_step(_: object, call: int, *__: Any) -> None:
-            self._reached(post, Progress("further", call + 1, total, None))
+            self._advance(request, Progress("further", call + 1, total, None))
 
-        for put_up in self._more(on_step):
-            self._tell(post, lambda act: act(), put_up)
-            self._reached(post, Progress("further", total, total, None))
+        for show in self._more(on_step):
+            self._call(request, lambda function: function(), show)
+            self._advance(request, Progress("further", total, total, None))
 
-    def _reached(self, post: _Post, progress: Progress) -> None:
-        """Go on only if this is still to be drawn."""
-        if self._waiting is not None and not post.moving:
+    def _advance(self, request: _Request, progress: Progress) -> None:
+        """Report progress. Raises _StoppedError if a newer request is pending."""
+        if self._pending is not None and not request.moving:
             raise _StoppedError
-        self._tell(post, self._progress, progress)
+        self._call(request, self._progress, progress)
 
-    def _tell(self, post: _Post, tell: Callable[[T], object], value: T) -> None:
-        with self._telling:
-            if self._current is not post:
+    def _call(self, request: _Request, function: Callable[[T], object], value: T) -> None:
+        """Call one of the functions. Raises _StoppedError if the request was cancelled."""
+        with self._calling:
+            if self._current is not request:
                 raise _StoppedError
-            tell(value)
+            function(value)
 
-    def _reported(self, tell: Callable[[T], object], value: T) -> None:
-        """Tell what must not end the thread."""
+    def _call_logged(self, function: Callable[[T], object], value: T) -> None:
+        """Call one of the functions, and log its errors so that they do not end the thread."""
         try:
-            with self._telling:
-                tell(value)
+            with self._calling:
+                function(value)
         except Exception:
             log.exception("a function that sega_widgets called has failed")
 
 
 class _Pace:
-    """How long the model calls of one picture take.
+    """An estimate of the seconds left of one render, from the durations of its model calls.
 
-    Calls of which everything is recorded come first and take next to no time. They say nothing
-    of the others, so a call that takes far longer than all before it starts the count anew.
+    Calls whose predictions are all recorded come first and take almost no time, so they must not
+    count: a call that takes far longer than all calls before it starts the measurement anew.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._counted = 0
+        self._counted_from = 0
         self._since = self._last = self._clock()
         self._longest = 0.0
 
-    def left(self, done: int, total: int) -> float:
-        """Seconds left when so many calls are done; called after each."""
+    def seconds_left(self, done: int, total: int) -> float:
+        """Return the estimate after ``done`` of ``total`` calls; called after each call."""
         now = self._clock()
-        took = now - self._last
-        if took > 10 * self._longest:
-            self._counted, self._since = done - 1, self._last
-        self._longest = max(took, self._longest)
+        duration = now - self._last
+        if duration > 10 * self._longest:
+            self._counted_from, self._since = done - 1, self._last
+        self._longest = max(duration, self._longest)
         self._last = now
-        return (now - self._since) / (done - self._counted) * (total - done)
+        return (now - self._since) / (done - self._counted_from) * (total - done)

@@ -1,5 +1,0 @@
-"""`python -m sega_session.cli`."""
-
-from .main import main
-
-main()

@@ -1,0 +1,64 @@
+"""A recorded render, which the modes other than exact start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import evolve, field, frozen
+from torch import Tensor
+
+from ..sega import Guider, Key, Trajectory, estimated_name
+from .store import TrajectoryStore
+
+
+@frozen(eq=False)
+class Recording:
+    """A recorded render: latents and predictions of every call.
+
+    Attributes:
+        trajectory: what was rendered.
+        guider: knows which conditions each call needed.
+        tensors: all of its tensors, once `load` has looked them up.
+    """
+
+    trajectory: Trajectory
+    guider: Guider
+    tensors: Mapping[Key, Tensor] = field(factory=dict)
+
+    def is_complete(self, store: TrajectoryStore) -> bool:
+        """Return whether nothing of it has been evicted."""
+        return all(key in store for key in self._keys())
+
+    def load(self, store: TrajectoryStore) -> Recording | None:
+        """Return it with all its tensors, so that later evictions do not matter; None: evicted."""
+        if not self.is_complete(store):
+            return None
+        pairs = ((key, store.peek(key)) for key in self._keys())
+        return evolve(self, tensors={key: tensor for key, tensor in pairs if tensor is not None})
+
+    def conditions_at(self, call: int) -> frozenset[str]:
+        """Return the conditions that were evaluated at a call."""
+        return frozenset(self._prediction_keys(call))
+
+    def latents(self, call: int) -> Tensor:
+        """Return the latents before a call, or after the last."""
+        return self.tensors[self.trajectory.latents(call)]
+
+    def predictions(self, call: int) -> dict[str, Tensor]:
+        """Return the predictions of a call, by condition."""
+        return {name: self.tensors[key] for name, key in self._prediction_keys(call).items()}
+
+    def estimated_from(self, exact: str, how: object) -> str:
+        """Return the name of latents that estimates from this recording led to."""
+        return estimated_name(exact, self.trajectory.names[-1], how)
+
+    def _keys(self) -> Iterator[Key]:
+        for call in range(self.trajectory.calls):
+            yield self.trajectory.latents(call)
+            yield from self._prediction_keys(call).values()
+        yield self.trajectory.final
+
+    def _prediction_keys(self, call: int) -> dict[str, Key]:
+        latents = self.trajectory.names[call]
+        needed = self.guider.needed(self.trajectory.recipe.steps[call])
+        return {condition: Key(latents, condition) for condition in needed}

@@ -1,0 +1,85 @@
+"""One thread at a time on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from threading import RLock
+from typing import Any
+
+from torch import Tensor
+
+from .base import (
+    Conditioning,
+    Decoded,
+    DiffusionModel,
+    ModelSpec,
+    OutputType,
+    Request,
+    Role,
+    Sampler,
+)
+
+
+class SerialModel:
+    """A model whose networks run for one thread at a time.
+
+    A prompt may be encoded while another thread renders. Under offloading both would move weights
+    at once, so encoding, evaluating and decoding hold a lock. It is released between model calls:
+    encoding waits for one model call, not for the render.
+    """
+
+    def __init__(self, model: DiffusionModel) -> None:
+        self._model = model
+        self._lock = RLock()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """See `DiffusionModel.spec`."""
+        return self._model.spec
+
+    def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """See `DiffusionModel.latents_shape`."""
+        return self._model.latents_shape(height, width)
+
+    def sampler(self, steps: int, height: int, width: int, eta: float) -> Sampler:
+        """See `DiffusionModel.sampler`."""
+        return self._model.sampler(steps, height, width, eta)
+
+    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+        """See `DiffusionModel.encode_prompt`."""
+        with self._lock:
+            return self._model.encode_prompt(prompt, role)
+
+    def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
+        """See `DiffusionModel.encode_embeddings`."""
+        with self._lock:
+            return self._model.encode_embeddings(embeds, images)
+
+    def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
+        """See `DiffusionModel.evaluate`."""
+        with self._lock:
+            return self._model.evaluate(requests)
+
+    def guided(
+        self,
+        uncond: Tensor | None,
+        text: Tensor,
+        guidance_scale: float,
+        guidances: Sequence[Tensor],
+    ) -> Tensor:
+        """See `DiffusionModel.guided`."""
+        return self._model.guided(uncond, text, guidance_scale, guidances)
+
+    def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
+        """See `DiffusionModel.decode`."""
+        with self._lock:
+            return self._model.decode(latents, output_type)
+
+    def components(self) -> Mapping[str, Any]:
+        """See `DiffusionModel.components`."""
+        return self._model.components()
+
+    def progress_bar(self, total: int) -> AbstractContextManager[Any]:
+        """See `DiffusionModel.progress_bar`."""
+        return self._model.progress_bar(total)

@@ -1,0 +1,254 @@
+"""What of a session goes into a file: its document, and the tensors that are recorded."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
+
+import torch
+from attrs import evolve, frozen
+from torch import Tensor
+
+from ..engine import Renderer, TrajectoryStore
+from ..errors import InvalidValueError, ModelMismatchError, SessionFormatError
+from ..models import DiffusionModel, ModelSpec, draw_noise, identify
+from ..sega import LATENTS, Guider, Key, Trajectory
+from ..state import EditState, History, Include, Scene
+from .document import (
+    INITIAL_LATENTS,
+    SEM_GUIDANCE,
+    Document,
+    Predictions,
+    Recorded,
+    embedding_name,
+    latents_name,
+    prediction_name,
+)
+from .png import Provenance
+
+
+@frozen(eq=False)
+class Snapshot:
+    """A session as it goes into a file, or comes out of one.
+
+    Attributes:
+        document: everything but the tensors.
+        tensors: by their names in the file, in parts that are joined along the first dimension.
+            Parts are written one by one, so a file is never built in memory.
+    """
+
+    document: Document
+    tensors: Mapping[str, tuple[Tensor, ...]]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return a whole tensor by its name in the file."""
+        parts = self.tensors[name]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def take_snapshot(
+    scene: Scene,
+    history: History,
+    renderer: Renderer,
+    reference: EditState | None,
+    include: Include,
+) -> Snapshot:
+    """Return a session as it goes into a file.
+
+    Args:
+        reference: the state that estimates start from.
+        include: which recorded renders the snapshot holds.
+    """
+    guidance = renderer.guider.sem_guidance
+    tensors = {INITIAL_LATENTS: (renderer.initial_noise(),)}
+    if guidance is not None:
+        tensors[SEM_GUIDANCE] = (guidance,)
+    embeddings = {
+        concept.embedding: renderer.conditionings.embeddings(concept.embedding)
+        for entry in history
+        for concept in entry.state
+        if concept.embedding is not None
+    }
+    tensors |= {embedding_name(digest): (embeds,) for digest, embeds in embeddings.items()}
+    document = Document(
+        session=secrets.token_hex(8),
+        scene=scene,
+        latents_shape=renderer.shape,
+        calls=renderer.calls,
+        batch_plan=renderer.batch_plan,
+        latents_given=renderer.noise is not None,
+        guidance_calls=0 if guidance is None else len(guidance),
+        embeddings={digest: tuple(embeds.shape) for digest, embeds in embeddings.items()},
+        model=identify(renderer.model),
+        versions=package_versions(),
+        history=history,
+        start=next((one.id for one in reversed(history.entries) if one.state == reference), None),
+    )
+    return with_recorded(Snapshot(document, tensors), renderer.store, renderer.guider, include)
+
+
+def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Tensor | None:
+    """Return the initial noise that a session must be given; None: its seeds give the same.
+
+    Another release of torch may draw other noise from a seed: what was recorded counts.
+    """
+    document, noise = snapshot.document, snapshot.tensor(INITIAL_LATENTS)
+    if document.latents_given:
+        return noise
+    if not same_model:
+        return None
+    images, channels, height, width = document.latents_shape
+    drawn = draw_noise(spec, document.scene.seeds, (images, channels, height, width))
+    return None if torch.equal(drawn, noise) else noise
+
+
+def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Renderer) -> Provenance:
+    """Return what made a batch of images; the model's weights are read the first time."""
+    model = identify(renderer.model)
+    given = {"latents": renderer.noise, "sem_guidance": renderer.guider.sem_guidance}
+    return Provenance(
+        scene=scene,
+        state=state,
+        mode=mode,
+        sampler=model.sampler,
+        model=model.digest,
+        given=tuple(name for name, tensor in given.items() if tensor is not None),
+    )
+
+
+def check_carried(made: Provenance) -> None:
+    """Raise SessionFormatError where an image file cannot hold all that made it."""
+    missing = [*made.given, *(c.name for c in made.state if c.embedding is not None)]
+    if missing:
+        raise SessionFormatError(
+            f"the image was made with tensors that it does not carry: {', '.join(missing)}. Save "
+            "and load the session's file instead."
+        )
+
+
+def with_recorded(
+    snapshot: Snapshot, store: TrajectoryStore, guider: Guider, include: Include
+) -> Snapshot:
+    """Return a snapshot with the recorded renders that ``include`` asks for.
+
+    What two renders share is stored once, with the entry that comes first.
+    """
+    document, tensors = snapshot.document, dict(snapshot.tensors)
+    numbers: dict[str, int] = {}
+    recorded = []
+    seen: set[Key] = set()
+    for entry in _entries(document, include):
+        trajectory = Trajectory.of(document.history[entry].state, document.calls)
+        if trajectory.final in seen or trajectory.final not in store:
+            continue
+        latents: tuple[int, ...] = ()
+        predictions = []
+        for condition, calls in _wanted(trajectory, guider).items():
+            rows = {}
+            for call in calls:
+                key = Key(trajectory.names[call], condition)
+                tensor = None if key in seen else store.peek(key)
+                if tensor is not None:
+                    rows[call] = tensor[None]
+                    seen.add(key)
+            if not rows:
+                continue
+            if condition == LATENTS:
+                latents, name = tuple(rows), latents_name(entry)
+            else:
+                number = numbers.setdefault(condition, len(numbers))
+                predictions.append(Predictions(number, tuple(rows)))
+                name = prediction_name(entry, number)
+            tensors[name] = tuple(rows.values())
+        recorded.append(Recorded(entry, latents, tuple(predictions)))
+    document = evolve(document, conditions=tuple(numbers), recorded=tuple(recorded))
+    return Snapshot(document, tensors)
+
+
+def restore_recorded(snapshot: Snapshot, store: TrajectoryStore) -> None:
+    """Put recorded renders into a store, the current one last, so that it is evicted last."""
+    document = snapshot.document
+    base = Trajectory.of(EditState(), document.calls).names[-1]
+    current = document.history.current
+    for render in sorted(document.recorded, key=lambda one: one.entry == current):
+        trajectory = Trajectory.of(document.history[render.entry].state, document.calls)
+        with store.record(trajectory.names[-1], [base]) as recorder:
+            for condition, name, calls in _runs(document, render):
+                for row, call in enumerate(calls):
+                    tensor = snapshot.tensor(name)[row]
+                    recorder.put(Key(trajectory.names[call], condition), tensor)
+
+
+def is_same_model(document: Document, model: DiffusionModel, *, allow_mismatch: bool) -> bool:
+    """Return whether a model is the one that a session was made with.
+
+    Raises:
+        ModelMismatchError: it is not, and a mismatch is not allowed.
+        SessionFormatError: it is, and the document does not fit it.
+    """
+    there, here = document.model, identify(model)
+    if here == there:
+        _check_fits(document, model)
+        return True
+    if allow_mismatch:
+        return False
+    names = sorted({*there.components, *here.components})
+    other = [n for n in names if there.components.get(n) != here.components.get(n)]
+    other += ["precision"] if there.dtype != here.dtype else []
+    raise ModelMismatchError(
+        f"the session was made with model {there.digest[:12]} ({there.sampler}, {there.dtype}), "
+        f"the pipeline is {here.digest[:12]} ({here.sampler}, {here.dtype}); allowed: the same. "
+        f"What differs: {', '.join(other)}. Load that pipeline, or pass allow_model_mismatch=True "
+        "to keep the history and evaluate everything again."
+    )
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that images depend on."""
+    packages = ("sega-session", "torch", "diffusers", "transformers")
+    return {package: version(package) for package in packages}
+
+
+def _check_fits(document: Document, model: DiffusionModel) -> None:
+    """Raise SessionFormatError unless a document's shapes are those of its scene."""
+    scene = document.scene
+    try:
+        shape = (len(scene.seeds), *model.latents_shape(scene.height, scene.width))
+        steps = scene.num_inference_steps
+        calls = model.sampler(steps, scene.height, scene.width, scene.eta).calls
+    except InvalidValueError as error:
+        raise SessionFormatError(f"the file's scene is damaged: {error}") from None
+    if (shape, calls) != (document.latents_shape, document.calls):
+        raise SessionFormatError(
+            f"the file has {document.calls} calls of latents {document.latents_shape}; its "
+            f"scene has {calls} of {shape}. The file is damaged."
+        )
+
+
+def _entries(document: Document, include: Include) -> tuple[int, ...]:
+    """Return the history's entries whose renders go into a file."""
+    if include == "state":
+        return ()
+    if include == "base":
+        return tuple(dict.fromkeys((0, document.history.current)))
+    return tuple(range(len(document.history)))
+
+
+def _wanted(trajectory: Trajectory, guider: Guider) -> dict[str, list[int]]:
+    """Return the calls at which a render has latents, and predictions of each condition."""
+    wanted = {LATENTS: list(range(trajectory.calls + 1))}
+    for call, step in enumerate(trajectory.recipe.steps):
+        for condition in guider.needed(step):
+            wanted.setdefault(condition, []).append(call)
+    return wanted
+
+
+def _runs(document: Document, render: Recorded) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Yield a recorded render's tensors: condition, name in the file, and its rows' calls."""
+    yield LATENTS, latents_name(render.entry), render.latents
+    for one in render.predictions:
+        name = prediction_name(render.entry, one.condition)
+        yield document.conditions[one.condition], name, one.calls

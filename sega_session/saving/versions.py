@@ -1,0 +1,46 @@
+"""Migrate documents of older session files, one version at a time. FORMAT.md lists the changes.
+
+Documents that arrive here are parsed JSON that nobody has checked. A migration leaves values of
+the wrong type as they are, since they are refused when the migrated document is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..files import Migration, StrictError
+
+FORMAT_VERSION = 2
+"""The version that is written."""
+
+
+def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
+    """Rename "branch", where it means what a prediction is conditioned on, to "condition"."""
+
+    def migrate_render(render: Any) -> Any:
+        return _map_key(render, "predictions", lambda one: _rename_key(one, "branch", "condition"))
+
+    renamed = _rename_key(document, "branches", "conditions")
+    migrated: dict[str, Any] = _map_key(renamed, "recorded", migrate_render)
+    return migrated
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2})
+"""For each older version, the function that turns a document of it into one of the next."""
+
+
+def _rename_key(value: Any, old: str, new: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if new in value:
+        raise StrictError(f"{new!r} is unknown; allowed in this version: {old!r}")
+    return {new if key == old else key: one for key, one in value.items()}
+
+
+def _map_key(value: Any, key: str, change: Callable[[Any], Any]) -> Any:
+    """Apply a change to each member of the list under a key."""
+    if not isinstance(value, dict) or not isinstance(value.get(key), list):
+        return value
+    return {**value, key: [change(one) for one in value[key]]}

@@ -1,0 +1,135 @@
+"""Make a script from a session's history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any
+
+import attrs
+
+from ..errors import ScriptError
+from ..state import Concept, EditState, Entry, History, Scene, diff, edits, renamed
+from . import operations as ops
+from .script import Script, ScriptScene
+
+
+def script_from_history(scene: Scene, history: History) -> Script:
+    """Return a script that makes a history again: entries, ids, labels, branches and position.
+
+    Args:
+        scene: the scene of the history's session.
+        history: the history.
+
+    Raises:
+        ScriptError: a concept is defined by embeddings, which a script does not hold.
+    """
+    steps = [*_entries(history), *_branches(history), *_visits(history), *_position(history)]
+    return Script(ScriptScene(**attrs.asdict(scene)), tuple(steps))
+
+
+def _entries(history: History) -> Iterator[ops.Operation]:
+    """Yield the operations that add the entries, in the order of creation."""
+    current = 0
+    for entry in history.entries[1:]:
+        parent = history.entries[entry.parent or 0]
+        if parent.id != current:
+            yield ops.Checkout(target=parent.id)
+        yield _operation(parent.state, entry)
+        current = entry.id
+
+
+def _branches(history: History) -> Iterator[ops.Operation]:
+    """Yield the operations that start the branches at their ends."""
+    for name, end in history.branches.items():
+        yield ops.Checkout(target=end)
+        yield ops.Branch(name=name)
+
+
+def _visits(history: History) -> Iterator[ops.Operation]:
+    """Yield the visits that decide where redo goes.
+
+    The deepest come first, since a visit decides for all entries above it.
+    """
+    children = [child for child in history.visited if child is not None]
+    depths = {child: len(history.path(child)) for child in children}
+    for child in sorted(children, key=depths.__getitem__, reverse=True):
+        yield ops.Checkout(target=child)
+
+
+def _position(history: History) -> Iterator[ops.Operation]:
+    """Yield the operations that go to the current entry."""
+    if history.branch is None:
+        yield ops.Checkout(target=history.current)
+        return
+    # The current entry is at the branch's end, or on the path to it.
+    yield ops.Checkout(target=history.branch)
+    path = history.path(history.branches[history.branch])
+    for _ in range(len(path) - len(history.path(history.current))):
+        yield ops.Undo()
+
+
+def _operation(before: EditState, entry: Entry) -> ops.Operation:
+    """Return the operation that leads to an entry: an edit, or a transaction of several."""
+    found = tuple(_edits(before, entry.state))
+    if len(found) == 1 and entry.label == diff(before, entry.state):
+        return found[0]
+    return ops.Transaction(label=entry.label, operations=found)
+
+
+def _edits(before: EditState, after: EditState) -> Iterator[ops.Edit]:
+    """Yield the edits that lead from one state to another."""
+    state = before
+    for old, new in renamed(before, after).items():
+        yield ops.Update(name=old, fields=ops.Fields(name=new))
+        state = edits.update(state, old, name=new)
+    target = [concept.name for concept in after]
+    kept = [concept.name for concept in state if concept.name in target]
+    # From the first concept that is out of its place on, concepts are removed and added again.
+    in_place = takewhile(lambda pair: pair[0] == pair[1], zip(kept, target, strict=False))
+    stay = len(list(in_place))
+    for concept in state:
+        if concept.name not in kept[:stay]:
+            yield ops.Remove(name=concept.name)
+        elif concept != after.concept(concept.name):
+            yield _change(concept, after.concept(concept.name))
+    for concept in after.concepts[stay:]:
+        yield from _addition(concept)
+    scale, beta = after.momentum_scale, after.momentum_beta
+    if (scale, beta) != (before.momentum_scale, before.momentum_beta):
+        yield ops.Momentum(
+            scale=None if scale == before.momentum_scale else scale,
+            beta=None if beta == before.momentum_beta else beta,
+        )
+
+
+def _change(old: Concept, new: Concept) -> ops.Edit:
+    """Return the simplest edit that changes a concept."""
+    name = old.name
+    given = {
+        field.name: getattr(new, field.name)
+        for field in attrs.fields(Concept)
+        if getattr(new, field.name) != getattr(old, field.name)
+    }
+    if given.keys() == {"inverted"}:
+        return ops.Invert(name=name)
+    if given.keys() == {"enabled"}:
+        return ops.Enable(name=name) if new.enabled else ops.Disable(name=name)
+    if given.keys() <= {"scale", "weight"}:
+        return ops.Reweight(name=name, **given)
+    return ops.Update(name=name, fields=ops.Fields(**given))
+
+
+def _addition(concept: Concept) -> Iterator[ops.Edit]:
+    """Yield the edits that add a concept. Raises ScriptError for one defined by embeddings."""
+    if concept.embedding is not None:
+        raise ScriptError(
+            f"the concept {concept.name!r} is defined by embeddings, which a script does not hold. "
+            "Save the session's file instead."
+        )
+    fields: dict[str, Any] = attrs.asdict(concept)
+    del fields["embedding"], fields["enabled"]
+    name = None if concept.name == concept.prompt else concept.name
+    yield ops.Add(**{**fields, "name": name})
+    if not concept.enabled:
+        yield ops.Disable(name=concept.name)

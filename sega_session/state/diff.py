@@ -1,0 +1,67 @@
+"""The difference between two edit states, in words."""
+
+from __future__ import annotations
+
+import attrs
+
+from .values import Concept, EditState
+
+FLAGS = {
+    "inverted": ("no longer inverted", "inverted"),
+    "enabled": ("disabled", "enabled"),
+}
+"""The words for a flag that became False and for one that became True."""
+
+
+def diff(before: EditState, after: EditState) -> str:
+    """Describe the changes from one state to another: "beard: scale 5 -> 8; glasses inverted"."""
+    old = {concept.name: concept for concept in before}
+    new = {concept.name: concept for concept in after}
+    names = renamed(before, after)
+    removed = [name for name in old if name not in new and name not in names]
+    added = [name for name in new if name not in old and name not in names.values()]
+    words = [f"{name} renamed to {other}" for name, other in names.items()]
+    words += [f"{name} removed" for name in removed]
+    for name, concept in old.items():
+        words += _changes(concept, new[name]) if name in new else []
+    words += [f"{name} added" for name in added]
+    kept = [concept.name for concept in before if concept.name in new]
+    if kept != [concept.name for concept in after if concept.name in old]:
+        words.append("order changed")
+    for what in ("scale", "beta"):
+        one, other = (getattr(state, f"momentum_{what}") for state in (before, after))
+        if one != other:
+            words.append(f"momentum {what} {one:g} -> {other:g}")
+    return "; ".join(words) or "no change"
+
+
+def renamed(before: EditState, after: EditState) -> dict[str, str]:
+    """Return the new names, by the old ones, of the concepts whose name alone changed."""
+    old, new = ({concept.name for concept in state} for state in (before, after))
+    found: dict[str, str] = {}
+    for concept in before:
+        for other in after:
+            free = other.name not in old and other.name not in found.values()
+            same = attrs.evolve(other, name=concept.name) == concept
+            if concept.name not in new and free and same:
+                found[concept.name] = other.name
+                break
+    return found
+
+
+def _changes(one: Concept, other: Concept) -> list[str]:
+    """Describe the changes of a concept, one phrase a field."""
+    words = []
+    for attribute in attrs.fields(Concept):
+        old, new = getattr(one, attribute.name), getattr(other, attribute.name)
+        if old == new:
+            continue
+        if attribute.name in FLAGS:
+            words.append(f"{one.name} {FLAGS[attribute.name][new]}")
+        else:
+            words.append(f"{one.name}: {attribute.name} {_format(old)} -> {_format(new)}")
+    return words
+
+
+def _format(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,198 @@
+"""The values that a user edits: `Scene`, `Concept` and `EditState`.
+
+All are frozen and validated on construction, so no later code checks them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import attrs
+from attrs import field, frozen
+
+from ..errors import InvalidValueError, UnknownConceptError
+from .fields import (
+    as_bool,
+    as_float,
+    as_int,
+    check_flag,
+    check_integer,
+    check_number,
+    check_text,
+    checked_by,
+)
+
+BatchPlan = Literal["together", "canonical"]
+"""How the conditions of a model call are batched.
+
+"together" evaluates all of them in one batch; "canonical" evaluates each in a batch of its own, so
+that an image has the same bits whatever was rendered before it.
+"""
+
+Include = Literal["state", "base", "all"]
+"""Which recorded renders a session file holds.
+
+"state": none; "base": those of the unedited and the current state; "all": all of the history.
+"""
+
+INVERT_HINT = "To push the image away from a concept, use inverted=True or invert(name)."
+
+
+def _as_seeds(value: Any) -> Any:
+    """Convert one seed or several, arrays included, to a tuple; the validator checks each."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    return tuple(map(as_int, value)) if several else (as_int(value),)
+
+
+def _check_seeds(_: object, __: object, value: tuple[Any, ...]) -> None:
+    for seed in value:
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+            raise InvalidValueError("seed", seed, "an integer, at least 0, less than 2**64")
+    if not value:
+        raise InvalidValueError("seed", value, "an integer, or at least one in a list")
+
+
+@frozen(kw_only=True)
+class Scene:
+    """The settings that are fixed for a session, and make the image before any edit.
+
+    Attributes:
+        prompt: the text that the image shows.
+        negative_prompt: replaces the empty text of the unconditional prediction. SEGA measures
+            every concept against that prediction, so a negative prompt changes what edits do.
+        seeds: one seed for each image, 0 <= seed < 2**64; several make a batch that is edited
+            together.
+        num_inference_steps: the scheduler's steps, 1 or more. Some schedulers call the model more
+            often.
+        guidance_scale: the weight of classifier-free guidance, >= 0; values up to 1 turn it off,
+            as in diffusers.
+        height, width: the image's size in pixels, 1 or more.
+        eta: the noise of the DDIM scheduler, 0 to 1; other schedulers ignore it, as in diffusers.
+
+    Raises:
+        InvalidValueError: a value has the wrong type or is outside its range.
+    """
+
+    prompt: str = field(validator=checked_by(check_text, may_be_empty=True))
+    negative_prompt: str = field(default="", validator=checked_by(check_text, may_be_empty=True))
+    seeds: tuple[int, ...] = field(default=(0,), converter=_as_seeds, validator=_check_seeds)
+    num_inference_steps: int = field(
+        default=50, converter=as_int, validator=checked_by(check_integer, at_least=1)
+    )
+    guidance_scale: float = field(
+        default=7.5, converter=as_float, validator=checked_by(check_number, at_least=0)
+    )
+    height: int = field(converter=as_int, validator=checked_by(check_integer, at_least=1))
+    width: int = field(converter=as_int, validator=checked_by(check_integer, at_least=1))
+    eta: float = field(
+        default=0.0, converter=as_float, validator=checked_by(check_number, at_least=0, at_most=1)
+    )
+
+
+@frozen(kw_only=True)
+class Concept:
+    """A semantic direction and how strongly it steers, with the meanings of diffusers.
+
+    Attributes:
+        name: the name that edits refer to.
+        prompt: the concept in words, a short phrase: "glasses", "a beard".
+        embedding: the digest of the pre-computed embeddings that define the concept; None if its
+            prompt does.
+        scale: s_e, the strength of the direction, >= 0 (diffusers: edit_guidance_scale).
+        threshold: λ, the share of latent entries that the concept leaves alone, per channel;
+            0 <= λ < 1, 0.95 keeps the strongest 5 % (diffusers: edit_threshold).
+        warmup: the first model call, counted from 0, at which the concept is applied; later
+            starts change less of the composition (diffusers: edit_warmup_steps).
+        cooldown: the first model call at which it is no longer applied; None: never
+            (diffusers: edit_cooldown_steps).
+        weight: g_i, the share among several concepts, >= 0 (diffusers: edit_weights).
+        inverted: whether to push away from the concept (diffusers: reverse_editing_direction).
+        enabled: False mutes the concept as if it were removed, and keeps its settings.
+
+    Raises:
+        InvalidValueError: a value has the wrong type or is outside its range.
+    """
+
+    name: str = field(validator=checked_by(check_text, may_be_empty=False))
+    prompt: str = field(validator=checked_by(check_text, may_be_empty=True))
+    embedding: str | None = None
+    scale: float = field(
+        default=5.0,
+        converter=as_float,
+        validator=checked_by(check_number, at_least=0, hint=INVERT_HINT),
+    )
+    threshold: float = field(
+        default=0.9, converter=as_float, validator=checked_by(check_number, at_least=0, below=1)
+    )
+    warmup: int = field(
+        default=10, converter=as_int, validator=checked_by(check_integer, at_least=0)
+    )
+    cooldown: int | None = field(
+        default=None,
+        converter=as_int,
+        validator=attrs.validators.optional(checked_by(check_integer, at_least=0)),
+    )
+    weight: float = field(
+        default=1.0,
+        converter=as_float,
+        validator=checked_by(check_number, at_least=0, hint=INVERT_HINT),
+    )
+    inverted: bool = field(default=False, converter=as_bool, validator=checked_by(check_flag))
+    enabled: bool = field(default=True, converter=as_bool, validator=checked_by(check_flag))
+
+    def __attrs_post_init__(self) -> None:
+        if self.embedding is None and not self.prompt.strip():
+            raise InvalidValueError("prompt", self.prompt, "text, not empty")
+        if self.cooldown is not None and self.cooldown < self.warmup:
+            raise InvalidValueError(
+                "cooldown",
+                self.cooldown,
+                f"None, or at least warmup ({self.warmup})",
+                "Lower warmup, or raise cooldown.",
+            )
+
+
+@frozen(kw_only=True)
+class EditState:
+    """The concepts of one point in a session, in the order they were added, and momentum.
+
+    Iterating over a state yields its concepts.
+
+    Attributes:
+        concepts: the concepts; no two have the same name.
+        momentum_scale: s_m, the share of the momentum that is added to the guidance; 0 to 1, 0
+            turns momentum off (diffusers: edit_momentum_scale).
+        momentum_beta: β_m, the share of the momentum that is kept from call to call;
+            0 <= β_m < 1 (diffusers: edit_mom_beta).
+    """
+
+    concepts: tuple[Concept, ...] = ()
+    momentum_scale: float = field(
+        default=0.1, converter=as_float, validator=checked_by(check_number, at_least=0, at_most=1)
+    )
+    momentum_beta: float = field(
+        default=0.4,
+        converter=as_float,
+        validator=checked_by(
+            check_number,
+            at_least=0,
+            below=1,
+            hint="At 1 the momentum would stay zero: to turn it off, set its scale to 0.",
+        ),
+    )
+
+    def __iter__(self) -> Iterator[Concept]:
+        return iter(self.concepts)
+
+    def concept(self, name: str) -> Concept:
+        """Return the concept with this name.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+        """
+        for concept in self.concepts:
+            if concept.name == name:
+                return concept
+        raise UnknownConceptError(name, (concept.name for concept in self.concepts))

@@ -1,0 +1,115 @@
+"""Change and damage session files at random."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import time
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sega_session import EditSession
+from sega_session.errors import ModelMismatchError, SessionFormatError
+from sega_session.saving.document import METADATA_KEY
+
+VERSION_1 = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
+
+
+def repacked(path: Path, change: Any, target: Path) -> Path:
+    """Write a copy of a session's file with its document changed."""
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8 : 8 + length])
+    plain = json.loads(header["__metadata__"][METADATA_KEY])
+    text = change(plain)
+    header["__metadata__"][METADATA_KEY] = json.dumps(plain) if text is None else text
+    new = json.dumps(header).encode()
+    target.write_bytes(struct.pack("<Q", len(new)) + new + raw[8 + length :])
+    return target
+
+
+def break_document(rng: random.Random, plain: dict[str, Any]) -> str | None:
+    """Break a document somewhere; return its text if the break is not valid JSON."""
+    spots: list[tuple[Any, Any]] = []
+
+    def collect(value: Any) -> None:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in list(items):
+            spots.append((value, key))
+            if isinstance(one, (dict, list)):
+                collect(one)
+
+    collect(plain)
+    owner, key = rng.choice(spots)
+    values = [None, True, -1, 0, 10**9, 1.5, "", "x", "\ud800", [], {}, [0], 2**70, 1e308]
+    match rng.randrange(5):
+        case 0:
+            del owner[key]
+        case 1 if isinstance(owner, dict):
+            owner[f"{key}x"] = owner[key]
+        case 2:
+            number = rng.choice(["NaN", "1e999", "-Infinity", "0,"])
+            return json.dumps(plain).replace(": 0", f": {number}", 1)
+        case 3 if isinstance(owner[key], int):
+            owner[key] += rng.choice([-1, 1, 7, 1000])
+        case _:
+            owner[key] = rng.choice(values)
+    return None
+
+
+def fuzz_session_files(folder: Path, count: int) -> str:
+    """Load ``count`` damaged files and check the errors; return the figures in one line.
+
+    Bits are flipped, ends are cut off, documents are changed. Sessions must use the fake model.
+    """
+    path = folder / "good.safetensors"
+    session = EditSession(None, "a cat", num_inference_steps=3)
+    session.render(output_type="latent")
+    session.add("hat", warmup=1)
+    session.render(output_type="latent")
+    session.save(path)
+    raw = path.read_bytes()
+    header = 8 + struct.unpack("<Q", raw[:8])[0]
+    rng = random.Random(0)
+    counts: Counter[str] = Counter()
+    slowest = 0.0
+    bad = folder / "bad.safetensors"
+    EditSession.load(path, None)
+    tracemalloc.start()
+    for number in range(count):
+        match number % 4:
+            case 0:
+                flipped = bytearray(raw)
+                for _ in range(rng.choice([1, 1, 3, 30])):
+                    flipped[rng.randrange(header)] ^= 1 << rng.randrange(8)
+                bad.write_bytes(flipped)
+            case 1:
+                cut = rng.randrange(len(raw))
+                bad.write_bytes(rng.choice([raw[:cut], raw + raw[:cut], raw[cut:]]))
+            case 2:
+                repacked(path, lambda plain: break_document(rng, plain), bad)
+            case _:
+                repacked(VERSION_1, lambda plain: break_document(rng, plain), bad)
+        start = time.perf_counter()
+        try:
+            EditSession.load(bad, None)
+            counts["read"] += 1
+        except SessionFormatError as error:
+            counts["refused"] += 1
+            counts["in several lines"] += "\n" in str(error)
+        except ModelMismatchError:
+            counts["another model"] += 1
+        slowest = max(slowest, time.perf_counter() - start)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert counts["refused"] > count // 2
+    assert not counts["in several lines"]
+    assert slowest < 1
+    assert peak < 64 * 2**20
+    return (
+        f"{count} session files: {dict(counts)}, slowest {slowest:.3f} s, "
+        f"peak {peak / 2**20:.1f} MB"
+    )

@@ -1,0 +1,53 @@
+"""Differences between states, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from sega_session.state import Concept, EditState, diff, renamed
+
+BEARD, GLASSES = Concept(name="beard", prompt="beard"), Concept(name="glasses", prompt="glasses")
+
+
+def state(*concepts: Concept, **momentum: float) -> EditState:
+    return EditState(concepts=concepts, **momentum)
+
+
+def change(concept: Concept, **fields: Any) -> Concept:
+    return attrs.evolve(concept, **fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            state(BEARD, GLASSES),
+            state(change(BEARD, scale=8), change(GLASSES, inverted=True)),
+            "beard: scale 5 -> 8; glasses inverted",
+        ),
+        (state(BEARD), state(GLASSES), "beard removed; glasses added"),
+        (state(BEARD), state(change(BEARD, name="whiskers")), "beard renamed to whiskers"),
+        (state(BEARD, GLASSES), state(GLASSES, BEARD), "order changed"),
+        (state(change(BEARD, inverted=True)), state(BEARD), "beard no longer inverted"),
+        (state(BEARD), state(change(BEARD, enabled=False)), "beard disabled"),
+        (state(change(BEARD, enabled=False)), state(BEARD), "beard enabled"),
+        (
+            state(BEARD),
+            state(change(BEARD, prompt="a beard", cooldown=20), momentum_scale=0.3),
+            "beard: prompt beard -> a beard; beard: cooldown None -> 20; momentum scale 0.1 -> 0.3",
+        ),
+        (state(BEARD), state(BEARD), "no change"),
+    ],
+)
+def test_differences_in_words(before: EditState, after: EditState, words: str) -> None:
+    assert diff(before, after) == words
+
+
+def test_only_a_name_that_is_free_counts_as_renamed() -> None:
+    specs = change(GLASSES, name="specs")
+    assert renamed(state(BEARD, GLASSES), state(BEARD, specs)) == {"glasses": "specs"}
+    assert renamed(state(GLASSES), state(change(specs, scale=3))) == {}
+    assert renamed(state(GLASSES), state(GLASSES, specs)) == {}

@@ -1,0 +1,133 @@
+"""Stand-ins for what a panel uses: a model, a worker, a timer and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import PIL.Image
+from ipywidgets import Widget
+from sega_widgets import EditPanel, Progress
+from sega_widgets.worker import More
+from torch import Tensor
+
+from sega_session import EditSession
+from sega_session.errors import SegaSessionError
+from sega_session.models import Conditioning, Decoded, ModelInput, OutputType
+from tests.support.fake_denoiser import FakeFamily
+
+
+class Model(FakeFamily):
+    """A model of arithmetic whose images are grey, with a hook at each call.
+
+    Attributes:
+        on_evaluate: called before each model call.
+        on_encode: called with each prompt before it is encoded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_evaluate: Callable[[], object] = lambda: None
+        self.on_encode: Callable[[str], object] = lambda prompt: None
+
+    def predict(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
+        self.on_evaluate()
+        return super().predict(inputs)
+
+    def encode(self, prompt: str, *, negative: bool = False) -> Conditioning:
+        self.on_encode(prompt)
+        return super().encode(prompt, negative=negative)
+
+    def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
+        if output_type != "pil":
+            return Decoded(latents, None)
+        grey = (latents.mean(dim=1) * 40 + 128).clamp(0, 255).byte().cpu().numpy()
+        images = [PIL.Image.fromarray(one).resize((16, 16)).convert("RGB") for one in grey]
+        return Decoded(images, None)
+
+
+def new_session(model: Model, **arguments: Any) -> EditSession:
+    """Begin a short session with a model."""
+    return EditSession(model, "a cat", num_inference_steps=6, **arguments)
+
+
+class InlineWorker:
+    """A worker that renders at once on the caller's thread: a preview while moving, else exact."""
+
+    def __init__(
+        self,
+        session: EditSession,
+        *,
+        show: Callable[[Any], object],
+        progress: Callable[[Progress | None], object],
+        fail: Callable[[Exception], object],
+        more: More,
+        lock: object,
+    ) -> None:
+        self.session, self.show, self.progress, self.fail = session, show, progress, fail
+        self.more = more
+        self.posts: list[bool] = []
+        self.cancels = 0
+        self.closed = False
+
+    def post(self, *, moving: bool = False) -> None:
+        self.posts.append(moving)
+        try:
+            self.show(self.session.render("preview" if moving else "exact"))
+            if not moving:
+                for show in self.more(lambda *_: None):
+                    show()
+        except SegaSessionError as error:
+            self.fail(error)
+
+    def cancel(self) -> None:
+        self.cancels += 1
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class HandTimer:
+    """A timer that rings when a test calls `ring`."""
+
+    waiting: list[HandTimer]
+
+    def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
+        self.ring, self.daemon = ring, False
+
+    def start(self) -> None:
+        self.waiting.append(self)
+
+    def cancel(self) -> None:
+        if self in self.waiting:
+            self.waiting.remove(self)
+
+
+def worker_of(panel: EditPanel) -> InlineWorker:
+    found: Any = panel.view.worker
+    assert isinstance(found, InlineWorker)
+    return found
+
+
+def add(panel: EditPanel, *names: str) -> None:
+    """Type concepts into the text field."""
+    for name in names:
+        panel.concepts.text.value = name
+
+
+def send(widget: Widget, content: dict[str, Any]) -> None:
+    """Deliver a message as a page sends it."""
+    data = {"method": "custom", "content": content}
+    widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
