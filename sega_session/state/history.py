@@ -14,7 +14,7 @@ import attrs
 from attrs import field, frozen
 
 from ..errors import HistoryError, InvalidValueError
-from .diff import diff
+from .differences import diff
 from .fields import check_line
 from .values import EditState
 

@@ -19,7 +19,15 @@ def concept(name: str, **fields: Any) -> Concept:
 def applied(made: Recipe) -> list[dict[str, float]]:
     """For each call, the applied concepts and their weights."""
     return [
-        {term.conditioning.removeprefix("prompt:"): term.weight for term in step.applied}
+        {term.condition.removeprefix("prompt:"): term.weight for term in step.applied}
+        for step in made.steps
+    ]
+
+
+def conditions(made: Recipe) -> list[tuple[str, ...]]:
+    """For each call, what is evaluated beside the prompts, each once."""
+    return [
+        tuple(dict.fromkeys(term.condition for term in (*step.feeding, *step.applied)))
         for step in made.steps
     ]
 
@@ -27,7 +35,7 @@ def applied(made: Recipe) -> list[dict[str, float]]:
 def test_warmup_and_cooldown_count_model_calls() -> None:
     made = recipe(concept("a", warmup=2, cooldown=4))
     assert applied(made) == [{}, {}, {"a": 1}, {"a": 1}, {}]
-    assert [step.conditionings for step in made.steps] == [
+    assert conditions(made) == [
         *[()] * 2,
         *[("prompt:a",)] * 2,
         (),
@@ -72,7 +80,7 @@ def test_a_disabled_concept_is_as_if_removed() -> None:
 
 def test_momentum_is_fed_by_concepts_before_their_warmup() -> None:
     made = recipe(concept("a", warmup=2), momentum=0.5)
-    assert [step.conditionings for step in made.steps] == [("prompt:a",)] * 5
+    assert conditions(made) == [("prompt:a",)] * 5
     assert [step.momentum_applied for step in made.steps] == [False] * 2 + [True] * 3
 
 
