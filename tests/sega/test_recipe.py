@@ -68,7 +68,7 @@ def test_a_cooled_concept_counts_as_warm() -> None:
 def test_terms_that_are_zero_are_not_evaluated_but_share_the_weights() -> None:
     made = recipe(concept("a"), concept("mute", scale=0), concept("late", warmup=4))
     assert applied(made)[0] == {"a": 0.5}
-    assert "prompt:mute" not in made.steps[4].conditionings
+    assert "prompt:mute" not in conditions(made)[4]
     made = recipe(concept("a"), concept("weightless", weight=0))
     assert applied(made)[0] == {"a": 1}
 
@@ -87,7 +87,7 @@ def test_momentum_is_fed_by_concepts_before_their_warmup() -> None:
 def test_momentum_that_cannot_matter_is_off() -> None:
     never_all_warm = recipe(concept("a"), concept("b", warmup=5), momentum=0.5)
     assert never_all_warm.momentum_scale == 0
-    assert never_all_warm.steps[0].conditionings == ("prompt:a",)
+    assert conditions(never_all_warm)[0] == ("prompt:a",)
     assert recipe(momentum=0.5) == recipe(momentum=0)
     assert recipe(concept("a", scale=0), momentum=0.5) == recipe(concept("a", scale=0))
 
@@ -103,5 +103,5 @@ def test_equal_prompts_are_evaluated_once() -> None:
         Concept(name="y", prompt="a", warmup=0, threshold=0.5),
     )
     made = recipe(*twice)
-    assert made.steps[0].conditionings == ("prompt:a",)
+    assert conditions(made)[0] == ("prompt:a",)
     assert len(made.steps[0].applied) == 2
