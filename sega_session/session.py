@@ -681,7 +681,7 @@ class EditSession:
             spill_bytes=spill_bytes,
         )
         history = recover_history(Path(path), document.session, session.history)
-        session._timeline.go(history)
+        session._timeline.go(history)  # noqa: SLF001
         return session
 
     @classmethod
@@ -717,7 +717,7 @@ class EditSession:
             )
         session = cls.from_scene(made.scene, pipeline, **budgets)
         with session.transaction("from an image"):
-            session._edit(made.state)
+            session._edit(made.state)  # noqa: SLF001
         return session
 
     @classmethod
@@ -900,5 +900,5 @@ class EditSession:
             spill_bytes=spill_bytes,
             batch_plan=document.batch_plan,
         )
-        session._restore(snapshot, same_model=same_model)
+        session._restore(snapshot, same_model=same_model)  # noqa: SLF001
         return session, document

@@ -18,7 +18,7 @@ from .contact_sheet import Tile, contact_sheet
 from .loading import Device, DType, load_with_status
 
 if TYPE_CHECKING:
-    from ..models.presets import Preset, Recommended
+    from ..models import Preset, Recommended
     from ..render import Render
     from ..session import EditSession
 
@@ -51,7 +51,7 @@ def demo(
     console = Console()
     out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be created
     pipeline = load_with_status(console, model, device, dtype)
-    from ..models.presets import recommended_or_published
+    from ..models import recommended_or_published
 
     settings = recommended_or_published(pipeline)
     prompt = settings.prompt if prompt is None else prompt

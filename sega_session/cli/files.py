@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..files import file_errors
-from ..saving.document import Document, read_document
+from ..saving import Document, read_document
 from ..scripts import OperationResult, Script, run_script, script_from_history
 from .contact_sheet import Tile, contact_sheet
 from .loading import Device, DType, load_with_status

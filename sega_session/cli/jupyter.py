@@ -24,7 +24,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from ..errors import CheckpointError, SegaSessionError
-from ..saving.document import read_document
+from ..saving import read_document
 from .loading import Device, DType
 
 PACKAGE = Path(__file__).resolve().parents[1]

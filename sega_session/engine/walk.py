@@ -97,5 +97,5 @@ class Walk:
     def fork(self) -> Self:
         """Return an independent walk from here on; it adds the same noise as this one will."""
         other = copy.copy(self)
-        other._run = self._run.fork()
+        other._run = self._run.fork()  # noqa: SLF001 - of the same class
         return other

@@ -86,7 +86,8 @@ def _glance(name: str, tensor: Tensor) -> tuple[Hashable, ...]:
     _check_in_memory(name, tensor)
     flat = tensor.detach().flatten()
     samples = flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES]
-    return tensor.dtype, tuple(tensor.shape), tensor._version, _bytes(samples)
+    version = tensor._version  # noqa: SLF001 - the only counter of changes in place
+    return tensor.dtype, tuple(tensor.shape), version, _bytes(samples)
 
 
 def _parts(name: str, tensor: Tensor) -> Iterable[bytes]:

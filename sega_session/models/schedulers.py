@@ -126,10 +126,10 @@ class SchedulerRun:
     def fork(self) -> Self:
         """See `SamplerRun.fork`."""
         other = copy.copy(self)
-        other._scheduler = copy.deepcopy(self._scheduler)
+        other._scheduler = copy.deepcopy(self._scheduler)  # noqa: SLF001 - of the same class
         if "generator" in self._arguments:
             clones = [one.clone_state() for one in self._arguments["generator"]]
-            other._arguments = {**self._arguments, "generator": clones}
+            other._arguments = {**self._arguments, "generator": clones}  # noqa: SLF001
         return other
 
     @property

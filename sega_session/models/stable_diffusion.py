@@ -76,9 +76,8 @@ class StableDiffusion(DiffusionModel):
     @property
     def spec(self) -> ModelSpec:
         """The execution device under offloading, the U-Net's precision and sample size."""
-        return ModelSpec(
-            self._pipeline._execution_device, self._pipeline.unet.dtype, self._default_size()
-        )
+        device = self._pipeline._execution_device  # noqa: SLF001 - the device under offloading
+        return ModelSpec(device, self._pipeline.unet.dtype, self._default_size())
 
     def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """See `DiffusionModel.latents_shape`; sizes are multiples of the VAE's factor."""

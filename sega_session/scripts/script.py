@@ -76,7 +76,7 @@ class Script:
     def load(cls, path: str | Path) -> Script:
         """Read a script's file, of at most 4 MiB. Raises ScriptError."""
         try:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 return cls.parse(file.read(MAX_BYTES + 1))
         except OSError as error:
             raise ScriptError(f"{path} cannot be read: {error.strerror}.") from error

@@ -6,7 +6,7 @@ modules of functions. Other packages import from here, not from the modules.
 """
 
 from . import edits, fields
-from .diff import FLAGS, diff, renamed
+from .differences import FLAGS, diff, renamed
 from .fields import check_line
 from .history import Entry, History
 from .modes import (

@@ -14,7 +14,7 @@ import attrs
 from attrs import field, frozen
 
 from ..errors import HistoryError, InvalidValueError
-from .diff import diff
+from .differences import diff
 from .fields import check_line
 from .values import EditState
 
@@ -111,13 +111,16 @@ class History:
         at_end = self.branch is not None and branches[self.branch] == self.current
         if self.branch is not None and at_end:
             branches = {**branches, self.branch: new.id}
-        return attrs.evolve(
-            self,
-            entries=(*self.entries, new),
-            visited=(*self.visited, None),
-            branches=branches,
-            branch=self.branch if at_end else None,
-        )._moved_to(new.id)
+        return _moved_to(
+            attrs.evolve(
+                self,
+                entries=(*self.entries, new),
+                visited=(*self.visited, None),
+                branches=branches,
+                branch=self.branch if at_end else None,
+            ),
+            new.id,
+        )
 
     def undo(self) -> History:
         """Go back to the entry before. Raises HistoryError at the first."""
@@ -132,7 +135,7 @@ class History:
             raise HistoryError("there is nothing to redo: no edit was made from here.")
         # Beyond its end a branch is left.
         left = self.branch is not None and self.branches[self.branch] == self.current
-        return attrs.evolve(self, branch=None if left else self.branch)._moved_to(target)
+        return _moved_to(attrs.evolve(self, branch=None if left else self.branch), target)
 
     def checkout(self, target: int | str) -> History:
         """Go to an entry, by its id or by a branch's name. Raises HistoryError.
@@ -141,7 +144,7 @@ class History:
         """
         entry = self[target]
         branch = target if isinstance(target, str) else None
-        return attrs.evolve(self, branch=branch)._moved_to(entry.id)
+        return _moved_to(attrs.evolve(self, branch=branch), entry.id)
 
     def with_branch(self, name: str) -> History:
         """Start a branch at the current entry; edits from here move it along.
@@ -211,13 +214,6 @@ class History:
             found.append(f"there is no branch {self.branch!r}")
         return found
 
-    def _moved_to(self, target: int) -> History:
-        """Make an entry current, and remember it as visited last on the path to it."""
-        visited = list(self.visited)
-        for before, after in pairwise(self.path(target)):
-            visited[before.id] = after.id
-        return attrs.evolve(self, current=target, visited=tuple(visited))
-
     def __repr__(self) -> str:
         return f"<History: {len(self)} entries, at {self.current}>"
 
@@ -250,3 +246,11 @@ class History:
                 last = one == after[-1]
                 corner, line = ("└─", "  ") if last else ("├─", "│ ")
                 waiting.append((one, rest + corner, rest + line))
+
+
+def _moved_to(history: History, target: int) -> History:
+    """Make an entry current, and remember it as visited last on the path to it."""
+    visited = list(history.visited)
+    for before, after in pairwise(history.path(target)):
+        visited[before.id] = after.id
+    return attrs.evolve(history, current=target, visited=tuple(visited))

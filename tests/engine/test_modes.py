@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sega_session import EditSession, anchored, load_avatars
+from sega_session.engine.anchored import every_anchors, preview_anchors
 from sega_session.errors import InvalidValueError, UnknownConceptError
-from sega_session.sega.recipe import conditioning_key
-from sega_session.state import Anchored, Preview, edits
-from sega_session.state.modes import anchors
-from tests.support.pipelines import SCHEDULERS, reference_pipeline, tiny_stable_diffusion
+from sega_session.state import edits
+from tests.support.pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
 
 APPROXIMATE: list[Any] = ["preview", "anchored", anchored(every=3), "replay"]
 
@@ -403,8 +402,7 @@ def test_another_state_must_be_one(pipeline: Any) -> None:
     with pytest.raises(InvalidValueError, match="state is 3; allowed: an EditState"):
         session.render(state=3)  # type: ignore[arg-type]
     other = edited(pipeline, lambda s: None)
-    embeds = other._conditionings[conditioning_key(other.concepts[0])].prompt_embeds
-    other.add(name="gaze", prompt_embeds=2 * embeds)
+    other.add(name="gaze", prompt_embeds=torch.ones(TOKENS, 16))
     with pytest.raises(InvalidValueError, match="state is 'gaze'; allowed: concepts in words"):
         session.plan(state=other.state)
 
@@ -518,9 +516,9 @@ def test_an_unknown_mode_is_named(pipeline: Any) -> None:
 
 
 def test_where_anchors_are() -> None:
-    assert anchors(Anchored(every=5), 10, 50) == (11, 13, 18, 23, 28, 33, 38, 43, 48)
-    assert anchors(Anchored(every=2), 10, 20) == (12, 14, 16, 18)
-    assert anchors(Anchored(every=100), 10, 50) == (12, 14, 19, 29, 48)
-    assert anchors(Preview(), 10, 50) == (14, 20, 28, 38)
-    assert anchors(Preview(), 48, 50) == (49,)
-    assert anchors(Anchored(every=4), 48, 50) == ()
+    assert every_anchors(5, 10, 50) == (11, 13, 18, 23, 28, 33, 38, 43, 48)
+    assert every_anchors(2, 10, 20) == (12, 14, 16, 18)
+    assert every_anchors(100, 10, 50) == (12, 14, 19, 29, 48)
+    assert preview_anchors(10, 50) == (14, 20, 28, 38)
+    assert preview_anchors(48, 50) == (49,)
+    assert every_anchors(4, 48, 50) == ()

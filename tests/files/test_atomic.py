@@ -132,7 +132,7 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
         return path
 
     def check(temp: Path) -> None:
-        assert os.stat(temp).st_size == len(NEW)
+        assert temp.stat().st_size == len(NEW)
 
     recorded = Faults()
     path = fresh("recorded")
@@ -280,7 +280,7 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert other.is_symlink()
     assert left_beside(real) == []
-    assert sorted(os.listdir(tmp_path)) == ["link", "other", "real"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "other", "real"]
 
 
 @on_posix

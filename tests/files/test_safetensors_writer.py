@@ -40,7 +40,7 @@ def written(tensors: dict[str, TensorRows], metadata: dict[str, str]) -> bytes:
 
 def test_the_library_reads_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         write_tensors(file, {name: rows_of(array) for name, array in TENSORS.items()}, METADATA)
     with safe_open(path, "np") as found:
         assert found.metadata() == METADATA
@@ -107,7 +107,7 @@ def test_only_one_chunk_is_alive_at_a_time(tmp_path: Path) -> None:
             yield bytes(size)
 
     tensors = {name: TensorRows("U8", (20, size), chunks()) for name in ("a", "b")}
-    with open(tmp_path / "a.safetensors", "wb") as file:
+    with (tmp_path / "a.safetensors").open("wb") as file:
         peak = peak_megabytes(lambda: write_tensors(file, tensors, {}))
     assert 1 < peak < 1.5
     assert (tmp_path / "a.safetensors").stat().st_size > 40 * size

@@ -14,6 +14,7 @@ from typing import Any
 from sega_session import EditSession
 from sega_session.errors import ModelMismatchError, SessionFormatError
 from sega_session.saving.document import METADATA_KEY
+from sega_session.testing import FakeModel
 
 VERSION_1 = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
 
@@ -66,7 +67,7 @@ def fuzz_session_files(folder: Path, count: int) -> str:
     Bits are flipped, ends are cut off, documents are changed. Sessions must use the fake model.
     """
     path = folder / "good.safetensors"
-    session = EditSession(None, "a cat", num_inference_steps=3)
+    session = EditSession(FakeModel(), "a cat", num_inference_steps=3)
     session.render(output_type="latent")
     session.add("hat", warmup=1)
     session.render(output_type="latent")
@@ -77,7 +78,7 @@ def fuzz_session_files(folder: Path, count: int) -> str:
     counts: Counter[str] = Counter()
     slowest = 0.0
     bad = folder / "bad.safetensors"
-    EditSession.load(path, None)
+    EditSession.load(path, FakeModel())
     tracemalloc.start()
     for number in range(count):
         match number % 4:
@@ -95,7 +96,7 @@ def fuzz_session_files(folder: Path, count: int) -> str:
                 repacked(VERSION_1, lambda plain: break_document(rng, plain), bad)
         start = time.perf_counter()
         try:
-            EditSession.load(bad, None)
+            EditSession.load(bad, FakeModel())
             counts["read"] += 1
         except SessionFormatError as error:
             counts["refused"] += 1

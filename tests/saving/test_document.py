@@ -81,7 +81,7 @@ def write_file(
     for name, shape in (shapes or SHAPES).items():
         rows = TensorRows(dtype, shape, [])
         tensors[name] = evolve(rows, chunks=[bytes(rows.nbytes)])
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         write_tensors(file, tensors, {METADATA_KEY: text or dump_document(DOCUMENT), **metadata})
     return path
 

@@ -15,17 +15,16 @@ import torch
 from sega_session import EditSession
 from sega_session.errors import AutosaveWarning, SessionFileError
 from sega_session.saving.journal import journal_of
-from tests.support.fake_denoiser import use_fake
+from sega_session.testing import FakeModel
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> EditSession:
-    use_fake(monkeypatch)
-    return EditSession(None, "a cat", num_inference_steps=6, batch_plan="canonical")
+def session() -> EditSession:
+    return EditSession(FakeModel(), "a cat", num_inference_steps=6, batch_plan="canonical")
 
 
 def recover(path: Path) -> EditSession:
-    return EditSession.recover(path, None)
+    return EditSession.recover(path, FakeModel())
 
 
 def test_every_edit_is_there_after_a_crash(session: EditSession, tmp_path: Path) -> None:
@@ -88,7 +87,7 @@ def test_a_gesture_and_a_transaction_are_one_entry(session: EditSession, tmp_pat
 def test_embeddings_are_there(session: EditSession, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     session.autosave(path)
-    session.add(name="mine", prompt_embeds=torch.ones(1), warmup=1)
+    session.add(name="mine", prompt_embeds=torch.ones(1, 1), warmup=1)
     session.invert("mine")
     found = recover(path)
     assert found.history == session.history
@@ -114,7 +113,7 @@ def test_an_interrupted_or_damaged_line(session: EditSession, tmp_path: Path) ->
     journal.write_bytes(lines)
     session.save(path)
     with pytest.warns(AutosaveWarning, match=r"has a journal with later edits: EditSession.rec"):
-        assert EditSession.load(path, None).history == session.history
+        assert EditSession.load(path, FakeModel()).history == session.history
     assert recover(path).history == session.history
 
 
@@ -144,11 +143,9 @@ def test_an_edit_stands_where_it_cannot_be_saved(
 CHILD = """
 import sys, warnings
 sys.path.insert(0, {root!r})
-import pytest
-from tests.support.fake_denoiser import use_fake
+from sega_session.testing import FakeModel
 from sega_session import EditSession
-use_fake(pytest.MonkeyPatch())
-session = EditSession(None, "a cat", num_inference_steps=6)
+session = EditSession(FakeModel(), "a cat", num_inference_steps=6)
 session.autosave({path!r})
 session.add("hat", warmup=1)
 for scale in range(1, 10**6):
@@ -159,10 +156,7 @@ for scale in range(1, 10**6):
 """
 
 
-def test_kill_nine_loses_nothing_that_was_acknowledged(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    use_fake(monkeypatch)
+def test_kill_nine_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     root = str(Path(__file__).parents[2])
     seen = 0

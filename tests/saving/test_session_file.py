@@ -20,6 +20,7 @@ from sega_session.errors import (
     SessionFormatError,
 )
 from sega_session.models.fingerprint import component_digests
+from sega_session.saving import snapshot
 from sega_session.saving.document import (
     dump_document,
     parse_document,
@@ -27,8 +28,8 @@ from sega_session.saving.document import (
     read_document,
 )
 from sega_session.saving.versions import FORMAT_VERSION
+from sega_session.testing import FakeModel
 from tests.saving.fuzzing import fuzz_session_files, repacked
-from tests.support.fake_denoiser import use_fake
 from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
 CROWD = [
@@ -241,15 +242,14 @@ def test_weights_that_change_in_place_change_the_digest() -> None:
 def test_noise_of_another_torch_counts_as_it_was_recorded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    use_fake(monkeypatch)
-    session = edited(None)
+    session = edited(FakeModel())
     session.save(tmp_path / "a.safetensors")
     rendered = session.render(output_type="latent").latents
     session.checkout(1)
     session.reweight("hat", scale=8)
     reweighted = session.render(output_type="latent").latents
-    monkeypatch.setattr("sega_session.models.inputs.draw_noise", lambda *_: torch.ones(1, 4, 8, 8))
-    loaded = EditSession.load(tmp_path / "a.safetensors", None)
+    monkeypatch.setattr(snapshot, "draw_noise", lambda *_: torch.ones(1, 4, 8, 8))
+    loaded = EditSession.load(tmp_path / "a.safetensors", FakeModel())
     assert torch.equal(loaded.render(output_type="latent").latents, rendered)
     loaded.checkout(1)
     loaded.reweight("hat", scale=8)
@@ -259,12 +259,11 @@ def test_noise_of_another_torch_counts_as_it_was_recorded(
 # Versions.
 
 
-def test_files_of_every_release_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_fake(monkeypatch)
+def test_files_of_every_release_are_read() -> None:
     files = sorted(GOLDEN.glob("session-v*.safetensors"))
     assert len(files) == FORMAT_VERSION
     for file in files:
-        session = EditSession.load(file, None, allow_model_mismatch=True)
+        session = EditSession.load(file, FakeModel(), allow_model_mismatch=True)
         assert str(session.history) == (
             "  0  unedited\n  1  hat added\n├─  2  smile added  (happy)\n└─* 3  hat inverted"
         )
@@ -281,8 +280,7 @@ def test_files_of_every_release_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_full_disk_leaves_the_old_file(
     call: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    use_fake(monkeypatch)
-    session = edited(None)
+    session = edited(FakeModel())
     path = tmp_path / "a.safetensors"
     session.save(path)
     old = path.read_bytes()
@@ -296,24 +294,19 @@ def test_a_full_disk_leaves_the_old_file(
     with pytest.raises(SessionFileError, match=r"a\.safetensors"):
         session.save(path)
     monkeypatch.undo()
-    use_fake(monkeypatch)
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".tmp"] == []
     assert session.history is state
-    assert len(EditSession.load(path, None).history) == 4
+    assert len(EditSession.load(path, FakeModel()).history) == 4
 
 
-def test_a_thousand_broken_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Callable[[str], None]
-) -> None:
-    use_fake(monkeypatch)
+def test_a_thousand_broken_files(tmp_path: Path, figure: Callable[[str], None]) -> None:
     figure(fuzz_session_files(tmp_path, 1000))
 
 
-def test_a_document_must_agree_with_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    use_fake(monkeypatch)
+def test_a_document_must_agree_with_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    edited(None).save(path)
+    edited(FakeModel()).save(path)
     good = read_document(path)
     assert parse_document(dump_document(good)) == good
 
@@ -348,7 +341,7 @@ def test_a_document_must_agree_with_itself(monkeypatch: pytest.MonkeyPatch, tmp_
         (change("model", "dtype", to="float16"), "is F32 .* and the document says 'float16'"),
     ]:
         with pytest.raises(SessionFormatError, match=message):
-            EditSession.load(repacked(path, broken, tmp_path / "b.safetensors"), None)
+            EditSession.load(repacked(path, broken, tmp_path / "b.safetensors"), FakeModel())
 
 
 def test_a_file_that_is_no_session(tmp_path: Path, pipeline: Any) -> None:

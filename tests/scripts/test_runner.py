@@ -20,7 +20,7 @@ from sega_session.errors import (
 )
 from sega_session.saving.png import read_provenance
 from sega_session.scripts import Script, run_script
-from tests.support.fake_denoiser import use_fake
+from sega_session.testing import FakeModel
 from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
 SCRIPT = """{
@@ -80,12 +80,11 @@ def test_a_script_runs(pipeline: Any, tmp_path: Path) -> None:
 def refused(operations: str, message: str, index: int, tmp_path: Path) -> None:
     text = f'{{"format_version": 1, "scene": {{"prompt": "x"}}, "operations": {operations}}}'
     with pytest.raises(ScriptError, match=message) as error:
-        EditSession.run(Script.parse(text), None, tmp_path)
+        EditSession.run(Script.parse(text), FakeModel(), tmp_path)
     assert error.value.index == index
 
 
-def test_a_failure_names_its_operation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    use_fake(monkeypatch)
+def test_a_failure_names_its_operation(tmp_path: Path) -> None:
     add = '{"op": "add", "prompt": "hat"}'
     render = '{"op": "render"}'
     refused(
@@ -115,9 +114,8 @@ def test_a_failure_names_its_operation(monkeypatch: pytest.MonkeyPatch, tmp_path
     )
 
 
-def test_a_failed_transaction_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_fake(monkeypatch)
-    session = EditSession(None, "x", num_inference_steps=4)
+def test_a_failed_transaction_is_taken_back() -> None:
+    session = EditSession(FakeModel(), "x", num_inference_steps=4)
     text = (
         '{"format_version": 1, "scene": {"prompt": "x"}, "operations": [{"op": "transaction", '
         '"label": "both", "operations": [{"op": "momentum", "scale": 0}, '
@@ -129,10 +127,9 @@ def test_a_failed_transaction_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> 
     assert session.state.momentum_scale == 0.1
 
 
-def test_embeddings_do_not_go_into_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_fake(monkeypatch)
-    session = EditSession(None, "x", num_inference_steps=4)
-    session.add(name="mine", prompt_embeds=torch.ones(1), warmup=1)
+def test_embeddings_do_not_go_into_scripts() -> None:
+    session = EditSession(FakeModel(), "x", num_inference_steps=4)
+    session.add(name="mine", prompt_embeds=torch.ones(1, 1), warmup=1)
     with pytest.raises(ScriptError, match="'mine' is defined by embeddings, which a script does"):
         session.script()
 

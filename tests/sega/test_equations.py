@@ -7,16 +7,10 @@ import torch
 
 from sega_session.sega.equations import (
     concept_guidance,
-    text_guidance,
     update_momentum,
     weighted_sum,
     with_momentum,
 )
-
-
-def test_text_guidance() -> None:
-    uncond, text = torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 3.0)
-    assert torch.equal(text_guidance(uncond, text, 2.5), torch.full((1, 1, 2, 2), 5.0))
 
 
 def test_the_threshold_is_per_image_and_per_channel() -> None:

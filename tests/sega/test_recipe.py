@@ -19,7 +19,15 @@ def concept(name: str, **fields: Any) -> Concept:
 def applied(made: Recipe) -> list[dict[str, float]]:
     """For each call, the applied concepts and their weights."""
     return [
-        {term.conditioning.removeprefix("prompt:"): term.weight for term in step.applied}
+        {term.condition.removeprefix("prompt:"): term.weight for term in step.applied}
+        for step in made.steps
+    ]
+
+
+def conditions(made: Recipe) -> list[tuple[str, ...]]:
+    """For each call, what is evaluated beside the prompts, each once."""
+    return [
+        tuple(dict.fromkeys(term.condition for term in (*step.feeding, *step.applied)))
         for step in made.steps
     ]
 
@@ -27,7 +35,7 @@ def applied(made: Recipe) -> list[dict[str, float]]:
 def test_warmup_and_cooldown_count_model_calls() -> None:
     made = recipe(concept("a", warmup=2, cooldown=4))
     assert applied(made) == [{}, {}, {"a": 1}, {"a": 1}, {}]
-    assert [step.conditionings for step in made.steps] == [
+    assert conditions(made) == [
         *[()] * 2,
         *[("prompt:a",)] * 2,
         (),
@@ -60,7 +68,7 @@ def test_a_cooled_concept_counts_as_warm() -> None:
 def test_terms_that_are_zero_are_not_evaluated_but_share_the_weights() -> None:
     made = recipe(concept("a"), concept("mute", scale=0), concept("late", warmup=4))
     assert applied(made)[0] == {"a": 0.5}
-    assert "prompt:mute" not in made.steps[4].conditionings
+    assert "prompt:mute" not in conditions(made)[4]
     made = recipe(concept("a"), concept("weightless", weight=0))
     assert applied(made)[0] == {"a": 1}
 
@@ -72,14 +80,14 @@ def test_a_disabled_concept_is_as_if_removed() -> None:
 
 def test_momentum_is_fed_by_concepts_before_their_warmup() -> None:
     made = recipe(concept("a", warmup=2), momentum=0.5)
-    assert [step.conditionings for step in made.steps] == [("prompt:a",)] * 5
+    assert conditions(made) == [("prompt:a",)] * 5
     assert [step.momentum_applied for step in made.steps] == [False] * 2 + [True] * 3
 
 
 def test_momentum_that_cannot_matter_is_off() -> None:
     never_all_warm = recipe(concept("a"), concept("b", warmup=5), momentum=0.5)
     assert never_all_warm.momentum_scale == 0
-    assert never_all_warm.steps[0].conditionings == ("prompt:a",)
+    assert conditions(never_all_warm)[0] == ("prompt:a",)
     assert recipe(momentum=0.5) == recipe(momentum=0)
     assert recipe(concept("a", scale=0), momentum=0.5) == recipe(concept("a", scale=0))
 
@@ -95,5 +103,5 @@ def test_equal_prompts_are_evaluated_once() -> None:
         Concept(name="y", prompt="a", warmup=0, threshold=0.5),
     )
     made = recipe(*twice)
-    assert made.steps[0].conditionings == ("prompt:a",)
+    assert conditions(made)[0] == ("prompt:a",)
     assert len(made.steps[0].applied) == 2

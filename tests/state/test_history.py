@@ -14,7 +14,7 @@ from IPython.core.formatters import HTMLFormatter
 from sega_session import Concept, EditSession, EditState
 from sega_session.errors import HistoryError, InvalidValueError
 from sega_session.state import Entry, History
-from tests.support.fake_denoiser import use_fake
+from sega_session.testing import FakeModel
 from tests.support.machine import SessionMachine
 from tests.support.pipelines import tiny_stable_diffusion
 
@@ -31,9 +31,8 @@ def change(concept: Concept, **fields: Any) -> Concept:
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> EditSession:
-    use_fake(monkeypatch)
-    return EditSession(None, "a cat", num_inference_steps=6, batch_plan="canonical")
+def session() -> EditSession:
+    return EditSession(FakeModel(), "a cat", num_inference_steps=6, batch_plan="canonical")
 
 
 def test_a_history_prints_as_a_tree() -> None:
@@ -206,9 +205,8 @@ def pipeline() -> Any:
     return tiny_stable_diffusion()
 
 
-def test_random_walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_fake(monkeypatch)
-    assert walk(None, runs=40, steps=30)["revisits"] > 8
+def test_random_walks() -> None:
+    assert walk(FakeModel(), runs=40, steps=30)["revisits"] > 8
 
 
 def test_random_walks_with_a_pipeline(pipeline: Any) -> None:

@@ -36,7 +36,7 @@ def is_whole(found: bytes) -> bool:
 
 def left_beside(path: Path) -> list[str]:
     """Return the names in a file's folder, without the file's own and its lock's."""
-    return sorted(set(os.listdir(path.parent)) - {path.name, f".{path.name}.lock"})
+    return sorted({one.name for one in path.parent.iterdir()} - {path.name, f".{path.name}.lock"})
 
 
 def is_free(path: Path) -> bool:

@@ -13,15 +13,8 @@ from .fakes import HandTimer, InlineWorker, Model, new_session
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Model:
-    """A fake model; sessions accept any `Model`, and take this one for any other pipeline."""
-    model = Model()
-    for module in ("session", "session_saving"):
-        monkeypatch.setattr(
-            f"sega_session.{module}.denoiser_for",
-            lambda given: given if isinstance(given, Model) else model,
-        )
-    return model
+def model() -> Model:
+    return Model()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import PIL.Image
@@ -13,37 +13,31 @@ from torch import Tensor
 
 from sega_session import EditSession
 from sega_session.errors import SegaSessionError
-from sega_session.models import Conditioning, Decoded, ModelInput, OutputType
-from tests.support.fake_denoiser import FakeFamily
+from sega_session.models import Conditioning, Decoded, OutputType, Role
+from sega_session.testing import FakeModel
 
 
-class Model(FakeFamily):
-    """A model of arithmetic whose images are grey, with a hook at each call.
+class Model(FakeModel):
+    """A fake model whose images are grey.
 
     Attributes:
-        on_evaluate: called before each model call.
         on_encode: called with each prompt before it is encoded.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_evaluate: Callable[[], object] = lambda: None
         self.on_encode: Callable[[str], object] = lambda prompt: None
 
-    def predict(self, inputs: Sequence[ModelInput]) -> tuple[Tensor, ...]:
-        self.on_evaluate()
-        return super().predict(inputs)
-
-    def encode(self, prompt: str, *, negative: bool = False) -> Conditioning:
+    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
         self.on_encode(prompt)
-        return super().encode(prompt, negative=negative)
+        return super().encode_prompt(prompt, role)
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         if output_type != "pil":
-            return Decoded(latents, None)
+            return Decoded(latents)
         grey = (latents.mean(dim=1) * 40 + 128).clamp(0, 255).byte().cpu().numpy()
         images = [PIL.Image.fromarray(one).resize((16, 16)).convert("RGB") for one in grey]
-        return Decoded(images, None)
+        return Decoded(images)
 
 
 def new_session(model: Model, **arguments: Any) -> EditSession:

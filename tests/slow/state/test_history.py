@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
+from sega_session.testing import FakeModel
 from tests.state.test_history import walk
-from tests.support.fake_denoiser import use_fake
 from tests.support.pipelines import tiny_stable_diffusion
 
 
-def test_three_hundred_walks(
-    monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
-) -> None:
-    use_fake(monkeypatch)
-    counts = walk(None, runs=300, steps=50)
+def test_three_hundred_walks(figure: Callable[[str], None]) -> None:
+    counts = walk(FakeModel(), runs=300, steps=50)
     figure(f"walks of up to 50 steps: {dict(counts)}")
     assert counts["revisits"] > 60
 
