@@ -27,11 +27,10 @@ import numpy as np
 import torch
 from attrs import frozen
 from scipy.stats import spearmanr
-from sega_session.engine.denoise import root_mean_square
 
 from sega_session import EditSession, Render, anchored, load_avatars
-from sega_session.engine.quality import measure
-from sega_session.models.loading import AVATARS
+from sega_session.engine import measure, root_mean_square
+from sega_session.models import AVATARS
 from sega_session.models.presets import FILE, read
 from sega_session.state import Mode
 

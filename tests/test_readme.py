@@ -68,7 +68,7 @@ def parse_commands(example: Example) -> None:
                 assert extra in project["optional-dependencies"]
             case _:
                 assert program == "sega-session"
-                command = [sys.executable, "-m", "sega_session.cli", words[0], "--help"]
+                command = [sys.executable, "-m", "sega_session", words[0], "--help"]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 assert {word for word in words if word.startswith("--")} <= set(done.stdout.split())
 

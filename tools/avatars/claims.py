@@ -19,7 +19,7 @@ from concepts import ADDITIONS, ANYONE, Edit, score
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
-from sega_widgets.png import heated
+from sega_widgets.png import overlay_heat_map
 from sheets import save_sheet
 from studio import FIGURES, HERE, STEPS, Studio, add, of_this_worker, parser, workers
 
@@ -108,7 +108,7 @@ def isolation(studio: Studio, edit: Edit) -> dict[str, Any]:
     pairs = [
         image
         for base_image, one in zip(shown, heat, strict=False)
-        for image in (base_image, heated(base_image, one, "#0072b2"))
+        for image in (base_image, overlay_heat_map(base_image, one, "#0072b2"))
     ]
     return {
         "pairs": [np.asarray(image) for image in pairs],
