@@ -26,9 +26,11 @@ from .loading import AVATARS as AVATARS
 from .loading import load_avatars as load_avatars
 from .loading import load_pipeline as load_pipeline
 from .loading import load_quietly as load_quietly
+from .presets import PUBLISHED as PUBLISHED
 from .presets import Preset as Preset
 from .presets import Recommended as Recommended
 from .presets import recommended as recommended
+from .presets import recommended_or_published as recommended_or_published
 from .requests import collate as collate
 from .requests import halves as halves
 from .schedulers import SchedulerSampler as SchedulerSampler

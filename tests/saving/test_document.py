@@ -28,7 +28,7 @@ from sega_session.saving.document import (
     read_document,
 )
 from sega_session.saving.versions import FORMAT_VERSION, MIGRATIONS
-from sega_session.state.edits import Concept, EditState, Scene
+from sega_session.state import Concept, EditState, Scene
 from sega_session.state.history import History
 from tests.files.fuzzing import entry, packed
 

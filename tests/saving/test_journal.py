@@ -14,7 +14,7 @@ import torch
 
 from sega_session import EditSession
 from sega_session.errors import AutosaveWarning, SessionFileError
-from sega_session.saving.journal import journal_of
+from sega_session.saving.journal import journal_path
 from sega_session.testing import FakeModel
 
 
@@ -50,8 +50,8 @@ def test_every_edit_is_there_after_a_crash(session: EditSession, tmp_path: Path)
         # The files as they are at this moment, as after a power cut.
         copy = tmp_path / f"{number}.safetensors"
         shutil.copy(path, copy)
-        if journal_of(path).exists():
-            shutil.copy(journal_of(path), journal_of(copy))
+        if journal_path(path).exists():
+            shutil.copy(journal_path(path), journal_path(copy))
         assert recover(copy).history == session.history
 
 
@@ -102,7 +102,7 @@ def test_an_interrupted_or_damaged_line(session: EditSession, tmp_path: Path) ->
     session.add("hat", warmup=1)
     first = session.history
     session.invert("hat")
-    journal = journal_of(path)
+    journal = journal_path(path)
     lines = journal.read_bytes()
     journal.write_bytes(lines[:-20])
     assert recover(path).history == first
