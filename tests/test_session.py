@@ -102,28 +102,6 @@ def test_no_prediction_is_taken_twice(pipeline: Any) -> None:
     assert count() == 0
 
 
-def test_what_readme_says_a_step_costs(pipeline: Any) -> None:
-    def counts(**arguments: Any) -> list[int]:
-        session = EditSession(pipeline, "a portrait", **arguments)
-        if with_momentum is False:
-            session.momentum(scale=0)
-        made = [session.render(output_type="latent").evaluations]
-        for edit in (
-            lambda: session.add("hat"),
-            lambda: session.reweight("hat", scale=6),
-            lambda: session.remove("hat"),
-        ):
-            edit()
-            made.append(session.render(output_type="latent").evaluations)
-        return made
-
-    with_momentum = True
-    assert counts() == [100, 128, 117, 0]
-    assert counts(cache_bytes=0) == [100, 150, 150, 100]
-    with_momentum = False
-    assert counts() == [100, 118, 117, 0]
-
-
 def test_evaluations_count_every_image(pipeline: Any) -> None:
     assert make(pipeline, seed=[1, 2, 3]).render(output_type="latent").evaluations == 3 * 2 * 10
 

@@ -96,27 +96,6 @@ def run_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_the_first_edit_is_readmes() -> None:
-    readme = (EXAMPLES.parent / "README.md").read_text()
-    _, _, code = (EXAMPLES / "first_edit.py").read_text().partition('"""\n\n')
-    assert f"```python\n{code}```" in readme
-
-
-def readmes_code(word: str) -> str:
-    """The one block of README's code that has this in it."""
-    readme = (EXAMPLES.parent / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    (code,) = [block for block in blocks if word in block]
-    return str(code)
-
-
-def test_readmes_code_for_people_from_diffusers() -> None:
-    code = readmes_code("from_diffusers")
-    names: dict[str, Any] = {}
-    exec(code, names)
-    assert [concept.scale for concept in names["session"].concepts] == [4, 5]
-
-
 def test_the_first_edit(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run_example("first_edit.py")
     assert capsys.readouterr().out == "0\n"
@@ -139,33 +118,8 @@ def test_the_published_example(run_example: Run, capsys: pytest.CaptureFixture[s
     assert np.abs(four - three).mean() > 0.5
 
 
-def test_readmes_code_for_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = readmes_code("anchored")
-    monkeypatch.chdir(tmp_path)
-    lines: list[str] = []
-    exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
-    assert lines[0] == "117 12"
-    assert lines[1].startswith("anchored(every=5) False (0.0")
-    assert lines[2].startswith("Measurement(psnr=(")
-    assert sorted(path.stem for path in tmp_path.iterdir()) == [
-        "anchored(every=5)",
-        "exact",
-        "preview",
-    ]
-
-
 def test_the_modes_side_by_side() -> None:
     names = runpy.run_path(str(EXAMPLES / "compare_modes.py"))
     names["EDITS"].pop("add a beard")
     names["EDITS"].pop("invert the smile")
     assert names["main"]().width > 4 * 256
-
-
-def test_readmes_code_for_histories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = readmes_code("session.history")
-    monkeypatch.chdir(tmp_path)
-    lines: list[str] = []
-    exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
-    assert f"```\n{lines[0]}\n```" in (EXAMPLES.parent / "README.md").read_text()
-    assert f"# {lines[1]}\n" in code
-    assert lines[2] == "0"
