@@ -534,7 +534,10 @@ def test_measuring(pipeline: Any) -> None:
         (anchored, r"\(every=, tolerance=\) is \(None, None\); allowed: exactly one"),
         (lambda: anchored(every=2, tolerance=0.1), "allowed: exactly one of the two"),
         (lambda: anchored(every=0), "every is 0; allowed: an integer, at least 1"),
-        (lambda: anchored(every=2.5), "every is 2.5; allowed: an integer"),
+        (
+            lambda: anchored(every=2.5),  # type: ignore[arg-type]
+            "every is 2.5; allowed: an integer",
+        ),
         (lambda: anchored(every=True), "every is True; allowed: an integer"),
         (lambda: anchored(tolerance=0), "tolerance is 0.0; allowed: a finite number, above 0"),
         (
