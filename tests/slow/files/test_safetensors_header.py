@@ -93,9 +93,9 @@ def test_no_header_costs_much_time_or_memory(tmp_path: Path) -> None:
     for case, make in at_the_limit().items():
         path.write_bytes(make())
         assert path.stat().st_size <= MAX_HEADER_BYTES + 8 + 10_000
-        began = time.perf_counter()
+        began = time.process_time()
         attempt()
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         costs[case] = (seconds, peak_megabytes(attempt))
     for case, (seconds, megabytes) in sorted(costs.items(), key=lambda one: -one[1][1]):
         print(f"{case:>25}: {1000 * seconds:4.0f} ms, {megabytes:4.1f} MB")
