@@ -171,7 +171,7 @@ def check_cache(pipeline: Any, walk: list[Any]) -> None:
         )
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, database=None)
+@settings(max_examples=5, deadline=None, derandomize=True, database=None)
 @given(walk=walks)
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
     check_cache(tiny_stable_diffusion(), walk)

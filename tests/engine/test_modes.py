@@ -69,7 +69,7 @@ EDITS: dict[str, SessionEdit] = {
 # What is evaluated: derived by hand, T = 50 calls, warm-up 10, one image.
 
 
-def check_evaluations(model: Any) -> None:
+def check_evaluations_of_modes(model: Any) -> None:
     def counts(edit: SessionEdit, momentum: float) -> dict[str, int]:
         found = {}
         for mode in ("exact", "replay", anchored(every=5), anchored(every=2), "preview"):
@@ -114,12 +114,12 @@ def check_evaluations(model: Any) -> None:
 
 
 def test_evaluations_of_every_mode() -> None:
-    check_evaluations(FakeModel())
+    check_evaluations_of_modes(FakeModel())
 
 
-def test_evaluations_of_every_edit(pipeline: Any) -> None:
+def check_evaluations_of_edits(model: Any) -> None:
     """T = 50 calls, warm-up 10, momentum on (every concept is evaluated from call 0)."""
-    session = EditSession(pipeline, "a portrait")
+    session = EditSession(model, "a portrait")
 
     def count() -> int:
         planned = session.plan()
@@ -161,6 +161,10 @@ def test_evaluations_of_every_edit(pipeline: Any) -> None:
     # Earlier by 15: the first changed call is 5, where "beard" is recorded: it fed the momentum.
     session.update("beard", warmup=5)
     assert count() == 3 * 4 + 4 * 40
+
+
+def test_evaluations_of_every_edit() -> None:
+    check_evaluations_of_edits(FakeModel())
 
 
 def test_one_batch_over_calls_for_what_feeds_the_momentum(pipeline: Any) -> None:
@@ -207,9 +211,8 @@ def check_exactness(pipeline: Any, edit: str, mode: Any) -> None:
     [
         ("reweight", "preview"),
         ("add", anchored(every=3)),
-        ("threshold", "anchored"),
         ("earlier", "replay"),
-        ("nothing left", "preview"),
+        ("nothing left", "anchored"),
     ],
     ids=str,
 )
@@ -217,28 +220,8 @@ def test_no_mode_poses_as_exact(pipeline: Any, edit: str, mode: Any) -> None:
     check_exactness(pipeline, edit, mode)
 
 
-def test_anchors_come_nearer_with_their_number() -> None:
-    # On trained weights: those drawn at random know no direction that varies slowly.
-    pipeline = load_avatars()
-    pipeline.set_progress_bar_config(disable=True)
-    session = EditSession(
-        pipeline, "a portrait of a person", seed=33, num_inference_steps=25, guidance_scale=5
-    )
-    session.add("glasses", scale=5, warmup=5)
-    session.render(output_type="latent")
-    session.add("a beard", scale=5, threshold=0.92, warmup=5)
-    modes = ("preview", anchored(tolerance=0.2), anchored(tolerance=0.01))
-    renders = [session.render(mode, output_type="latent") for mode in modes]
-    assert renders[0].evaluations < renders[1].evaluations
-    preview, loose, tight = [session.measure(render) for render in renders]
-    assert tight.missed < loose.missed < preview.missed < (0.7,)
-    assert tight.missed < (0.1,)
-    assert tight.psnr > preview.psnr > (25,)
-
-
-@pytest.mark.parametrize("scheduler", sorted(SCHEDULERS))
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_every_scheduler_goes_along(scheduler: str, prediction_type: str) -> None:
+def check_scheduler(scheduler: str, prediction_type: str) -> None:
+    """Check that approximate renders are nearer to the exact one than the image before the edit."""
     pipeline = tiny_stable_diffusion(
         scheduler=SCHEDULERS[scheduler](), prediction_type=prediction_type
     )
@@ -251,6 +234,14 @@ def test_every_scheduler_goes_along(scheduler: str, prediction_type: str) -> Non
     edit = (exact - before).norm()
     assert (picture("invert", anchored(every=2)) - exact).norm() < 0.5 * edit
     assert (picture("invert", "preview") - exact).norm() < edit
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "prediction_type"),
+    [("DDIM", "epsilon"), ("DDIM", "v_prediction"), ("Euler", "epsilon"), ("PNDM", "epsilon")],
+)
+def test_schedulers_go_along(scheduler: str, prediction_type: str) -> None:
+    check_scheduler(scheduler, prediction_type)
 
 
 def test_guidance_off_goes_along(pipeline: Any) -> None:

@@ -1,4 +1,4 @@
-"""The example programs, which edit with the embedded checkpoint."""
+"""Edits and example programs with the embedded checkpoint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+
+from sega_session import load_avatars
+from tests.models.test_avatars import check_edit
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -54,3 +57,9 @@ def test_the_modes_side_by_side() -> None:
     names["EDITS"].pop("add a beard")
     names["EDITS"].pop("invert the smile")
     assert names["main"]().width > 4 * 256
+
+
+def test_an_edit_changes_the_image_where_the_concept_is() -> None:
+    pipeline = load_avatars(device="cpu")
+    pipeline.set_progress_bar_config(disable=True)
+    check_edit(pipeline, [2, 6, 8, 10], 25)
