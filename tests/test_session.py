@@ -1,4 +1,4 @@
-"""What an `EditSession` does: evaluation counts, batches, inputs, outputs, refusals."""
+"""Test `EditSession`: evaluation counts, batches, inputs, outputs, errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pipeline() -> Any:
 
 
 def make(pipeline: Any, prompt: str = "a portrait", **arguments: Any) -> EditSession:
-    """A session of 10 model calls without momentum."""
+    """Return a session of 10 model calls without momentum."""
     session = EditSession(pipeline, prompt, **{"num_inference_steps": 10, **arguments})
     session.momentum(scale=0)
     return session
@@ -45,7 +45,7 @@ def make(pipeline: Any, prompt: str = "a portrait", **arguments: Any) -> EditSes
 # Evaluation counts: T = 10 calls, warm-up 4, one image; by hand.
 
 
-def test_only_branches_that_matter_are_evaluated(pipeline: Any) -> None:
+def test_only_conditions_that_matter_are_evaluated(pipeline: Any) -> None:
     def count(*edits: Callable[[EditSession], object]) -> int:
         session = make(pipeline, cache_bytes=0)
         for edit in edits:
@@ -70,7 +70,7 @@ def test_only_branches_that_matter_are_evaluated(pipeline: Any) -> None:
     assert off.render(output_type="latent").evaluations == 10 + 2 * 6
 
 
-def test_no_prediction_is_taken_twice(pipeline: Any) -> None:
+def test_no_prediction_is_evaluated_twice(pipeline: Any) -> None:
     session = make(pipeline)
 
     def count() -> int:
@@ -195,7 +195,7 @@ def test_the_cache_keeps_to_its_budget(pipeline: Any) -> None:
 # Batches, embeddings, latents.
 
 
-def test_each_seed_of_a_batch_is_its_own_picture(pipeline: Any) -> None:
+def test_each_seed_of_a_batch_is_its_own_image(pipeline: Any) -> None:
     batch = make(pipeline, seed=[3, 8], eta=1.0)
     batch.add("hat", warmup=2)
     for row, seed in enumerate([3, 8]):
@@ -284,7 +284,7 @@ def test_output_types(pipeline: Any) -> None:
         session.render(output_type="jpeg")  # type: ignore[arg-type]
 
 
-def test_the_base_picture_is_stable_diffusions_own(pipeline: Any) -> None:
+def test_the_base_image_is_that_of_stable_diffusion(pipeline: Any) -> None:
     for guidance_scale in (7.5, 1.0, 0.5):
         session = make(pipeline, seed=4, guidance_scale=guidance_scale, negative_prompt="fog")
         expected = pipeline(
@@ -331,7 +331,7 @@ def test_settings_that_a_pipeline_corrects_stay_corrected() -> None:
         "TCDScheduler",
     ],
 )
-def test_other_schedulers_draw_the_same_again(name: str) -> None:
+def test_other_schedulers_render_the_same_again(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipeline = tiny_stable_diffusion(scheduler=getattr(diffusers, name)())
@@ -378,7 +378,7 @@ def test_a_callback_can_cancel_and_nothing_is_lost(pipeline: Any) -> None:
     assert session.render(output_type="latent").evaluations == 3 * 4
 
 
-def test_a_callback_cannot_change_the_picture(pipeline: Any) -> None:
+def test_a_callback_cannot_change_the_image(pipeline: Any) -> None:
     expected = make(pipeline).render(output_type="latent").latents
     session = make(pipeline)
     for wrong in ({"latents": expected}, True, "stop"):
@@ -390,8 +390,8 @@ def test_a_callback_cannot_change_the_picture(pipeline: Any) -> None:
     def scribble(owner: EditSession, call: int, timestep: Any, given: Any) -> None:
         given["latents"].zero_()
 
-    drawn = session.render(output_type="latent", callback_on_step_end=scribble).latents
-    assert torch.equal(drawn, expected)
+    found = session.render(output_type="latent", callback_on_step_end=scribble).latents
+    assert torch.equal(found, expected)
 
 
 def test_the_progress_bar_is_the_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -518,11 +518,11 @@ def test_a_refused_edit_changes_nothing(
 ) -> None:
     session = make(pipeline)
     session.add("hat", warmup=2)
-    before, picture = session.state, session.render(output_type="latent").latents
+    before, image = session.state, session.render(output_type="latent").latents
     with pytest.raises(SegaSessionError):
         edit(session)
     assert session.state is before
-    assert torch.equal(session.render(output_type="latent").latents, picture)
+    assert torch.equal(session.render(output_type="latent").latents, image)
 
 
 def test_an_unknown_concept_is_named(pipeline: Any) -> None:

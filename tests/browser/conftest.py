@@ -54,7 +54,7 @@ def shared_notebook(browser: Browser, server: Server) -> Iterator[NotebookPage]:
 
 @pytest.fixture
 def notebook(shared_notebook: NotebookPage) -> Iterator[NotebookPage]:
-    """The notebook; the test fails if the page reports an error."""
+    """Return the notebook; the test fails if the page reports an error."""
     yield shared_notebook
     errors, shared_notebook.errors = shared_notebook.errors, []
     assert errors == []
@@ -62,7 +62,7 @@ def notebook(shared_notebook: NotebookPage) -> Iterator[NotebookPage]:
 
 @pytest.fixture
 def panel(notebook: NotebookPage) -> PanelPage:
-    """A new panel that shows the exact image of the unedited state."""
+    """Return a new panel that shows the exact image of the unedited state."""
     panel = notebook.panel()
     panel.rendered()
     return panel

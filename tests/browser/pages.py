@@ -1,4 +1,4 @@
-"""Page objects: where the parts of the page are, and how a user operates them."""
+"""Page objects: locators for the parts of the page, and the user's actions."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CUT = """panel => [...panel.querySelectorAll("button")]
 
 @pytest.fixture
 def full(panel: PanelPage, notebook: NotebookPage) -> Iterator[PanelPage]:
-    """A panel with two concepts, and a branch in its history."""
+    """Return a panel with two concepts, and a branch in its history."""
     before = panel.pixels()
     for name in ("glasses", "beard"):
         panel.add(name)

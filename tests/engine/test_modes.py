@@ -1,4 +1,4 @@
-"""Modes: what they evaluate, what they say of themselves, what they reuse."""
+"""Test modes: the evaluations they make, the accuracy they state, the predictions they reuse."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ EDITS: dict[str, SessionEdit] = {
 }
 
 
-# What is evaluated: derived by hand, T = 50 calls, warm-up 10, one image.
+# Evaluations, derived by hand: T = 50 calls, warm-up 10, one image.
 
 
 def check_evaluations_of_modes(model: Any) -> None:
@@ -133,7 +133,7 @@ def check_evaluations_of_edits(model: Any) -> None:
     assert count() == 5 * 50
     assert count() == 0
     session.reweight("hat", scale=5.0)  # no change
-    session.update("hat", name="cap", prompt="hat")  # no change to the picture
+    session.update("hat", name="cap", prompt="hat")  # no change to the image
     assert count() == 0
     session.reweight("cap", scale=7)
     assert count() == 5 * 39
@@ -167,7 +167,7 @@ def test_evaluations_of_every_edit() -> None:
     check_evaluations_of_edits(FakeModel())
 
 
-def test_one_batch_over_calls_for_what_feeds_the_momentum(pipeline: Any) -> None:
+def test_one_batch_over_calls_for_conditions_that_only_feed_the_momentum(pipeline: Any) -> None:
     sizes: list[int] = []
     hook = pipeline.unet.register_forward_hook(lambda _m, args, _out: sizes.append(len(args[0])))
     try:
@@ -182,7 +182,7 @@ def test_one_batch_over_calls_for_what_feeds_the_momentum(pipeline: Any) -> None
     assert sizes == [11] + [3] * 39
 
 
-# What modes say of themselves, and of the latents that they evaluate.
+# The accuracy that modes state, and their latents.
 
 
 def check_exactness(pipeline: Any, edit: str, mode: Any) -> None:
@@ -195,7 +195,7 @@ def check_exactness(pipeline: Any, edit: str, mode: Any) -> None:
     exact = cold.render(output_type="latent").latents
     assert render.exact == torch.equal(render.latents, exact)
     assert (render.mode == "exact") == render.exact
-    # The exact render that follows is not led astray by what was evaluated near it.
+    # The exact render that follows does not use predictions at estimated latents.
     again = session.render(output_type="latent")
     assert again.exact
     assert torch.equal(again.latents, exact)
@@ -226,14 +226,14 @@ def check_scheduler(scheduler: str, prediction_type: str) -> None:
         scheduler=SCHEDULERS[scheduler](), prediction_type=prediction_type
     )
 
-    def picture(edit: str | None, mode: Any = "exact", **arguments: Any) -> torch.Tensor:
+    def latents(edit: str | None, mode: Any = "exact", **arguments: Any) -> torch.Tensor:
         session = edited(pipeline, EDITS[edit] if edit else lambda s: None, eta=0.5, **arguments)
         return session.render(mode, output_type="latent").latents
 
-    exact, before = picture("invert", cache_bytes=0), picture(None)
+    exact, before = latents("invert", cache_bytes=0), latents(None)
     edit = (exact - before).norm()
-    assert (picture("invert", anchored(every=2)) - exact).norm() < 0.5 * edit
-    assert (picture("invert", "preview") - exact).norm() < edit
+    assert (latents("invert", anchored(every=2)) - exact).norm() < 0.5 * edit
+    assert (latents("invert", "preview") - exact).norm() < edit
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_reweighted_direction_is_replayed_as_recorded(pipeline: Any) -> None:
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.3])
-def test_exported_guidance_draws_the_same_in_diffusers(pipeline: Any, momentum: float) -> None:
+def test_exported_guidance_renders_the_same_in_diffusers(pipeline: Any, momentum: float) -> None:
     session = edited(pipeline, lambda s: s.momentum(scale=momentum), seed=[3, 4])
     session.update("beard", warmup=7, weight=0.5)
     expected = session.render(output_type="latent").latents
@@ -344,7 +344,7 @@ def test_exported_guidance_draws_the_same_in_diffusers(pipeline: Any, momentum: 
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_recorded_guidance_of_diffusers_is_taken(pipeline: Any) -> None:
+def test_recorded_guidance_of_diffusers_is_applied(pipeline: Any) -> None:
     reference = reference_pipeline(pipeline)
     arguments: dict[str, Any] = {
         "num_inference_steps": 20,
@@ -359,7 +359,7 @@ def test_recorded_guidance_of_diffusers_is_taken(pipeline: Any) -> None:
     )
     found = session.render(output_type="latent").latents
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
-    # What the session was given is part of the whole.
+    # The guidance that the session was given is part of the whole.
     exported = torch.stack(session.sem_guidance())
     torch.testing.assert_close(exported, reference.sem_guidance[:20])
 
@@ -377,18 +377,18 @@ def test_the_concepts_guidance_adds_up(pipeline: Any) -> None:
 
 def test_a_heat_map_shows_where_a_concept_acts(pipeline: Any) -> None:
     session = edited(pipeline, lambda s: None, seed=[1, 2])
-    picture = session.render(output_type="latent")
-    assert picture.evaluations == 0
+    render = session.render(output_type="latent")
+    assert render.evaluations == 0
     for concept in ("hat", "beard"):
-        found = session.heat_map(picture, concept)
+        found = session.heat_map(render, concept)
         guidance = torch.stack(session.sem_guidance(concept))
         expected = guidance.square().mean(dim=(0, 2)).sqrt()
         torch.testing.assert_close(found, expected / expected.amax(dim=(1, 2), keepdim=True))
         assert found.shape == (2, *session.latents_shape[2:])
-    # Of the picture that is given, whatever the session has become.
+    # The map is of the given render, not of the session's current state.
     session.update("hat", scale=0)
     torch.testing.assert_close(
-        session.heat_map(picture, "hat").amax(dim=(1, 2)), torch.ones(2, device=found.device)
+        session.heat_map(render, "hat").amax(dim=(1, 2)), torch.ones(2, device=found.device)
     )
     nothing = session.render(output_type="latent")
     assert session.heat_map(nothing, "hat").abs().max() == 0
@@ -396,7 +396,7 @@ def test_a_heat_map_shows_where_a_concept_acts(pipeline: Any) -> None:
     with pytest.raises(InvalidValueError, match="render is 'preview'; allowed: \"exact\""):
         session.heat_map(session.render("preview", output_type="latent"), "hat")
     with pytest.raises(UnknownConceptError):
-        session.heat_map(picture, "cap")
+        session.heat_map(render, "cap")
 
 
 def test_a_heat_map_is_where_the_model_was_steered() -> None:
@@ -410,7 +410,7 @@ def test_a_heat_map_is_where_the_model_was_steered() -> None:
     assert 0.35 < middle[1] < 0.65
 
 
-def test_another_state_is_drawn_aside(pipeline: Any) -> None:
+def test_another_state_is_rendered_aside(pipeline: Any) -> None:
     session, alone = (edited(pipeline, lambda s: None, batch_plan="canonical") for _ in range(2))
     history, state = session.history, session.state
     other = edits.update(state, "hat", scale=9)
@@ -424,7 +424,7 @@ def test_another_state_is_drawn_aside(pipeline: Any) -> None:
     assert session.history is history
     alone.reweight("hat", scale=9)
     assert torch.equal(exact.latents, alone.render(output_type="latent").latents)
-    # Estimates go on from the picture that they would have started from.
+    # Renders of other states do not change what estimates start from.
     session.reweight("hat", scale=6)
     assert session.render("preview", output_type="latent").before is state
 
@@ -459,13 +459,13 @@ def test_guidance_needs_a_cache_that_holds_a_render(pipeline: Any) -> None:
 def test_a_stream_gets_better(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"])
     alone = session.plan()
-    pictures = list(session.stream(output_type="latent"))
-    assert [p.mode for p in pictures] == ["preview", "anchored(every=5)", "exact"]
-    exact = pictures[-1].latents
+    renders = list(session.stream(output_type="latent"))
+    assert [p.mode for p in renders] == ["preview", "anchored(every=5)", "exact"]
+    exact = renders[-1].latents
     cold = edited(pipeline, EDITS["add"], cache_bytes=0).render(output_type="latent").latents
     torch.testing.assert_close(exact, cold, rtol=1e-5, atol=1e-4)
-    # The preview has evaluated what feeds the momentum, and the first changed call.
-    assert pictures[-1].evaluations == alone - 5
+    # The preview has evaluated the first changed call and all that feeds the momentum.
+    assert renders[-1].evaluations == alone - 5
     assert [p.mode for p in session.stream(output_type="latent")] == ["exact"]
 
 
@@ -489,29 +489,29 @@ def test_a_stream_can_be_left_and_cancelled(pipeline: Any) -> None:
     )
 
 
-def test_a_stream_draws_the_state_it_began_with(pipeline: Any) -> None:
+def test_a_stream_renders_the_state_it_began_with(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"])
     stream = session.stream(output_type="latent")
     next(stream)
     state = session.state
     session.remove("hat")
-    assert [picture.state for picture in stream] == [state, state]
+    assert [render.state for render in stream] == [state, state]
 
 
 def test_measuring(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"], seed=[1, 2])
     preview = session.render("preview")
     measured = session.measure(preview)
-    # What feeds the momentum and the first changed call were evaluated by the preview.
+    # The preview has evaluated the first changed call and all that feeds the momentum.
     assert measured.evaluations == 2 * 5 * 15
     assert all(value > 10 for value in measured.psnr)
     assert all(0 < value < 1 for value in measured.missed)
     assert all(0.9 < value < 1.00001 for value in measured.ssim)
-    # The picture before the edit has missed the edit exactly.
+    # An exact render has missed nothing of the edit.
     exact = session.render(output_type="pt")
     assert session.measure(exact).psnr == (float("inf"),) * 2
     assert session.measure(exact).missed == (0.0, 0.0)
-    # Measuring draws, but what estimates start from is still the render before.
+    # Measuring renders, but estimates still start from the render before.
     session.invert("hat")
     assert session.render("preview").before == exact.state
 

@@ -1,4 +1,4 @@
-"""The trajectory store: its budget, what is evicted first, and what is never lost by it."""
+"""Test the trajectory store: its budget, the order of evictions, lack of memory."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_the_unedited_image_is_never_evaluated_again() -> None:
 
 
 class Full:
-    """Makes a U-Net run out of memory at some calls, as CUDA would."""
+    """A hook that makes a U-Net run out of memory at some calls, as CUDA would."""
 
     def __init__(self, pipeline: Any, when: Any) -> None:
         self.calls = 0

@@ -1,4 +1,4 @@
-"""The embedded checkpoint: that it is what it says, and that SEGA edits it."""
+"""Test the embedded checkpoint: its files, its loading, and edits of its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example notebooks run, and their saved outputs are what they print."""
+"""Run the example notebooks, and compare their saved outputs with what they print."""
 
 from __future__ import annotations
 

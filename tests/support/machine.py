@@ -59,7 +59,7 @@ class SessionMachine(RuleBasedStateMachine):
         return self.states[self.current]
 
     def go(self, entry: int) -> None:
-        """The model goes to an entry, and remembers the way."""
+        """Move the model to an entry, and record the way."""
         self.current = child = entry
         while (parent := self.parents[child]) is not None:
             self.visited[parent] = child
@@ -78,7 +78,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.branches[self.branch] = self.current
 
     def change(self, name: str, **fields: Any) -> State | None:
-        """The model's state with a concept changed; None: there is none of this name."""
+        """Return the model's state with a concept changed, or None if it is not there."""
         state = copy.deepcopy(self.state)
         for concept in state["concepts"]:
             if concept["name"] == name:
@@ -205,15 +205,15 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def render(self) -> None:
-        picture = self.session.render(output_type="latent")
-        assert picture.exact
+        render = self.session.render(output_type="latent")
+        assert render.exact
         seen = self.latents.get(self.session.state)
         self.counts["renders"] += 1
         if seen is not None:
             self.counts["revisits"] += 1
-            assert picture.evaluations == 0
-            assert torch.equal(picture.latents, seen)
-        self.latents[self.session.state] = picture.latents
+            assert render.evaluations == 0
+            assert torch.equal(render.latents, seen)
+        self.latents[self.session.state] = render.latents
 
     @precondition(lambda self: self.current)
     @rule()
@@ -224,10 +224,10 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(mode=st.sampled_from(["preview", "anchored", "replay"]))
     def estimate(self, mode: str) -> None:
         planned = self.session.plan(mode)
-        picture = self.session.render(mode, output_type="latent")
-        assert picture.evaluations == planned
-        if picture.exact:
-            self.latents.setdefault(self.session.state, picture.latents)
+        render = self.session.render(mode, output_type="latent")
+        assert render.evaluations == planned
+        if render.exact:
+            self.latents.setdefault(self.session.state, render.latents)
 
     @rule(include=st.sampled_from(["all", "all", "base", "state"]))
     def save_and_load(self, include: Any) -> None:

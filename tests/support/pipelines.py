@@ -17,7 +17,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 TOKENS = 16
-"""How many tokens the tiny text encoder reads."""
+"""The tokens that the tiny text encoder reads."""
 
 BETAS: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -40,7 +40,7 @@ SCHEDULERS: dict[str, Callable[[], Any]] = {
 
 
 def letter_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer whose vocabulary is the letters, so one letter is one token."""
+    """Return a CLIP tokenizer whose vocabulary is the letters, so one letter is one token."""
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{x}</w>" for x in letters)]
     vocabulary = {word: index for index, word in enumerate(words)}
@@ -54,7 +54,7 @@ def tiny_stable_diffusion(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
 ) -> StableDiffusionPipeline:
-    """A Stable Diffusion pipeline of a few thousand weights; 16x16 pixels, latents 8x8."""
+    """Return a Stable Diffusion pipeline of a few thousand weights; 16x16 pixels, latents 8x8."""
     torch.manual_seed(seed)
     tokenizer = letter_tokenizer()
     text_encoder = CLIPTextModel(
@@ -108,7 +108,7 @@ def tiny_stable_diffusion(
 class _HalfAsManyStepsHeun(diffusers.HeunDiscreteScheduler):  # type: ignore[misc]
     """Heun for the reference, whose buffers hold one entry a step where Heun makes 2N - 1 calls.
 
-    Asked for 2N - 1 steps, it takes the N that lead to as many calls.
+    Asked for 2N - 1 steps, it makes the N steps that lead to as many calls.
     """
 
     def set_timesteps(self, num_inference_steps: int, *args: Any, **kwargs: Any) -> None:
@@ -116,13 +116,13 @@ class _HalfAsManyStepsHeun(diffusers.HeunDiscreteScheduler):  # type: ignore[mis
 
 
 def reference_steps(pipeline: StableDiffusionPipeline, num_inference_steps: int) -> int:
-    """The number of steps to ask `reference_pipeline` for."""
+    """Return the number of steps to ask `reference_pipeline` for."""
     heun = isinstance(pipeline.scheduler, diffusers.HeunDiscreteScheduler)
     return 2 * num_inference_steps - 1 if heun else num_inference_steps
 
 
 def reference_pipeline(pipeline: StableDiffusionPipeline) -> SemanticStableDiffusionPipeline:
-    """The authors' SEGA in diffusers, on the same models, with a scheduler of its own."""
+    """Return diffusers' SEGA pipeline on the same models, with its own scheduler."""
     scheduler = pipeline.scheduler
     components = {k: v for k, v in pipeline.components.items() if k != "image_encoder"}
     heun = isinstance(scheduler, diffusers.HeunDiscreteScheduler)

@@ -24,7 +24,7 @@ def session(model: Model) -> EditSession:
 
 @pytest.fixture
 def timers(monkeypatch: pytest.MonkeyPatch) -> list[HandTimer]:
-    """The timers that wait; none rings by itself."""
+    """Return the timers that wait; none rings by itself."""
     waiting: list[HandTimer] = []
     monkeypatch.setattr(HandTimer, "waiting", waiting, raising=False)
     monkeypatch.setattr("sega_widgets.debouncer.Timer", HandTimer)

@@ -1,4 +1,4 @@
-"""Stand-ins for what a panel uses: a model, a worker, a timer and a clock."""
+"""Fakes for a panel: a model, a worker, a timer and a clock."""
 
 from __future__ import annotations
 

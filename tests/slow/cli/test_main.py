@@ -12,15 +12,15 @@ from tests.cli.test_main import SCRIPTS, sega_session
 
 
 def test_demo(tmp_path: Path) -> None:
-    done = sega_session("demo", "--out", "pictures", "--device", "cpu", cwd=tmp_path)
+    done = sega_session("demo", "--out", "images", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr == ""
     for label in ("base", "add glasses", "add beard", "invert smile", "remove beard"):
         assert label in done.stdout
-    assert "pictures/contact_sheet.png" in done.stdout
-    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert "images/contact_sheet.png" in done.stdout
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
     assert names == [*(f"{i}.png" for i in range(8)), "contact_sheet.png"]
-    with PIL.Image.open(tmp_path / "pictures" / "contact_sheet.png") as sheet:
+    with PIL.Image.open(tmp_path / "images" / "contact_sheet.png") as sheet:
         assert sheet.width > 1000
 
 
@@ -46,8 +46,8 @@ def test_scripts_and_session_files(tmp_path: Path) -> None:
     for part in ("a portrait of a person", "└─* 4  cheer up", "beard added", "DDIMScheduler", "MB"):
         assert part in info.stdout
 
-    drawn = sega_session("render", "out/session.safetensors", "--out", "a.png", cwd=tmp_path)
-    assert (drawn.returncode, drawn.stdout) == (0, "a.png: 0 evaluations\n")
+    done = sega_session("render", "out/session.safetensors", "--out", "a.png", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "a.png: 0 evaluations\n")
     with (
         PIL.Image.open(tmp_path / "a.png") as found,
         PIL.Image.open(tmp_path / "out" / "smile.png") as first,

@@ -53,7 +53,7 @@ def test_every_scheduler_goes_along(scheduler: str, prediction_type: str) -> Non
 
 
 def test_anchors_come_nearer_with_their_number() -> None:
-    # On trained weights: those drawn at random know no direction that varies slowly.
+    # Guidance of trained weights varies slowly along the calls; of random weights it does not.
     pipeline = load_avatars()
     pipeline.set_progress_bar_config(disable=True)
     session = EditSession(

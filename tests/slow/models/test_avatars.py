@@ -33,8 +33,8 @@ def run_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_the_first_edit(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run_example("first_edit.py")
     assert capsys.readouterr().out == "0\n"
-    pictures = [np.asarray(PIL.Image.open(path)) for path in Path().glob("*.png")]
-    assert [picture.shape for picture in pictures] == [(128, 128, 3)] * 3
+    images = [np.asarray(PIL.Image.open(path)) for path in Path().glob("*.png")]
+    assert [image.shape for image in images] == [(128, 128, 3)] * 3
 
 
 def test_the_published_example(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:
