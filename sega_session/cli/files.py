@@ -147,7 +147,7 @@ def run_and_report(console: Console, script: Script, session: EditSession, out: 
             report.write_text(json.dumps(_report(results), indent=2, ensure_ascii=False) + "\n")
         console.print(Text(f"{session.save(out / 'session.safetensors')}"))
         if tiles:
-            console.print(Text(f"Pictures: {sheet}"))
+            console.print(Text(f"Contact sheet: {sheet}"))
 
 
 def _table(results: list[OperationResult]) -> Table:

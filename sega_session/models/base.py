@@ -171,7 +171,7 @@ class DiffusionModel(Protocol):
             eta: DDIM's noise, 0 to 1; other schedulers ignore it.
 
         Raises:
-            InvalidValueError: the scheduler cannot take that many steps.
+            InvalidValueError: the scheduler does not support that many steps.
         """
 
     @abstractmethod

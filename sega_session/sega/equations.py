@@ -54,7 +54,7 @@ def update_momentum(momentum: Tensor, guidance: Tensor, momentum_beta: float) ->
 
 
 def heat_map(guidances: Sequence[Tensor]) -> Tensor:
-    """Return a map of where guidance acts, of one concept or several.
+    """Return a map of where the guidance of one or several concepts acts.
 
     Args:
         guidances: one a model call.

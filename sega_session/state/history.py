@@ -140,7 +140,7 @@ class History:
     def checkout(self, target: int | str) -> History:
         """Go to an entry, by its id or by a branch's name. Raises HistoryError.
 
-        By name, the next edit moves the branch along; by id, it leaves all branches alone.
+        By name, the next edit moves the branch along; by id, no branch moves.
         """
         entry = self[target]
         branch = target if isinstance(target, str) else None
@@ -150,7 +150,7 @@ class History:
         """Start a branch at the current entry; edits from here move it along.
 
         Raises:
-            InvalidValueError: the name is not one line of text, or it is taken.
+            InvalidValueError: the name is not one line of text, or another branch has it.
         """
         check_line("name", name)
         if name in self.branches:

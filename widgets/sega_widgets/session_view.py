@@ -36,7 +36,7 @@ class SessionView(VBox):
         guard: the guard of the panel.
         load: continues with the session in a file.
         begin: continues with a new session.
-        lock: held while rendering, since sessions of one pipeline must take turns.
+        lock: held while rendering, since sessions of one pipeline must not render at the same time.
     """
 
     def __init__(
