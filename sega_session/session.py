@@ -462,7 +462,7 @@ class EditSession:
 
         The other modes start from the last exact render and evaluate only some predictions; their
         errors are in benchmarks/results. If there is no exact render to start from, or the
-        state's own exact render is recorded, the images are exact, and `Render.mode` says so.
+        state's own exact render is recorded, the images are exact, and `Render.mode` is "exact".
 
         Args:
             mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
@@ -581,7 +581,7 @@ class EditSession:
     # Files.
 
     def save(self, path: str | Path, *, include: Include = "all") -> Saved:
-        """Write the session into one safetensors file: scene, history, and what is recorded.
+        """Write the session into one safetensors file: scene, history and recorded tensors.
 
         The old file, if there is one, stays until the new one is complete.
 

@@ -36,7 +36,7 @@ def demo(
     """Edit a portrait step by step: add, reweight, invert, remove.
 
     Writes one labelled contact sheet and an image of each step, and prints the cost of each step
-    beside that of the same image rendered from scratch.
+    beside the cost of the same image rendered from scratch.
 
     Parameters
     ----------

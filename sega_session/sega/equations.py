@@ -57,7 +57,7 @@ def heat_map(guidances: Sequence[Tensor]) -> Tensor:
     """Return a map of where the guidance of one or several concepts acts.
 
     Args:
-        guidances: one a model call.
+        guidances: one per model call.
 
     Returns:
         ``(batch, height, width)``, float32: the root mean square over calls and channels, divided

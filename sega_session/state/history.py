@@ -27,7 +27,7 @@ class Entry:
         id: its number in the order of creation; the session began at 0.
         parent: the id of the entry that was edited; None for the first.
         state: the edit state.
-        label: the edit that led to it, in words.
+        label: the edit that made it, in words.
     """
 
     id: int
@@ -102,7 +102,7 @@ class History:
 
         Args:
             state: the state of the new entry.
-            label: the edit that led to it; None: the difference in words.
+            label: the edit that made it; None: the difference in words.
         """
         if state == self.state:
             return self

@@ -68,7 +68,7 @@ class Timeline:
         return self._group is not None and self._group.label is not None
 
     def commit(self, state: EditState) -> None:
-        """Go on to a new state, as an entry of its own or as part of the open group."""
+        """Adopt a new state, as an entry of its own or as part of the open group."""
         self._before(state)
         start, label = self._history, None
         if self._group is not None:

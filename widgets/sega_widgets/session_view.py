@@ -146,7 +146,7 @@ class SessionView(VBox):
                 yield partial(self._show_thumbnail, render)
 
     def _save(self, path: Path) -> str:
-        # A file holds what is recorded, so nothing may render meanwhile.
+        # A file holds the recorded tensors, so nothing may render meanwhile.
         self.pause()
         if not self._worker.wait(PATIENCE):
             raise SegaSessionError(
