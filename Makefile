@@ -1,6 +1,7 @@
 # Every command sets itself up in .venv. Try `make demo`, then `make test`.
 PYTHON ?= python3
 BIN = .venv/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses 2
 
 .PHONY: demo test test-fast test-slow test-browser check clean
 
@@ -8,13 +9,13 @@ demo: .venv/installed
 	$(BIN)/sega-session demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: .venv/installed-test
-	$(BIN)/python -m pytest --ignore tests/slow
+	$(PYTEST) --ignore tests/slow
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest tests/slow
+	$(PYTEST) tests/slow
 
 # In JupyterLab and in Voilà, with the chromium of the system: browsers from elsewhere may not run.
 test-browser: .venv/installed-browser

@@ -114,10 +114,8 @@ def theirs(pipeline: Any, reference: Any, case: dict[str, Any]) -> Tensor:
     return latents
 
 
-@pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
-@settings(max_examples=240, deadline=None, derandomize=True, database=None)
-@given(case=cases())
-def test_latents_equal_the_reference(case: dict[str, Any]) -> None:
+def check_case(case: dict[str, Any]) -> None:
+    """Compare the final latents of a case with the reference's."""
     pipeline, reference = model(case["prediction_type"], case["scheduler"])
     latents, evaluations, every = ours(pipeline, case)
     expected = theirs(pipeline, reference, case)
@@ -131,3 +129,10 @@ def test_latents_equal_the_reference(case: dict[str, Any]) -> None:
     else:
         event("fewer evaluations: equal to 1e-5")
         assert (latents - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+
+
+@pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(case=cases())
+def test_latents_equal_the_reference(case: dict[str, Any]) -> None:
+    check_case(case)

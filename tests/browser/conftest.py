@@ -74,6 +74,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Save a screenshot when a test fails."""
     report = yield
-    if report.failed and report.when != "teardown" and "notebook" in item.funcargs:
-        item.funcargs["notebook"].screenshot(f"failed-{item.name}")
+    page = item.funcargs.get("notebook")
+    if report.failed and report.when != "teardown" and isinstance(page, NotebookPage):
+        page.screenshot(f"failed-{item.name}")
     return report

@@ -86,7 +86,7 @@ def command(*arguments: str) -> int:
 def evaluated(cell: str) -> dict[str, Any]:
     """Return the arguments that a cell passes to `open_panel` after IPython's transformation."""
     found: dict[str, Any] = {}
-    lines = TransformerManager().transform_cell(cell).splitlines()
+    lines = TransformerManager().transform_cell(cell).splitlines()  # type: ignore[no-untyped-call]
     assert lines[:2] == ["from sega_widgets.app import open_panel", ""]
     exec("\n".join(lines[2:]), {"open_panel": lambda **given: found.update(given)})
     return found
@@ -333,11 +333,12 @@ def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_pa
 
 
 def test_errors_are_shown_on_the_page() -> None:
-    for given, text in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"device": "nonsense"}, "device is &#x27;nonsense&#x27;"),
         ({"file": "none.safetensors", "device": "cpu"}, "none.safetensors"),
         ({"dtype": "nonsense"}, "nonsense"),
-    ]:
+    ]
+    for given, text in cases:
         message = open_panel(**given)
         assert isinstance(message, Messages)
         assert 'role="alert"' in message.value

@@ -21,7 +21,7 @@ from sega_session.files.safetensors_writer import ITEM_BYTES
 
 FIELDS = ("dtype", "shape", "data_offsets")
 
-TENSORS = {
+TENSORS: dict[str, np.ndarray[Any, Any]] = {
     "latents": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "prediction.0": np.ones((3, 5), np.float16),
     "empty": np.zeros((0, 4), np.float64),
@@ -172,17 +172,16 @@ def mutated(dice: random.Random, content: bytes) -> bytes:
     wrong_length = dice.choice(
         [end + dice.randint(-17, 1), dice.getrandbits(64), dice.getrandbits(24)]
     )
-    return dice.choice(
-        [
-            lambda: flipped(dice, content, len(content)),
-            lambda: flipped(dice, content, end),
-            lambda: content[: dice.randrange(len(content))],
-            lambda: content + dice.randbytes(dice.choice([1, 8, 1000])),
-            lambda: struct.pack("<Q", max(wrong_length, 0)) + content[8:],
-            *[lambda: packed(spliced(dice, header), data)] * 2,
-            *[lambda: packed(regrown(dice, header), data)] * 3,
-        ]
-    )()
+    changes: list[Callable[[], bytes]] = [
+        lambda: flipped(dice, content, len(content)),
+        lambda: flipped(dice, content, end),
+        lambda: content[: dice.randrange(len(content))],
+        lambda: content + dice.randbytes(dice.choice([1, 8, 1000])),
+        lambda: struct.pack("<Q", max(wrong_length, 0)) + content[8:],
+        *[lambda: packed(spliced(dice, header), data)] * 2,
+        *[lambda: packed(regrown(dice, header), data)] * 3,
+    ]
+    return dice.choice(changes)()
 
 
 def check_against_json(path: Path, header: Header) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +38,10 @@ on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions, signals a
 def write_new(file: BinaryIO) -> None:
     for begin in range(0, len(NEW), 100_000):
         file.write(NEW[begin : begin + 100_000])
+
+
+def write_again(file: BinaryIO) -> None:
+    file.write(b"again")
 
 
 def failure(call: Callable[[], None]) -> str | None:
@@ -144,7 +149,7 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
     for number in range(len(recorded.called)):
         path, faults = fresh(number), Faults(number, code)
         with faults.active():
-            message = failure(lambda path=path: replace_file(path, write_new, check))
+            message = failure(partial(replace_file, path, write_new, check))
         if message is None:
             passed_over.append(faults.failed)
         else:
@@ -274,7 +279,7 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     link.symlink_to("other")
     other.symlink_to(real)
     replace_file(link, write_new)
-    replace_file(other, lambda file: file.write(b"again") and None)
+    replace_file(other, write_again)
     append_line(link, b" and again")
     assert real.read_bytes() == b" and again\n"
     assert link.is_symlink()
@@ -427,16 +432,22 @@ def test_a_writer_waits_for_another_process_but_not_for_ever(
         [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with other:
-        assert other.stdin
-        assert other.stdout
-        assert other.stdout.readline() == b"inside\n"
+        stdin, stdout = other.stdin, other.stdout
+        assert stdin
+        assert stdout
+        assert stdout.readline() == b"inside\n"
+
+        def release() -> None:
+            stdin.write(b"\n")
+            stdin.flush()
+
         monkeypatch.setattr(atomic, "LOCK_SECONDS", 0.1)
         with pytest.raises(SessionFileError, match=r"another writer has held '.*\.a\.sega\.lock'"):
             replace_file(path, write_new)
         assert path.read_bytes() == OLD
         assert len(left_beside(path)) == 1
         monkeypatch.setattr(atomic, "LOCK_SECONDS", 20.0)
-        threading.Timer(0.2, lambda: (other.stdin.write(b"\n"), other.stdin.flush())).start()
+        threading.Timer(0.2, release).start()
         replace_file(path, write_new)
     assert other.returncode == 0
     assert path.read_bytes() == NEW
@@ -511,7 +522,7 @@ def test_a_fault_at_any_call_leaves_a_journal_of_whole_lines(
     for number in range(len(recorded.called)):
         path, faults = fresh(number), Faults(number, code)
         with faults.active():
-            message = failure(lambda path=path: append_line(path, b"next"))
+            message = failure(partial(append_line, path, b"next"))
         found = path.read_bytes() if path.exists() else b""
         if message is None or "is written, but" in message:
             assert found == whole + b"next\n"

@@ -243,7 +243,8 @@ def test_format_versions() -> None:
             strict.check_version({**document, "format_version": found}, 3)
         assert ("newer sega-session" in str(caught.value)) == (found == 4)
         assert ("not written by sega-session" in str(caught.value)) == (found != 4)
-    for other in ([], None, "format_version"):
+    others: list[Any] = [[], None, "format_version"]
+    for other in others:
         with pytest.raises(StrictError, match="is not an object"):
             strict.check_version(other, 3)
 
@@ -258,10 +259,10 @@ def test_older_versions_are_migrated_step_by_step() -> None:
         document = {"format_version": version, "steps": []}
         assert strict.check_version(document, 4, migrations) == {"steps": expected}
         assert document == {"format_version": version, "steps": []}
-    for version in (1, 0, -1, 5, None, 2.0):
+    for wrong in (1, 0, -1, 5, None, 2.0):
         with pytest.raises(StrictError, match=r"this release reads versions 2 to 4\. ") as caught:
-            strict.check_version({"format_version": version, "steps": []}, 4, migrations)
-        assert ("newer sega-session" in str(caught.value)) == (version == 5)
+            strict.check_version({"format_version": wrong, "steps": []}, 4, migrations)
+        assert ("newer sega-session" in str(caught.value)) == (wrong == 5)
 
 
 @pytest.mark.parametrize("kind", [list[int], tuple[int, int], set, bytes])

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import runpy
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -18,8 +13,6 @@ from diffusers import StableDiffusionPipeline
 from sega_session import EditSession, load_avatars, load_pipeline
 from sega_session.errors import CheckpointError, InvalidValueError
 from sega_session.models.loading import AVATARS
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -81,91 +74,3 @@ def test_an_incomplete_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_missing_device_is_named() -> None:
     with pytest.raises(InvalidValueError, match="device is 'nonsense'; allowed: one that this mac"):
         load_avatars(device="nonsense")
-
-
-Run = Callable[[str], None]
-
-
-@pytest.fixture
-def run_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run(name: str) -> None:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [name])
-        runpy.run_path(str(EXAMPLES / name))
-
-    return run
-
-
-def test_the_first_edit_is_readmes() -> None:
-    readme = (EXAMPLES.parent / "README.md").read_text()
-    _, _, code = (EXAMPLES / "first_edit.py").read_text().partition('"""\n\n')
-    assert f"```python\n{code}```" in readme
-
-
-def readmes_code(word: str) -> str:
-    """The one block of README's code that has this in it."""
-    readme = (EXAMPLES.parent / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    (code,) = [block for block in blocks if word in block]
-    return str(code)
-
-
-def test_readmes_code_for_people_from_diffusers() -> None:
-    code = readmes_code("from_diffusers")
-    names: dict[str, Any] = {}
-    exec(code, names)
-    assert [concept.scale for concept in names["session"].concepts] == [4, 5]
-
-
-def test_the_first_edit(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    run_example("first_edit.py")
-    assert capsys.readouterr().out == "0\n"
-    pictures = [np.asarray(PIL.Image.open(path)) for path in Path().glob("*.png")]
-    assert [picture.shape for picture in pictures] == [(128, 128, 3)] * 3
-
-
-def test_the_published_example(run_example: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    run_example("published_example.py")
-    # With momentum every concept is evaluated at all 50 calls; without the beard, the first 10
-    # calls share their latents with the render before, so only the other 40 are evaluated; at
-    # the first of these the latents are shared as well.
-    assert capsys.readouterr().out == (
-        f"four concepts: {6 * 50} evaluations\nwithout the beard: {5 * 39} evaluations\n"
-    )
-    four, three = (
-        np.asarray(PIL.Image.open(name), dtype=float)
-        for name in ("four_concepts.png", "without_beard.png")
-    )
-    assert np.abs(four - three).mean() > 0.5
-
-
-def test_readmes_code_for_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = readmes_code("anchored")
-    monkeypatch.chdir(tmp_path)
-    lines: list[str] = []
-    exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
-    assert lines[0] == "117 12"
-    assert lines[1].startswith("anchored(every=5) False (0.0")
-    assert lines[2].startswith("Measurement(psnr=(")
-    assert sorted(path.stem for path in tmp_path.iterdir()) == [
-        "anchored(every=5)",
-        "exact",
-        "preview",
-    ]
-
-
-def test_the_modes_side_by_side() -> None:
-    names = runpy.run_path(str(EXAMPLES / "compare_modes.py"))
-    names["EDITS"].pop("add a beard")
-    names["EDITS"].pop("invert the smile")
-    assert names["main"]().width > 4 * 256
-
-
-def test_readmes_code_for_histories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = readmes_code("session.history")
-    monkeypatch.chdir(tmp_path)
-    lines: list[str] = []
-    exec(code, {"print": lambda *values: lines.append(" ".join(map(str, values)))})
-    assert f"```\n{lines[0]}\n```" in (EXAMPLES.parent / "README.md").read_text()
-    assert f"# {lines[1]}\n" in code
-    assert lines[2] == "0"

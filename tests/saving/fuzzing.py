@@ -45,7 +45,22 @@ def break_document(rng: random.Random, plain: dict[str, Any]) -> str | None:
 
     collect(plain)
     owner, key = rng.choice(spots)
-    values = [None, True, -1, 0, 10**9, 1.5, "", "x", "\ud800", [], {}, [0], 2**70, 1e308]
+    values: list[Any] = [
+        None,
+        True,
+        -1,
+        0,
+        10**9,
+        1.5,
+        "",
+        "x",
+        "\ud800",
+        [],
+        {},
+        [0],
+        2**70,
+        1e308,
+    ]
     match rng.randrange(5):
         case 0:
             del owner[key]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def recover(path: Path) -> EditSession:
 def test_every_edit_is_there_after_a_crash(session: EditSession, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     session.autosave(path)
-    walk = [
+    walk: list[Callable[[], object]] = [
         lambda: session.add("hat", warmup=1),
         lambda: session.render(output_type="latent"),
         lambda: session.invert("hat"),

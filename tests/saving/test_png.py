@@ -216,7 +216,8 @@ def test_hostile_chunks(tmp_path: Path, content: bytes) -> None:
 def test_images_that_do_not_say(tmp_path: Path) -> None:
     said = f"image.png does not say what made it: there is no text '{KEY}' in it. Use the file"
     assert said in refused(tmp_path, png(PngInfo()))
-    for info in ({}, {KEY: 3}, {KEY: b"{}"}):
+    infos: list[dict[str | tuple[int, int], Any]] = [{}, {KEY: 3}, {KEY: b"{}"}]
+    for info in infos:
         image = Image.new("RGB", (4, 4))
         image.info = info
         with pytest.raises(SessionFormatError, match="the image does not say what made it"):

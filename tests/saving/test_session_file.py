@@ -107,9 +107,9 @@ def test_every_state_comes_back_without_an_evaluation(
     loaded = EditSession.load(tmp_path / "a.safetensors", tiny_stable_diffusion())
     assert loaded.history == session.history
     assert loaded.scene == session.scene
-    for (_, one), (evaluations, other) in zip(before, render_all(loaded), strict=True):
+    for (_, latents), (evaluations, others) in zip(before, render_all(loaded), strict=True):
         assert evaluations == 0
-        assert torch.equal(one, other)
+        assert torch.equal(latents, others)
     # What comes next is what would have come.
     for one in (session, loaded):
         one.reweight("hat", scale=7)
@@ -150,7 +150,7 @@ def test_how_much_is_kept(pipeline: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     evaluations = {}
     for include in ("all", "base", "state"):
-        session.save(path, include=include)  # type: ignore[arg-type]
+        session.save(path, include=include)
         loaded = EditSession.load(path, pipeline)
         assert loaded.history == session.history
         evaluations[include] = [count for count, _ in render_all(loaded)]
@@ -300,8 +300,8 @@ def test_a_full_disk_leaves_the_old_file(
     assert len(EditSession.load(path, FakeModel()).history) == 4
 
 
-def test_a_thousand_broken_files(tmp_path: Path, figure: Callable[[str], None]) -> None:
-    figure(fuzz_session_files(tmp_path, 1000))
+def test_a_hundred_broken_files(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    figure(fuzz_session_files(tmp_path, 100))
 
 
 def test_a_document_must_agree_with_itself(tmp_path: Path) -> None:

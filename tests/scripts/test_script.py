@@ -202,7 +202,7 @@ def test_every_key() -> None:
 
 def test_defaults_are_left_out() -> None:
     one = Script(
-        ScriptScene(prompt="a woman", seeds=[3]),
+        ScriptScene(prompt="a woman", seeds=[3]),  # type: ignore[arg-type]
         (
             Add(prompt="glasses", scale=7),
             Update(name="glasses", fields=Fields(scale=5, cooldown=None)),
@@ -341,9 +341,9 @@ def test_a_transaction_has_edits_only(op: str) -> None:
     with pytest.raises(ScriptError, match=f"operation 0: member 0: op: '{op}' is not one of 'add'"):
         Script.parse(document(group))
     with pytest.raises(TypeError):
-        Transaction(label="a", operations=(Undo(),))
+        Transaction(label="a", operations=(Undo(),))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        Script(ScriptScene(prompt="a"), ("undo",))
+        Script(ScriptScene(prompt="a"), ("undo",))  # type: ignore[arg-type]
     assert {*get_args(Edit)} < {*get_args(Operation)}
 
 
@@ -403,9 +403,9 @@ def test_a_value_is_checked_in_python_too() -> None:
     with pytest.raises(InvalidValueError, match="scale is -1"):
         Add(prompt="a", scale=-1)
     with pytest.raises(InvalidValueError, match="mode is 'fast'; allowed: one of 'exact', 'anch"):
-        Render(mode="fast")
+        Render(mode="fast")  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="include is 'some'; allowed: one of 'state', 'ba"):
-        Save(output="a.safetensors", include="some")
+        Save(output="a.safetensors", include="some")  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="output is None"):
-        Save(output=None)
+        Save(output=None)  # type: ignore[arg-type]
     assert type(Add(prompt="a", scale=3).scale) is float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sega_session.scripts import ScriptScene, script_from_history
 from sega_session.scripts.operations import (
     Add,
@@ -32,7 +34,7 @@ def test_the_scene_is_kept() -> None:
 
 def test_every_edit_is_the_plainest() -> None:
     state, history = EditState(), History()
-    for change in (
+    changes: list[Callable[[EditState], EditState]] = [
         lambda s: edits.add(s, HAT),
         lambda s: edits.update(s, "hat", scale=6),
         lambda s: edits.update(s, "hat", inverted=True),
@@ -42,7 +44,8 @@ def test_every_edit_is_the_plainest() -> None:
         lambda s: edits.momentum(s, beta=0.2),
         lambda s: edits.add(s, BOW),
         lambda s: EditState(concepts=s.concepts[::-1], momentum_beta=0.2),
-    ):
+    ]
+    for change in changes:
         state = change(state)
         history = history.commit(state)
     cap = state.concept("cap")

@@ -116,8 +116,8 @@ def test_a_field_is_checked_by_its_name() -> None:
 
 def test_a_field_is_like_another() -> None:
     assert MaybeSize() == MaybeSize(width=4, given=None)
-    assert type(MaybeSize(given=np.int64(3)).given) is int
+    assert type(MaybeSize(given=np.int64(3)).given) is int  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="given is 1; allowed: an integer, at least 2"):
         MaybeSize(given=1)
     with pytest.raises(InvalidValueError, match="width is None"):
-        MaybeSize(width=None)
+        MaybeSize(width=None)  # type: ignore[arg-type]

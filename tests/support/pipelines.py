@@ -105,7 +105,7 @@ def tiny_stable_diffusion(
     return pipeline if dtype == torch.float32 else pipeline.to(dtype=dtype)
 
 
-class _HalfAsManyStepsHeun(diffusers.HeunDiscreteScheduler):
+class _HalfAsManyStepsHeun(diffusers.HeunDiscreteScheduler):  # type: ignore[misc]
     """Heun for the reference, whose buffers hold one entry a step where Heun makes 2N - 1 calls.
 
     Asked for 2N - 1 steps, it takes the N that lead to as many calls.

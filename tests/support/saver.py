@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 from filelock import FileLock
@@ -60,8 +61,13 @@ class Killer:
     def __enter__(self) -> Killer:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.__exit__(*_)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.__exit__(kind, error, traceback)
 
     def kill_one(self) -> None:
         server = self._server

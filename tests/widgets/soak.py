@@ -7,7 +7,7 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock, Thread
 from typing import Any
@@ -18,6 +18,7 @@ from sega_widgets.worker import STREAM, Progress, RenderWorker
 
 from sega_session import EditSession, EditState
 from sega_session.errors import SegaSessionError
+from sega_session.models import Request
 
 from .fakes import Model, new_session
 
@@ -83,7 +84,7 @@ class Soak:
 
         return self.session.stream(callback_on_step_end=on_step)
 
-    def _count(self) -> None:
+    def _count(self, requests: Sequence[Request]) -> None:
         """Count model calls, and those that run at the same time."""
         with self._counting:
             self.evaluations += 1

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from sega_widgets import EditPanel
 from sega_widgets.guard import Guard
 from sega_widgets.messages import Messages
 
 from sega_session.errors import PromptTruncatedWarning, SegaSessionError, warn_caller
+from sega_session.models import Request
 
 from .fakes import Model, add
 
 
 def test_an_error_is_shown_and_the_panel_goes_on(panel: EditPanel, model: Model) -> None:
-    def fail() -> None:
+    def fail(requests: Sequence[Request]) -> None:
         raise SegaSessionError("no memory <left>; lower height")
 
     model.on_evaluate = fail
     add(panel, "glasses")
     assert "no memory &lt;left&gt;; lower height" in panel.messages.value
     assert 'role="alert"' in panel.messages.value
-    model.on_evaluate = lambda: None
+    model.on_evaluate = None
     panel.view.progress.render.click()
     assert panel.messages.value == ""
     assert panel.view.image.caption.text == "exact"

@@ -147,7 +147,9 @@ def test_a_batch_is_a_grid_and_a_click_enlarges(model: Model, inline: None) -> N
     assert render is not None
     assert png is not None
     with PIL.Image.open(BytesIO(png)) as found:
-        assert found.tobytes() == render.images[1].tobytes()
+        one = render.images[1]
+        assert isinstance(one, PIL.Image.Image)
+        assert found.tobytes() == one.tobytes()
     image.all_seeds.click()
     assert image.grid.layout.display == "grid"
     panel.close()

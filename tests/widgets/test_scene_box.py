@@ -18,7 +18,7 @@ def test_another_prompt_is_another_session(panel: EditPanel) -> None:
     found = panel.session.scene
     assert (found.prompt, found.seeds, found.num_inference_steps) == ("a dog", (3, 4), 5)
     assert (found.guidance_scale, found.negative_prompt) == (6, "blurry")
-    assert panel.session.concepts == ()
+    assert not panel.session.concepts
     assert panel.view.image.caption.text == "exact"
     titles = [title for title, _ in panel.sessions.options]
     assert titles == ["1: a cat, seed 0", "2: a dog, seed 3, 4"]

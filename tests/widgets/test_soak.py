@@ -6,5 +6,5 @@ from .fakes import Model
 from .soak import run_soak
 
 
-def test_two_thousand_events_from_eight_threads(model: Model) -> None:
-    run_soak(model, rounds=2, events=2000)
+def test_four_hundred_events_from_eight_threads(model: Model) -> None:
+    run_soak(model, rounds=2, events=400)

@@ -533,13 +533,15 @@ def test_errors_that_cannot_be_reported_are_logged(
     def fail(value: object) -> None:
         raise RuntimeError("the browser is gone")
 
-    bench.on_fail = bench.on_progress = fail
+    bench.on_fail = fail
+    bench.on_progress = fail
     with caplog.at_level(logging.ERROR):
         bench.edit_and_post()
         bench.finish()
     assert [one.name for one in caplog.records] == ["sega_widgets.worker"] * 2
     assert "the browser is gone" in caplog.text
-    bench.on_fail = bench.on_progress = lambda _: None
+    bench.on_fail = lambda _: None
+    bench.on_progress = lambda _: None
     bench.edit_and_post()
     bench.finish()
     assert bench.shown == streamed(2)
