@@ -1,4 +1,4 @@
-"""Edit the images of a model of your own: here the ideal denoiser of nine drawings."""
+"""Edit the images of a model of your own: here one that knows nine drawings."""
 
 import torch
 from diffusers import DDIMScheduler
@@ -14,8 +14,8 @@ DRAWINGS = torch.stack(
 )
 
 
-class Denoiser(models.DiffusionModel):
-    """Denoises towards the drawings whose names fit the prompt; its latents are pixels."""
+class NineDrawings(models.DiffusionModel):
+    """The ideal model of the drawings whose names fit the prompt; its latents are pixels."""
 
     spec = models.ModelSpec(torch.device("cpu"), torch.float32, default_size=(64, 64))
     scheduler = DDIMScheduler(clip_sample=False)
@@ -50,7 +50,7 @@ class Denoiser(models.DiffusionModel):
 
 
 if __name__ == "__main__":
-    session = EditSession(Denoiser(), "disc", seed=1, guidance_scale=2)
+    session = EditSession(NineDrawings(), "disc", seed=1, guidance_scale=2)
     print(*session.render().save("disc.png"))
     session.add("blue", scale=3, threshold=0, warmup=10)
     print(*session.render().save("blue_disc.png"))

@@ -2,7 +2,7 @@
 
 SegaSessionError                     the base class of all errors
 ├── InvalidValueError                a value is outside its allowed range (also a ValueError)
-│   ├── DuplicateConceptError        a concept's name is taken
+│   ├── DuplicateConceptError        another concept has this name
 │   └── UnknownConceptError          no concept has this name
 ├── CheckpointError                  a checkpoint is missing or cannot be read
 ├── HistoryError                     the history has no such entry, or cannot be moved now
@@ -51,7 +51,7 @@ class InvalidValueError(SegaSessionError, ValueError):
 
 
 class DuplicateConceptError(InvalidValueError):
-    """A concept with this name is in the session already."""
+    """Another concept in the session has this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

@@ -43,16 +43,16 @@ def from_diffusers(
 ) -> EditSession:
     """Return the session whose first render equals ``SemanticStableDiffusionPipeline(...)``.
 
-    Takes the arguments of that pipeline's call, in its order and with its defaults, except those
-    on the output, which belong to `EditSession.render`. Concepts are named after their prompts;
+    Accepts the arguments of that pipeline's call, in its order and with its defaults, except those
+    for the output, which belong to `EditSession.render`. Concepts are named after their prompts;
     a prompt that is given twice gets a number.
 
-    Differences, on purpose: what `Concept` and `EditSession` do not allow is refused, above all
-    negative weights (there: silently 0), a cool-down before the warm-up, and momentum outside its
-    range; so is a list shorter than the concepts (there: IndexError). A negative scale becomes an
-    inverted concept, which is equivalent. Unused generators on the host, one an image, become the
-    session's seeds. From any other the initial latents are drawn as there, and only the noise
-    that stochastic schedulers add later differs.
+    Intended differences: values that `Concept` and `EditSession` do not allow are refused, such as
+    negative weights (there: silently 0), a cool-down before the warm-up, momentum outside its
+    range, and a list shorter than the concepts (there: IndexError). A negative scale becomes an
+    inverted concept, which is equivalent. Unused generators on the host, one per image, become the
+    session's seeds. Other generators give the initial latents as they do there; only the noise that
+    stochastic schedulers add later differs.
 
     Args:
         pipeline: a `diffusers.StableDiffusionPipeline`.
@@ -93,7 +93,7 @@ def from_diffusers(
     cooldowns = _each("edit_cooldown_steps", edit_cooldown_steps, count)
     weights = _each("edit_weights", 1.0 if edit_weights is None else edit_weights, count)
     for i, (concept, embeds) in enumerate(zip(prompts, embeddings, strict=True)):
-        # Negative: the reference multiplies by it, which turns the direction around.
+        # The reference multiplies by the scale, so a negative one reverses the direction.
         turned = isinstance(scales[i], Real) and scales[i] < 0
         session.add(
             concept,
@@ -110,7 +110,7 @@ def from_diffusers(
 
 
 def _free_name(prompt: str, session: EditSession) -> str:
-    """Return the prompt, with a number after it where a concept has that name already."""
+    """Return the prompt, followed by a number if a concept has that name already."""
     taken = {concept.name for concept in session.concepts}
     names = (prompt, *(f"{prompt} {number}" for number in range(2, len(taken) + 2)))
     return next(name for name in names if name not in taken)
@@ -124,7 +124,7 @@ def _noise(
     generator: Generator | Sequence[Generator] | None,
     latents: Tensor | None,
 ) -> tuple[list[int], Tensor | None]:
-    """Return the session's seeds, and the initial latents where seeds alone do not give them."""
+    """Return the session's seeds, and the initial latents unless the seeds alone give them."""
     check_integer("num_images_per_prompt", images, at_least=1)
     generators = list(generator) if isinstance(generator, Sequence) else [generator or Generator()]
     if not all(isinstance(one, Generator) for one in generators):
@@ -143,7 +143,7 @@ def _noise(
     )
     seeds_suffice = generator and one_an_image and all(map(_is_unused_on_host, generators))
     if latents is None and not seeds_suffice:
-        # A session checks the size, and knows the shape that its latents have.
+        # A session checks the size and has the shape of the latents.
         shape = EditSession(pipeline, "", seed=seeds, height=height, width=width).latents_shape
         spec = as_model(pipeline).spec
         latents = randn_tensor(shape, generator, spec.device, spec.dtype)
@@ -167,7 +167,7 @@ def _one(what: str, text: Any) -> Any:
 
 
 def _each(what: str, value: Any, count: int) -> list[Any]:
-    """Return one value a concept: a list's first ``count``, or the same for all."""
+    """Return one value per concept: the first ``count`` of a list, or the same for all."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, (list, tuple)):
         return [value] * count

@@ -1,4 +1,4 @@
-"""`Render`: finished images, what made them, and what they cost."""
+"""`Render`: finished images, their provenance, and their cost."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from .state import EditState
 
 @frozen(eq=False)
 class Render:
-    """A finished batch of images, how it was made, and what it cost.
+    """A finished batch of images, their provenance, and their cost.
 
     Attributes:
-        images: one an edited seed, in the `output_type` that was asked for.
+        images: one per seed, in the requested `output_type`.
         latents: the final latents, ``(images, channels, height / factor, width / factor)``, on the
             session's device.
-        evaluations: what this render evaluated: one condition (the prompt, the empty prompt or one
-            concept) of one model call for one image each. 0 where all was recorded before.
-        mode: how it was made, in words: "exact", "anchored(every=5)", "replay" or "preview".
-        exact: SEGA as computed from scratch; nothing was estimated or replayed.
+        evaluations: the evaluations that this render made. Each is one condition (the prompt, the
+            empty prompt or one concept) at one model call for one image. 0 if all were recorded.
+        mode: the mode of the images, in words: "exact", "anchored(every=5)", "replay" or "preview".
+        exact: SEGA as computed from scratch: nothing was estimated or replayed.
         error_estimate: for each image the estimated distance of the latents from the exact ones,
-            root mean square, where a latent's own spread is about 1; good for ranking, and most
-            often within a factor of 3. None for exact images, for a replay, and for an edit so
-            late that no estimate met a prediction.
-        state: what was rendered.
-        before: the state whose exact render estimates and replays started from; where `exact`, the
-            state of the exact render before it. None for a session's first.
-        nsfw_content_detected: the pipeline's safety checker's verdict on each image, or None.
-        provenance: returns what made it, as `save` writes it into files. The first call takes
-            seconds, since the model's weights are read for their digest.
+            root mean square, where the latents' own spread is about 1. It ranks renders, and is
+            usually within a factor of 3. None for exact images, for a replay, and for an edit so
+            late that no estimate could be compared with a prediction.
+        state: the state that was rendered.
+        before: the state whose exact render the estimates started from; if `exact`, the state of
+            the exact render before. None for a session's first render.
+        nsfw_content_detected: whether the pipeline's safety checker flagged each image; None: it
+            has no checker.
+        provenance: returns the provenance that `save` writes into files. The first call reads the
+            model's weights for their digest, which can take seconds.
     """
 
     images: ImageType
@@ -58,11 +59,11 @@ class Render:
         return self.images[0]
 
     def save(self, path: str | Path, *, metadata: bool = True) -> tuple[Path, ...]:
-        """Write the images to PNG files that say what made them; see `EditSession.from_image`.
+        """Write the images to PNG files with their provenance; see `EditSession.from_image`.
 
         Args:
-            path: "smile.png"; each of several images gets a number: "smile-0.png".
-            metadata: False writes the pixels alone.
+            path: for example "smile.png"; several images get numbers: "smile-0.png".
+            metadata: False writes the pixels only.
 
         Returns:
             The paths of the files.
@@ -95,10 +96,10 @@ StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], "dict[str, Tensor
 
 
 def watch_steps(owner: object, bar: Any, callback: StepCallback | None) -> OnStep:
-    """Return a function that moves the bar and shows ``callback`` a copy of the latents.
+    """Return a function that advances the bar and calls ``callback`` with a copy of the latents.
 
     Raises:
-        InvalidValueError: ``callback`` cannot be called, or (when it is) returns other latents.
+        InvalidValueError: ``callback`` is not callable, or, when called, returns other latents.
     """
     if callback is not None and not callable(callback):
         raise InvalidValueError("callback_on_step_end", callback, "a function, or None")

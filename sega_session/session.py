@@ -1,4 +1,4 @@
-"""`EditSession`: the thin mutable shell around frozen states and pure functions."""
+"""`EditSession`: the mutable shell around frozen states and pure functions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ STREAM: tuple[ModeName, ...] = ("preview", "anchored", "exact")
 
 
 class Budgets(TypedDict, total=False):
-    """Arguments of `EditSession` that say how it works, not what it shows."""
+    """Arguments of `EditSession` that do not change the images: memory and batching."""
 
     cache_bytes: int | None
     spill_bytes: int
@@ -101,18 +101,18 @@ class Options(Budgets, total=False):
 
 
 class EditSession:
-    """One image (or a batch, one a seed) and the concepts that edit it.
+    """One image (or a batch, one image per seed) and the concepts that edit it.
 
     The session fixes the scene and the initial latents. Edits (`add`, `remove`, `reweight`,
     `invert`, `update`, `enable`, `disable`, `momentum`) only change `state`; `render` renders it,
-    and evaluates no prediction twice: what was evaluated at the same latents before is reused.
-    Every state stays in `history`, a tree to walk with `undo`, `redo`, `checkout` and `branch`.
+    and evaluates no prediction twice: predictions evaluated at the same latents are reused. Every
+    state stays in `history`, a tree; `undo`, `redo`, `checkout` and `branch` move in it.
 
-    The pipeline is never changed. Its models must not change during the session (LoRA weights, for
-    example): recorded predictions would no longer be theirs.
+    The pipeline is never changed. Its models must not change during the session (by loading LoRA
+    weights, for example), because recorded predictions would no longer match them.
 
-    Any thread may render; renders take turns. Edits may go on meanwhile, from one thread at a
-    time: each replaces the state that it read.
+    Any thread may render; renders wait for each other. Edits may be made meanwhile, from one
+    thread at a time: each replaces the state that it read.
 
     >>> session = EditSession(load_avatars(), "a portrait of a woman", seed=7)
     >>> session.add("glasses", scale=6, threshold=0.95)
@@ -122,29 +122,29 @@ class EditSession:
         pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x), a pipeline
             of a family that was registered with `sega_session.models.as_model`, or a
             `sega_session.models.DiffusionModel`.
-        prompt: what the image shows. A prompt over the text encoder's limit is sliced, as in
+        prompt: a description of the image. A prompt over the text encoder's limit is sliced, as in
             `SemanticStableDiffusionPipeline`, with a warning.
         negative_prompt: replaces the empty text of the unconditional prediction.
         seed: one integer, or several for a batch. Noise is drawn on the host, so that a seed
             gives the same noise on every device.
         num_inference_steps: the scheduler's steps, 1 or more.
         guidance_scale: classifier-free guidance, >= 0; values up to 1 turn it off, as in
-            diffusers. Concepts apply all the same.
-        height, width: pixels, multiples of the VAE's factor; None: what the model was trained for.
+            diffusers. Concepts still apply.
+        height, width: pixels, multiples of the VAE's factor; None: the model's default size.
         eta: DDIM's noise, 0 to 1; other schedulers ignore it.
         latents: initial noise, standard normal, ``(seeds, channels, height / factor,
             width / factor)``, instead of noise drawn from the seeds.
         sem_guidance: guidance recorded by diffusers' `SemanticStableDiffusionPipeline`, one
-            tensor of the latents' shape a model call, added to every render.
+            tensor of the latents' shape per model call, added to every render.
         cache_bytes: the memory for recorded latents and predictions, on the pipeline's device.
             The least recently begun renders are evicted first and evaluated again when needed,
-            never the unedited one or the current one. One condition of a 512-pixel image takes
-            32 KB a call in half precision. None: 1 GiB, on CUDA a quarter of the memory that is
+            never the unedited one or the current one. One condition of a 512-pixel image needs
+            32 KB per call in half precision. None: 1 GiB, on CUDA a quarter of the memory that is
             free now, between 256 MiB and 8 GiB.
-        spill_bytes: host memory for what is evicted from the device; 0: none.
+        spill_bytes: host memory for tensors evicted from the device; 0: none.
         batch_plan: "together" evaluates all conditions of a call in one batch. "canonical"
             evaluates each in a batch of its own, so that an image has the same bits whatever was
-            rendered before it; slower where the device is not busy with one condition.
+            rendered before it; slower where one condition does not occupy the device.
 
     Raises:
         UnsupportedPipelineError: the pipeline's class, or a model in it, is not supported.
@@ -210,7 +210,7 @@ class EditSession:
         self._autosave: Autosave | None = None
         # The state of the last exact render, which the other modes start from.
         self._reference: EditState | None = None
-        # Renders take turns; a callback may render, so its own thread is let in again.
+        # Held by one render at a time. Reentrant, because a callback may render.
         self._rendering = RLock()
 
     def __repr__(self) -> str:
@@ -218,7 +218,7 @@ class EditSession:
         kind = type(self).__name__
         return f"<{kind} {self.scene.prompt!r}, seeds {self.scene.seeds}, concepts: {names}>"
 
-    # What the session is.
+    # Properties.
 
     @property
     def pipeline(self) -> Any:
@@ -227,7 +227,7 @@ class EditSession:
 
     @property
     def scene(self) -> Scene:
-        """What is fixed for the session."""
+        """The prompt, seeds and settings that are fixed for the session."""
         return self._scene
 
     @property
@@ -245,12 +245,12 @@ class EditSession:
 
     @property
     def batch_plan(self) -> BatchPlan:
-        """How the conditions of a model call are batched."""
+        """The batching of the conditions of a model call: "together" or "canonical"."""
         return self._renderer.batch_plan
 
     @property
     def cache(self) -> CacheInfo:
-        """What is recorded: bytes, budgets, trajectories, hits."""
+        """The size of the recorded tensors, the budgets, and how often tensors were reused."""
         return self._renderer.store.info
 
     @property
@@ -265,10 +265,10 @@ class EditSession:
 
     @property
     def history(self) -> History:
-        """Every state so far, a frozen tree: iterate over its entries, or print it."""
+        """All states so far, a frozen tree: iterate over its entries, or print it."""
         return self._timeline.history
 
-    # Edits. A refused edit leaves everything as it was.
+    # Edits. A refused edit changes nothing.
 
     def add(
         self,
@@ -289,21 +289,21 @@ class EditSession:
             prompt: the concept in words. With ``prompt_embeds`` it is only a label.
             name: how to refer to the concept; None: its prompt.
             scale: strength of the direction, >= 0.
-            threshold: share of latent entries left alone, 0 <= threshold < 1.
+            threshold: share of latent entries left unchanged, 0 <= threshold < 1.
             warmup: first model call at which it is applied.
             cooldown: first model call at which it is no longer applied; None: never.
             weight: share among several concepts, >= 0.
             inverted: steer away from the concept.
             prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
-                ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one a seed in order.
+                ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one per seed in order.
 
         Raises:
-            DuplicateConceptError: the name is taken.
+            DuplicateConceptError: another concept has this name.
             InvalidValueError: a value is outside its range.
 
         Warns:
             PromptTruncatedWarning: the end of the prompt does not fit the text encoder.
-            NoEffectWarning: the warm-up outlasts the render.
+            NoEffectWarning: the warm-up ends after the last model call.
         """
         digest = None
         if prompt_embeds is not None:
@@ -344,7 +344,7 @@ class EditSession:
         self.update(name, **{field: value for field, value in given.items() if value is not None})
 
     def invert(self, name: str) -> None:
-        """Turn a concept's direction around. Raises UnknownConceptError."""
+        """Reverse a concept's direction. Raises UnknownConceptError."""
         self.update(name, inverted=not self.state.concept(name).inverted)
 
     def enable(self, name: str) -> None:
@@ -360,7 +360,7 @@ class EditSession:
 
         Raises:
             UnknownConceptError: no concept has this name.
-            DuplicateConceptError: the new name is taken.
+            DuplicateConceptError: another concept has the new name.
             InvalidValueError: an unknown field, or a value outside its range.
         """
         self._edit(edits.update(self.state, name, **fields))
@@ -376,20 +376,20 @@ class EditSession:
         """
         self._edit(edits.momentum(self.state, scale=scale, beta=beta))
 
-    # The way through the history.
+    # Moves in the history.
 
     def undo(self) -> None:
-        """Go back to the state before the last edit. Raises HistoryError where there is none."""
+        """Go back to the state before the last edit. Raises HistoryError if there is none."""
         self._timeline.go(self.history.undo())
 
     def redo(self) -> None:
-        """Take back an `undo`. Raises HistoryError where there is nothing to redo."""
+        """Reverse the last `undo`. Raises HistoryError if there is nothing to redo."""
         self._timeline.go(self.history.redo())
 
     def checkout(self, target: int | str) -> None:
         """Go to any entry of the history, by its id or by a branch's name.
 
-        By name, the next edit moves the branch along; by id, it leaves all branches alone.
+        By name, the next edit moves the branch along; by id, no branch moves.
 
         Raises:
             HistoryError: there is no such entry.
@@ -400,12 +400,12 @@ class EditSession:
         """Begin a branch here; edits move its name along until the session goes elsewhere.
 
         Raises:
-            InvalidValueError: no text, or the name is taken.
+            InvalidValueError: the name is not one line of text, or another branch has it.
         """
         self._timeline.go(self.history.with_branch(name))
 
     def diff(self, before: int | str, after: int | str) -> str:
-        """Say what changed between two entries: "beard: scale 5 -> 8; glasses inverted".
+        """Describe what changed between two entries: "beard: scale 5 -> 8; glasses inverted".
 
         Raises:
             HistoryError: there is no such entry.
@@ -413,23 +413,22 @@ class EditSession:
         return diff(self.history[before].state, self.history[after].state)
 
     def transaction(self, label: str) -> AbstractContextManager[None]:
-        """Make several edits one entry of the history; an error takes all of them back.
+        """Make several edits one entry of the history; an error undoes all of them.
 
         >>> with session.transaction("age her"):
         ...     session.add("grey hair")
         ...     session.add("wrinkles", scale=4)
 
         Raises:
-            InvalidValueError: the label is no text, or empty.
+            InvalidValueError: the label is not one line of text.
         """
         return self._timeline.transaction(label)
 
     def gesture(self, key: str) -> AbstractContextManager[None]:
-        """Make the edits of one movement of a hand one entry of the history.
+        """Make the edits of one gesture, such as dragging a slider, one entry of the history.
 
-        Gestures of one key that follow each other with nothing between them are one entry too, so
-        that a caller that only receives single events can open one for each. Another drag of the
-        same slider takes another key.
+        Consecutive gestures of the same key are one entry too, so that a caller that receives
+        single events can open a gesture for each. Use another key for the next drag of a slider.
 
         >>> with session.gesture("beard.scale"):
         ...     for scale in (5.5, 6, 6.5):
@@ -442,7 +441,7 @@ class EditSession:
     def plan(self, mode: str | Mode = "exact", *, state: EditState | None = None) -> int:
         """Count the evaluations that `render` would make now; see `Render.evaluations`.
 
-        For ``anchored(tolerance=...)`` it is the most they can be. Raises InvalidValueError.
+        For ``anchored(tolerance=...)`` this is an upper bound. Raises InvalidValueError.
         """
         state = self.state if state is None else self._checked(state)
         return self._renderer.plan(state, as_mode(mode), self._reference)
@@ -457,32 +456,32 @@ class EditSession:
     ) -> Render:
         """Render the current state, or another.
 
-        A U-Net's row changes in its last bits with the size of its batch, so an exact render that
-        reuses recorded predictions equals one from scratch up to that rounding, or, with
-        ``batch_plan="canonical"``, to the last bit.
+        A U-Net's output changes in its last bits with the size of the batch. An exact render that
+        reuses recorded predictions therefore equals one from scratch up to this rounding, and to
+        the last bit with ``batch_plan="canonical"``.
 
-        The other modes start from the last exact render and evaluate a part; their errors are in
-        benchmarks/results. Where there is no exact render to start from, or the state's own is
-        recorded, the images are exact, and `Render.mode` says so.
+        The other modes start from the last exact render and evaluate only some predictions; their
+        errors are in benchmarks/results. If there is no exact render to start from, or the
+        state's own exact render is recorded, the images are exact, and `Render.mode` is "exact".
 
         Args:
             mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
                 every 5), "replay" or "preview".
-            state: what to render instead of the current state: one of `history`, or one made by
-                the functions in `sega_session.state.edits`. The history stays as it is, and so
-                does what estimates start from.
+            state: the state to render instead of the current one: one of `history`, or one made
+                by the functions in `sega_session.state.edits`. Neither the history nor the state
+                that estimates start from changes.
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
             callback_on_step_end: called after each model call as ``callback(session, call,
                 timestep, {"latents": latents})`` with a copy of the latents, and may return the
-                same dict or None. Raising from it cancels the render. It is not called where the
-                state's final latents are recorded already.
+                same dict or None. Raising from it cancels the render. It is not called if the
+                state's final latents are recorded.
 
         Raises:
             InvalidValueError: an unknown mode or output type, or the callback returned other
                 latents.
             NotFiniteError: the latents overflowed.
-            OutOfMemoryError: there is no memory for one condition of one image.
+            OutOfMemoryError: the memory does not suffice for one condition of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
         if state is None:
@@ -503,11 +502,11 @@ class EditSession:
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Iterator[Render]:
-        """Render the current state better and better: preview, anchored, exact.
+        """Render the current state in three modes, each more exact: preview, anchored, exact.
 
-        Each render reuses what those before it evaluated at the same latents. The first exact one
-        is the last. Leaving the loop cancels the rest, and raising from the callback cancels at
-        once; edits made meanwhile are for the next stream.
+        Each render reuses the predictions that earlier ones evaluated at the same latents. The
+        stream ends with the first exact render. Leaving the loop cancels the rest, and raising
+        from the callback cancels at once. Edits made meanwhile do not change the stream.
 
         Args: as for `render`. Raises: as `render` does.
         """
@@ -520,7 +519,9 @@ class EditSession:
 
     @torch.no_grad()
     def measure(self, render: Render) -> Measurement:
-        """Compare a render of this session with the exact one of its state, rendered for that.
+        """Compare a render of this session with the exact render of its state.
+
+        Exact renders that are not recorded are evaluated for this.
 
         Raises: as `render` does.
         """
@@ -536,13 +537,14 @@ class EditSession:
     def sem_guidance(self, concept: str | None = None) -> list[Tensor]:
         """Return the concepts' guidance at each model call of this state's exact render.
 
-        It is what diffusers' `SemanticStableDiffusionPipeline` takes as ``sem_guidance``, and
-        `EditSession` too: one tensor of the latents' shape a call, in the latents' precision, on
-        their device. The state is rendered exactly first, unless it has been.
+        Diffusers' `SemanticStableDiffusionPipeline` and `EditSession` accept it as
+        ``sem_guidance``: one tensor of the latents' shape per call, in the latents' precision, on
+        their device. The state is rendered exactly first, unless it is recorded.
 
         Args:
-            concept: only this one's part, its share of the momentum included; None: all, with
-                the guidance that the session was given. The parts add up to the whole.
+            concept: the name of the only concept to include, with its share of the momentum;
+                None: all concepts, and the guidance that the session was given. The parts of all
+                concepts and the given guidance add up to the whole.
 
         Raises:
             UnknownConceptError: no concept has this name.
@@ -555,9 +557,7 @@ class EditSession:
             return self._renderer.guidance(state, part)
 
     def heat_map(self, render: Render, concept: str) -> Tensor:
-        """Return where a concept acts in an exact render, from what is recorded.
-
-        Evaluates nothing.
+        """Return a map of where a concept acts in an exact render. Evaluates nothing.
 
         Args:
             render: an exact render of this session.
@@ -581,16 +581,17 @@ class EditSession:
     # Files.
 
     def save(self, path: str | Path, *, include: Include = "all") -> Saved:
-        """Write the session into one safetensors file: scene, history, and what is recorded.
+        """Write the session into one safetensors file: scene, history and recorded tensors.
 
         The old file, if there is one, stays until the new one is complete.
 
         Args:
-            include: "all" recorded renders of the history; "base", only the unedited state's
-                and the current one's; "state", none: they are evaluated again when needed.
+            include: the recorded renders to write. "all": those of the whole history; "base":
+                only those of the unedited and the current state; "state": none, they are evaluated
+                again when needed.
 
         Returns:
-            The file's size and what it holds; prints as one line.
+            The file's path, size and number of recorded renders; prints as one line.
 
         Raises:
             SessionFileError: the file cannot be written.
@@ -603,14 +604,14 @@ class EditSession:
         """Keep a file up to date from now on, so that no edit is lost.
 
         Every edit is appended to a journal beside the file at once. The file itself, with
-        ``include="base"``, is written anew after every exact render that evaluated something.
+        ``include="base"``, is rewritten after every exact render that evaluated something.
         `recover` reads both.
 
         Raises:
             SessionFileError: the file cannot be written.
 
         Warns:
-            AutosaveWarning: later, where an edit or a render could not be saved.
+            AutosaveWarning: later, if an edit or a render could not be saved.
         """
         autosave = Autosave(Path(path), partial(self._snapshot, "base"))
         autosave.save()
@@ -626,18 +627,18 @@ class EditSession:
         cache_bytes: int | None = None,
         spill_bytes: int = 0,
     ) -> Self:
-        """Go on with a saved session: same history, same place, nothing to evaluate again.
+        """Continue a saved session: same history, same current state, nothing to evaluate again.
 
         Args:
             path: a file that `save` wrote.
-            pipeline: the one that the session was made with, wherever it was loaded from.
-            allow_model_mismatch: accept another pipeline; what is recorded is dropped then.
+            pipeline: the one that the session was made with; its folder does not matter.
+            allow_model_mismatch: accept another pipeline; recorded tensors are not loaded then.
             cache_bytes, spill_bytes: as for a new session.
 
         Raises:
             SessionFormatError: the file is not a session, or is damaged.
             SessionFileError: the file cannot be read.
-            ModelMismatchError: the pipeline is another; the message says which part of it.
+            ModelMismatchError: the pipeline is another; the message names the parts that differ.
 
         Warns:
             AutosaveWarning: a journal beside the file has later edits; see `recover`.
@@ -666,7 +667,7 @@ class EditSession:
         cache_bytes: int | None = None,
         spill_bytes: int = 0,
     ) -> Self:
-        """Go on with an autosaved session: its file, and the edits that came after.
+        """Continue an autosaved session: its file, and the later edits in its journal.
 
         Args: as for `load`. Raises: as `load` does.
 
@@ -693,16 +694,19 @@ class EditSession:
         allow_model_mismatch: bool = False,
         **budgets: Unpack[Budgets],
     ) -> Self:
-        """Go on from an image that `Render.save` wrote: its scene, and its concepts as one entry.
+        """Begin a session with the scene and the concepts of an image that `Render.save` wrote.
+
+        The concepts are one entry of the history.
 
         Args:
-            image: a PNG file, or an image opened from one. Of a batch, any; all are rendered again.
+            image: a PNG file, or an image opened from one; of a batch, any of its images.
             pipeline: the one that the image was made with.
-            allow_model_mismatch: accept another pipeline; the image will be another.
+            allow_model_mismatch: accept another pipeline, which renders another image.
             budgets: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
 
         Raises:
-            SessionFormatError: the image does not say what made it, or not all of it.
+            SessionFormatError: the image has no such metadata, or was made with tensors that it
+                does not hold.
             SessionFileError: the file cannot be read.
             ModelMismatchError: the pipeline is another.
         """
@@ -727,6 +731,8 @@ class EditSession:
         """Begin a session of a scene.
 
         Args:
+            scene: prompt, seeds and settings.
+            pipeline: as for `EditSession`.
             options: further arguments of `EditSession`.
         """
         fields = {field.name: getattr(scene, field.name) for field in attrs.fields(type(scene))}
@@ -734,9 +740,9 @@ class EditSession:
         return cls(pipeline, prompt, seed=seeds, **fields, **options)
 
     def another(self, scene: Scene) -> Self:
-        """Begin a session of another scene: same pipeline, cache budgets and batch plan.
+        """Begin a session of another scene with the same pipeline, cache budgets and batch plan.
 
-        Latents and guidance that this one was given are not taken over.
+        Latents and guidance that this session was given are not used.
         """
         return self.from_scene(
             scene,
@@ -749,10 +755,10 @@ class EditSession:
     # Scripts.
 
     def script(self) -> Script:
-        """Return the history as a script, which makes the same history again: see `run`.
+        """Return the history as a script; `run` makes the same history from it.
 
         Raises:
-            ScriptError: a concept is defined by embeddings, which a script does not hold.
+            ScriptError: a concept is defined by embeddings, which a script cannot hold.
         """
         return script_from_history(self.scene, self.history)
 
@@ -764,18 +770,18 @@ class EditSession:
         folder: str | Path = ".",
         **budgets: Unpack[Budgets],
     ) -> Self:
-        """Run a scripted edit history, to the bit the same every time.
+        """Run a scripted edit history, with the same bits every time.
 
         Args:
-            script: a `Script`, or the path of one's file.
+            script: a `Script`, or the path of a script's file.
             folder: where its operations write images and files.
             budgets: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
 
         Returns:
-            The session, where the script left it.
+            The session after the script's last operation.
 
         Raises:
-            ScriptError: the script is not valid, or an operation failed; it names which.
+            ScriptError: the script is not valid, or an operation failed; the message names it.
         """
         script = script if isinstance(script, Script) else Script.load(script)
         session = cls.from_scene(script.scene, pipeline, **budgets)
@@ -783,10 +789,10 @@ class EditSession:
             pass
         return session
 
-    # Inside.
+    # Private.
 
     def _edit(self, state: EditState) -> None:
-        """Go on to the state that an edit led to."""
+        """Adopt the state after an edit."""
         self._conditionings.prepare(state)
         for concept in state:
             if concept.warmup >= self.num_calls and concept not in self.concepts:
@@ -811,7 +817,7 @@ class EditSession:
         output_type: OutputType,
         callback: StepCallback | None,
     ) -> Render:
-        """Render a state; if it is exact, estimates start from it next."""
+        """Render a state; if the render is exact, later estimates start from it."""
         with self._rendering:
             render = self._render(state, mode, self._reference, output_type, callback)
             if render.exact:
@@ -856,16 +862,16 @@ class EditSession:
             self._autosave.note(history)
 
     def _refresh_autosave(self) -> None:
-        """Write the autosaved file anew, unless a transaction is half done."""
+        """Rewrite the autosaved file, unless a transaction is open."""
         if self._autosave is not None and not self._timeline.in_transaction:
             self._autosave.refresh()
 
     def _snapshot(self, include: Include) -> Snapshot:
-        """Return the session as it goes into a file."""
+        """Return the content of the session's file."""
         return take_snapshot(self._scene, self.history, self._renderer, self._reference, include)
 
     def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:
-        """Take over a history, and what is recorded if the model is the same."""
+        """Adopt a file's history, and its recorded tensors if the model is the same."""
         document = snapshot.document
         for digest in document.embeddings:
             embeds = snapshot.tensor(embedding_name(digest))

@@ -1,4 +1,4 @@
-"""`FakeModel`: a model without networks, for tests of sessions and of what is built on them.
+"""`FakeModel`: a model without networks, for tests of sessions and of code that uses them.
 
 >>> model = FakeModel()
 >>> session = EditSession(model, "a portrait")
@@ -38,18 +38,18 @@ CHANNELS, FACTOR = 4, 2
 class FakeModel(DiffusionModel):
     """A `DiffusionModel` whose predictions are arithmetic.
 
-    A prediction is the latents times a number that the text gives, plus a share of the timestep.
-    On the "meta" device tensors have no values, so anything that reads one fails at once.
+    A prediction is the latents times a number computed from the text, plus a fraction of the
+    timestep. On the "meta" device tensors have no values, so code that reads a value fails.
 
     Args:
         scheduler: a diffusers scheduler; None: DDIM with Stable Diffusion's noise schedule.
-        device: where latents and predictions live.
-        dtype: their precision.
-        on_evaluate: called with the requests of each model call before it is made; may raise.
+        device: the device of latents and predictions.
+        dtype: the precision of latents and predictions.
+        on_evaluate: called with the requests before each model call; may raise.
 
     Attributes:
         calls: model calls so far.
-        rows: predictions evaluated so far, one an image.
+        rows: predictions evaluated so far, counted per image.
         encoded: the texts encoded so far, in order.
     """
 

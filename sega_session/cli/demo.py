@@ -35,8 +35,8 @@ def demo(
 ) -> None:
     """Edit a portrait step by step: add, reweight, invert, remove.
 
-    Writes one labelled contact sheet and an image of each step, and prints what each step took,
-    beside the same image computed from scratch.
+    Writes one labelled contact sheet and an image of each step, and prints the cost of each step
+    beside the cost of the same image rendered from scratch.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def demo(
         row.image.save(out / f"{number}.png")
     tiles = [Tile(row.image, row.label, f"{row.evaluations} evaluations") for row in rows]
     contact_sheet(tiles).save(out / "contact_sheet.png")
-    console.print(f"{len(rows)} edits of “{prompt}”, each drawn twice, in {seconds:.0f} s.")
-    console.print(f"Pictures: {out}{os.sep}contact_sheet.png, 0.png to {len(rows) - 1}.png")
+    console.print(f"{len(rows)} edits of “{prompt}”, each rendered twice, in {seconds:.0f} s.")
+    console.print(f"Images: {out}{os.sep}contact_sheet.png, 0.png to {len(rows) - 1}.png")
 
 
 @frozen(eq=False)
@@ -185,7 +185,7 @@ def _table(rows: list[Row]) -> Table:
         Column("seconds", justify="right"),
         Column("from scratch", justify="right"),
         Column("seconds", justify="right"),
-        caption="evaluated: branches (prompt, empty prompt, concepts), each once a model call",
+        caption="evaluated: conditions (prompt, empty prompt, concepts), each once per model call",
     )
     for row in rows:
         table.add_row(

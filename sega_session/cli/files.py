@@ -116,7 +116,7 @@ def export_script(file: Path, *, out: Path | None = None) -> None:
 def run_and_report(console: Console, script: Script, session: EditSession, out: Path) -> None:
     """Run a script, and write its outputs, a contact sheet, the session and a report.
 
-    If an operation fails, the results of those before it are written all the same.
+    If an operation fails, the results of those before it are still written.
 
     Raises:
         ScriptError: an operation failed.
@@ -147,7 +147,7 @@ def run_and_report(console: Console, script: Script, session: EditSession, out: 
             report.write_text(json.dumps(_report(results), indent=2, ensure_ascii=False) + "\n")
         console.print(Text(f"{session.save(out / 'session.safetensors')}"))
         if tiles:
-            console.print(Text(f"Pictures: {sheet}"))
+            console.print(Text(f"Contact sheet: {sheet}"))
 
 
 def _table(results: list[OperationResult]) -> Table:

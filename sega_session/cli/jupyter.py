@@ -141,7 +141,7 @@ def serve_page(
 
     Raises:
         CheckpointError: the model is neither a checkpoint's directory nor a hub id.
-        SegaSessionError: a package is missing, or the port is taken.
+        SegaSessionError: a package is missing, or the port is in use.
         SessionFormatError, SessionFileError: the file cannot be read as a session's.
     """
     require("voila", "ipykernel", "ipywidgets", "anywidget")

@@ -1,9 +1,9 @@
 """The anchored modes and the preview: evaluated at anchors, estimated between them.
 
-From each anchor a fork walks ahead to the next with extrapolated corrections. The predictions
-evaluated there say what the corrections on the way should have been; the walk itself then goes the
-same way with interpolated ones, which costs no evaluation. (The idea of a corrector, as in UniPC,
-Zhao et al. 2023, arXiv 2302.04867.)
+From each anchor, a fork of the walk goes ahead to the next anchor with extrapolated corrections.
+The predictions evaluated there give the correction at that anchor. The walk itself then makes the
+same calls with corrections interpolated between the two anchors, which costs no evaluation. This is
+the idea of a corrector, as in UniPC (Zhao et al. 2023, arXiv 2302.04867).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .job import Denoised, Job
 from .recording import Recording
 
 DAMPING = 0.5
-"""How much of the corrections' slope is followed after the last anchor; see benchmarks/NOTES.md."""
+"""The share of the corrections' slope that is extrapolated; see benchmarks/NOTES.md."""
 
 PREVIEW_DAMPING = 0.0
 """A preview holds the last correction: its anchors are too far apart for a slope."""
@@ -31,27 +31,27 @@ PREVIEW_ANCHORS = (0.1, 0.25, 0.45, 0.7)
 """A preview's anchors, as shares of the changed calls; the best of those measured."""
 
 PREVIEW_ERROR = 2.0
-"""The median factor by which a preview's error is larger than its corrections tell.
+"""The median ratio of a preview's error to the estimate from its corrections.
 
-Its anchors are too far apart to see more; measured by benchmarks/fidelity.py. With closer anchors
-the factor is 1.
+A preview's anchors are too far apart to measure all of the error. The ratio was measured with
+benchmarks/fidelity.py; with closer anchors it is 1.
 """
 
 LONGEST_SPAN = 4
 """The largest distance, in calls, of anchors that a tolerance places."""
 
 LEAD = 3
-"""How many of the first changed calls are evaluated one by one under a tolerance.
+"""The number of first changed calls that are all evaluated under a tolerance.
 
-An error there is small at first and grows; an error measured locally does not show it.
+An error made there is small at first and grows later; measuring it locally does not show this.
 """
 
 
 class Anchors(Protocol):
-    """Where the anchors after the first changed call are.
+    """The placement of the anchors after the first changed call.
 
     Attributes:
-        adaptive: anchors depend on what is measured on the way.
+        adaptive: anchors depend on errors measured during the render.
     """
 
     adaptive: bool
@@ -63,12 +63,13 @@ class Anchors(Protocol):
         """Return the call of the next anchor; the number of calls if there is none."""
 
     def reached(self, anchor: int, length: int, corrected: Tensor | None) -> None:
-        """Go on from an anchor.
+        """Note that an anchor was evaluated.
 
         Args:
-            length: its distance from the anchor before.
-            corrected: by how much each image's way to it was corrected, ``(images,)``; None: no
-                call on the way was estimated.
+            anchor: its call.
+            length: its distance from the anchor before, in calls.
+            corrected: the size of the correction of each image's latents there, ``(images,)``;
+                None: no call since the anchor before was estimated.
         """
 
 
@@ -96,7 +97,7 @@ class FixedAnchors:
 
 
 class AdaptiveAnchors:
-    """Anchors placed as close as the measured error asks for.
+    """Anchors placed according to the measured error: the larger it is, the closer they are.
 
     Args:
         tolerance: the error allowed for the whole render, root mean square of latents.
@@ -144,13 +145,13 @@ PlaceAnchors = Callable[[int, int], Anchors]
 
 @frozen
 class AnchoredStrategy:
-    """Evaluates all conditions at anchors; estimates them between.
+    """The strategy that evaluates all conditions at anchors and estimates them between.
 
     Attributes:
         place: places the anchors.
-        damping: see `extrapolated`.
-        error_factor: by how much the error is larger than the corrections tell.
         signal_and_noise: the sampler's.
+        damping: see `extrapolated`.
+        error_factor: the ratio of the error to the estimate from the corrections.
     """
 
     place: PlaceAnchors
@@ -232,7 +233,7 @@ class AnchoredStrategy:
 
 
 def anchored_every(every: int, signal_and_noise: SignalAndNoise) -> AnchoredStrategy:
-    """Return the strategy with an anchor at every so many changed calls."""
+    """Return the strategy with an anchor every ``every`` changed calls."""
     return AnchoredStrategy(
         lambda first, calls: FixedAnchors(calls, every_anchors(every, first, calls)),
         signal_and_noise,
@@ -240,7 +241,7 @@ def anchored_every(every: int, signal_and_noise: SignalAndNoise) -> AnchoredStra
 
 
 def anchored_within(tolerance: float, signal_and_noise: SignalAndNoise) -> AnchoredStrategy:
-    """Return the strategy that places anchors by the error measured on the way."""
+    """Return the strategy that places anchors by the error measured during the render."""
     return AnchoredStrategy(
         lambda first, calls: AdaptiveAnchors(tolerance, first, calls), signal_and_noise
     )
@@ -259,9 +260,9 @@ def preview(signal_and_noise: SignalAndNoise) -> AnchoredStrategy:
 def every_anchors(every: int, first: int, calls: int) -> tuple[int, ...]:
     """Return the anchors after the ``first`` changed call, at most ``every`` calls apart.
 
-    They are counted back from the last call but one: errors in the last calls are never corrected.
-    Where an image goes is decided early, so the way to the first anchor is halved until it is 2
-    calls or fewer.
+    They are counted back from the last call but one, because errors in the last calls are never
+    corrected. Early calls decide the image, so the distance to the first anchor is halved until it
+    is at most 2 calls.
     """
     found = list(range(calls - 2, first, -every))
     while found and found[-1] - first > 2:
@@ -281,10 +282,10 @@ def root_mean_square(latents: Tensor) -> Tensor:
 
 
 def _error_of(corrected: list[Tensor]) -> Tensor:
-    """Estimate the final error from what was corrected on the way, each ``(images,)``.
+    """Estimate the final error from the corrections made during the render, each ``(images,)``.
 
-    The last two stand for what is left at the end, the largest for how far the image was led
-    astray. This mean of theirs ranked renders best of what was tried (benchmarks/NOTES.md).
+    The last two corrections stand for the error that remains at the end, the largest for the
+    error before. This geometric mean ranked renders best (benchmarks/NOTES.md).
     """
     late = torch.stack(corrected[-2:]).mean(dim=0)
     largest = torch.stack(corrected).amax(dim=0)
@@ -292,7 +293,7 @@ def _error_of(corrected: list[Tensor]) -> Tensor:
 
 
 def _unrecorded(target: Trajectory, recording: Recording, first: int) -> list[int]:
-    """Return the calls after ``first`` where a condition sets in that was never recorded."""
+    """Return the calls after ``first`` where a condition begins that was never recorded."""
     needed = [set(recording.guider.needed(step)) for step in target.recipe.steps]
     return [
         call

@@ -13,11 +13,11 @@ from ..state import EditState, Scene
 
 
 class Conditionings(Mapping[str, Conditioning]):
-    """Conditionings by condition: of the scene's prompts, and of every concept seen so far.
+    """Conditionings by condition: of the scene's prompts, and of every concept so far.
 
     Args:
         model: encodes the texts.
-        scene: its prompts are encoded at once.
+        scene: its prompts are encoded on construction.
     """
 
     def __init__(self, model: DiffusionModel, scene: Scene) -> None:
@@ -51,7 +51,7 @@ class Conditionings(Mapping[str, Conditioning]):
         return digest
 
     def restore_embeddings(self, digest: str, embeds: Tensor) -> None:
-        """Take over embeddings from a file, under the digest that they have there."""
+        """Add embeddings from a file, under the digest that they have there."""
         self._keep(digest, embeds, self._model.encode_embeddings(embeds, self._images))
 
     def embeddings(self, digest: str) -> Tensor:
@@ -59,11 +59,11 @@ class Conditionings(Mapping[str, Conditioning]):
         return self._embeddings[digest]
 
     def prepare(self, state: EditState) -> None:
-        """Encode what a state's concepts say and was not encoded yet.
+        """Encode the prompts of a state's concepts that were not encoded before.
 
         Raises:
             InvalidValueError: a concept's embeddings were not added to this session.
-            UnsupportedPipelineError: the pipeline was moved since the session began.
+            UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
         for concept in state:
             condition = condition_of(concept)

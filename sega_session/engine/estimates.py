@@ -1,13 +1,14 @@
 """Predictions near a recorded trajectory, estimated instead of evaluated.
 
-After an edit the latents move away from those of the recorded render, and the predictions with
-them. At anchors the change is evaluated. It varies slowly from call to call, much more slowly than
-the predictions themselves, so between anchors a prediction is what was recorded at the same call
-plus the change at the anchors.
+After an edit, latents and predictions differ from those of the recorded render. At anchors the
+difference is evaluated. It varies much more slowly from call to call than the predictions
+themselves, so between anchors a prediction is estimated as the one recorded at the same call plus
+the difference at the anchors.
 
-What changes slowest is not the predicted noise but the velocity v = signal · ε - noise · x0
-(Salimans and Ho 2022, arXiv 2202.00512), so the base prediction's change is held as one of v. The
-other predictions are held relative to the base prediction.
+The quantity that varies slowest is not the predicted noise but the velocity
+v = signal · ε - noise · x0 (Salimans and Ho 2022, arXiv 2202.00512), so the base prediction's
+change is stored as a change of v. The other predictions are stored relative to the base
+prediction.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SignalAndNoise = Callable[[int], tuple[float, float]]
 
 @frozen(eq=False)
 class Correction:
-    """How far the predictions at one call are from the recorded ones.
+    """The difference between the predictions at one call and the recorded ones.
 
     Attributes:
         call: the anchor's index.
@@ -40,7 +41,7 @@ class Correction:
 
 
 class Estimator:
-    """Estimates a walk's predictions from a recording and the corrections at anchors."""
+    """An estimator of a walk's predictions, from a recording and the corrections at anchors."""
 
     def __init__(self, recording: Recording, signal_and_noise: SignalAndNoise) -> None:
         self._recording = recording
@@ -54,14 +55,16 @@ class Estimator:
         return self._signal_and_noise(call)[0]
 
     def moved(self, walk: Walk) -> Tensor:
-        """Return how far the walk's latents are from the recorded ones, as the model's input."""
+        """Return the walk's latents minus the recorded ones, both scaled as the model's input."""
         return walk.scaled(walk.latents) - walk.scaled(self._recording.latents(walk.call))
 
     def correction(self, call: int, moved: Tensor, predictions: Predictions) -> Correction:
-        """Compare predictions evaluated at a call, at latents ``moved`` so far, with the recorded.
+        """Return the difference between evaluated predictions and the recorded ones.
 
         Args:
-            moved: see `moved`.
+            call: the call where they were evaluated.
+            moved: the latents there minus the recorded ones, see `moved`.
+            predictions: by condition.
         """
         recorded = self._recording.predictions(call)
         base, recorded_base = predictions[self._base], recorded[self._base]

@@ -13,7 +13,7 @@ from .recording import Recording
 
 
 class ExactStrategy:
-    """Evaluates every condition that is not recorded at the current latents."""
+    """The strategy that evaluates every condition not recorded at the current latents."""
 
     def plan(self, target: Trajectory, recording: Recording) -> Iterator[Key]:
         """See `Strategy.plan`."""
@@ -35,8 +35,8 @@ def plan_exact(target: Trajectory, guider: Guider, until: int) -> Iterator[Key]:
 def run_exact(job: Job, until: int) -> dict[str, Tensor]:
     """Make the calls before ``until`` with predictions evaluated at the current latents.
 
-    Predictions that only feed the momentum are not waited for: where all others are recorded,
-    they are collected and evaluated in one batch over several calls.
+    Predictions that only feed the momentum can wait: while all others are recorded, they are
+    collected over several calls and evaluated in one batch.
 
     Returns:
         The last call's predictions.

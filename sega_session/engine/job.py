@@ -1,4 +1,4 @@
-"""One render in progress, and what a strategy is."""
+"""One render in progress, and the protocol of render strategies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Job:
     """One render in progress.
 
     Attributes:
-        walk: where it is.
+        walk: its latents and its next call.
         source: its predictions.
         on_step: see `OnStep`.
     """
@@ -65,17 +65,17 @@ class Job:
 
 
 class Strategy(Protocol):
-    """How a mode renders a target from a recording: what is evaluated, replayed and estimated."""
+    """A render mode at work: it decides what is evaluated, replayed and estimated."""
 
     def plan(self, target: Trajectory, recording: Recording) -> Iterator[Key]:
-        """Yield the key of every prediction that `run` asks for; at most, for a tolerance."""
+        """Yield the key of every prediction that `run` asks for; with a tolerance, may ask for."""
 
     def run(self, job: Job, recording: Recording) -> Denoised:
         """Render the job's target from its first call to its last."""
 
 
 def wanted(walk: Walk, latents: str, conditions: Sequence[str]) -> list[Wanted]:
-    """Return what to ask for at a walk's latents, whose name is ``latents``."""
+    """Return the predictions needed at a walk's latents, whose name is ``latents``."""
     scaled = walk.scaled(walk.latents)
     return [Wanted(Key(latents, one), scaled, walk.timestep) for one in conditions]
 

@@ -1,4 +1,4 @@
-"""Predictions at latents: recorded ones where there are any, else evaluated ones."""
+"""Predictions at latents: recorded ones if there are any, else evaluated ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..state import BatchPlan
 from .store import Recorder
 
 ROWS = 32
-"""Predictions of several model calls are evaluated together in batches of at most so many rows."""
+"""The most rows of a batch that holds predictions of several model calls."""
 
 
 @frozen(eq=False)
@@ -26,7 +26,7 @@ class Wanted:
     """A prediction that a render needs.
 
     Attributes:
-        key: its name; ``key.condition`` says what it is conditioned on.
+        key: its name, with its condition.
         latents: scaled as the sampler asks.
         timestep: 0-dimensional, on the latents' device.
     """
@@ -44,7 +44,7 @@ class PredictionSource:
 
     Attributes:
         evaluations: conditions evaluated so far, see `Render.evaluations`.
-        recorder: where predictions are found and recorded.
+        recorder: finds and records predictions.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PredictionSource:
         """Return all of the predictions; evaluate and record those that are not recorded.
 
         Raises:
-            OutOfMemoryError: there is no memory to evaluate one condition of one image.
+            OutOfMemoryError: the memory does not suffice for one condition of one image.
         """
         predictions = self.recorder.find(one.key for one in wanted)
         missing = [one for one in wanted if one.key not in predictions]
@@ -95,7 +95,7 @@ class PredictionSource:
         return predictions
 
     def _evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
-        """Evaluate requests; without memory in smaller batches, then with an emptied cache."""
+        """Evaluate requests; if memory runs out, in smaller batches, then with an emptied cache."""
         try:
             return self._model.evaluate(requests)
         except RuntimeError as error:
@@ -115,7 +115,7 @@ class PredictionSource:
 
 @contextmanager
 def memory_for(what: str, device: torch.device) -> Iterator[None]:
-    """Raise OutOfMemoryError where the body runs out of memory."""
+    """Raise OutOfMemoryError if the body runs out of memory."""
     try:
         yield
     except RuntimeError as error:

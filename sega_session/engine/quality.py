@@ -1,4 +1,4 @@
-"""How far images are from the exact ones."""
+"""The distance of images from the exact ones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 @frozen
 class Measurement:
-    """A render compared with the exact one; one number an image.
+    """A render compared with the exact one, with one number per image.
 
     Attributes:
         psnr: peak signal-to-noise ratio in dB; infinite where the images are equal.
         ssim: structural similarity, at most 1 (Wang et al. 2004).
-        missed: distance from the exact image over the distance that the edit moved it:
-            |x - x_exact| / |x_exact - x_before|. 0 is exact, 1 as far off as not editing.
-        evaluations: what measuring evaluated.
+        missed: the distance from the exact image, relative to the change that the edit makes:
+            |x - x_exact| / |x_exact - x_before|. 0 is exact; the image before the edit has 1.
+        evaluations: evaluations made for the comparison, see `Render.evaluations`.
     """
 
     psnr: tuple[float, ...]
@@ -38,7 +38,7 @@ def measure(found: Tensor, exact: Tensor, before: Tensor, evaluations: int) -> M
     missed = (off / moved).where(off > 0, off)
     psnr = peak_signal_noise_ratio(found, exact, data_range=1.0, reduction="none", dim=(1, 2, 3))
     ssim = structural_similarity_index_measure(found, exact, data_range=1.0, reduction="none")
-    # The function returns its structure terms too where it is asked to.
+    # The function can return the structure terms too.
     similarity = ssim[0] if isinstance(ssim, tuple) else ssim
     return Measurement(
         psnr=_numbers(psnr),

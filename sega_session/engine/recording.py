@@ -16,9 +16,9 @@ class Recording:
     """A recorded render: latents and predictions of every call.
 
     Attributes:
-        trajectory: what was rendered.
-        guider: knows which conditions each call needed.
-        tensors: all of its tensors, once `load` has looked them up.
+        trajectory: the recipes and names of the render.
+        guider: tells the conditions that each call needed.
+        tensors: all of its tensors, after `load`.
     """
 
     trajectory: Trajectory
@@ -26,11 +26,11 @@ class Recording:
     tensors: Mapping[Key, Tensor] = field(factory=dict)
 
     def is_complete(self, store: TrajectoryStore) -> bool:
-        """Return whether nothing of it has been evicted."""
+        """Return whether all of its tensors are in the store."""
         return all(key in store for key in self._keys())
 
     def load(self, store: TrajectoryStore) -> Recording | None:
-        """Return it with all its tensors, so that later evictions do not matter; None: evicted."""
+        """Return it with all its tensors, unaffected by later evictions; None if incomplete."""
         if not self.is_complete(store):
             return None
         pairs = ((key, store.peek(key)) for key in self._keys())
@@ -49,7 +49,7 @@ class Recording:
         return {name: self.tensors[key] for name, key in self._prediction_keys(call).items()}
 
     def estimated_from(self, exact: str, how: object) -> str:
-        """Return the name of latents that estimates from this recording led to."""
+        """Return the name of latents that were estimated from this recording."""
         return estimated_name(exact, self.trajectory.names[-1], how)
 
     def _keys(self) -> Iterator[Key]:

@@ -1,4 +1,4 @@
-"""`Renderer`: from an edit state to images."""
+"""`Renderer`: renders the images of an edit state."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class Renderer:
     Attributes:
         model: evaluates and decodes.
         spec: of the model when the session began.
-        sampler: the way from noise to latents.
-        seeds: one an image.
+        sampler: goes from noise to latents.
+        seeds: one per image.
         shape: of the latents.
         noise: initial noise that the user gave; None: it is drawn from the seeds.
         guider: turns predictions into guidance.
         conditionings: of every condition that states name.
-        store: what is recorded.
-        batch_plan: how conditions are batched.
+        store: recorded latents and predictions.
+        batch_plan: the batching of conditions.
     """
 
     model: DiffusionModel
@@ -87,17 +87,17 @@ class Renderer:
         return self.sampler.calls
 
     def initial_noise(self) -> Tensor:
-        """Return what renders start from, before the sampler scales it."""
+        """Return the noise that renders start from, before the sampler scales it."""
         if self.noise is not None:
             return self.noise
         return draw_noise(self.spec, self.seeds, self.shape)
 
     def trajectory(self, state: EditState) -> Trajectory:
-        """Return what a state does at each model call."""
+        """Return the trajectory of a state: the recipe and the names of each call."""
         return Trajectory.of(state, self.calls)
 
     def plan(self, state: EditState, mode: Mode, reference: EditState | None) -> int:
-        """Count the evaluations of a render before it runs; at most, for a tolerance.
+        """Count the evaluations of a render before it runs; for a tolerance, an upper bound.
 
         Args: as for `render`.
         """
@@ -123,13 +123,16 @@ class Renderer:
         """Render a state.
 
         Args:
-            reference: the state whose recorded render modes other than exact start from. Where
-                it is not recorded, or the state itself is, the images are exact.
-            watch: given a progress bar, returns what is called at every step.
+            state: the state to render.
+            mode: the mode to use if possible.
+            reference: the state whose recorded render all modes except exact start from. If it
+                is not recorded, or ``state`` itself is, the images are exact.
+            output_type: the type of the images.
+            watch: given a progress bar, returns the function to call at every step.
 
         Raises:
             NotFiniteError: the latents overflowed.
-            OutOfMemoryError: there is no memory for one condition of one image.
+            OutOfMemoryError: the memory does not suffice for one condition of one image.
         """
         with self.model.progress_bar(self.calls) as bar:
             on_step = watch(bar)
@@ -143,12 +146,16 @@ class Renderer:
 
     @torch.no_grad()
     def guidance(self, state: EditState, part: EditState) -> list[Tensor]:
-        """Return what ``part`` of a recorded state adds to the guidance at each call.
+        """Return the guidance that ``part`` of a recorded state adds at each call.
 
-        The whole state's includes the guidance that the session was given.
+        For the whole state it includes the guidance that the session was given.
+
+        Args:
+            state: a state whose exact render is recorded.
+            part: the same state, or one of `edits.only`.
 
         Raises:
-            InvalidValueError: the budget does not hold the whole render any more.
+            InvalidValueError: a part of the render has been evicted.
         """
         recording = self._recording(state).load(self.store)
         if recording is None:
@@ -178,7 +185,7 @@ class Renderer:
         recording = None
         if reference is not None and mode != Exact():
             recording = self._recording(reference).load(self.store)
-        # The unedited render stays, and so does what this one starts from.
+        # Not evicted: the unedited render, and the one that this one starts from.
         kept = [self.trajectory(EditState()).names[-1]]
         if recording is None:
             mode, name, recording = Exact(), target.names[-1], self._recording(state)

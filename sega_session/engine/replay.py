@@ -11,7 +11,7 @@ from .recording import Recording
 
 
 class ReplayStrategy:
-    """Re-applies each concept's recorded direction; one that is not recorded is evaluated."""
+    """The strategy that re-applies each concept's recorded direction and evaluates missing ones."""
 
     def plan(self, target: Trajectory, recording: Recording) -> Iterator[Key]:
         """See `Strategy.plan`."""

@@ -18,15 +18,15 @@ GIB = 2**30
 
 @frozen
 class CacheInfo:
-    """What a session has recorded.
+    """The size of a session's recorded tensors, and how often they were reused.
 
     Attributes:
-        bytes: on the session's device.
+        bytes: bytes recorded on the session's device.
         max_bytes: the budget there, `EditSession`'s ``cache_bytes``.
-        spilled_bytes: in host memory, for what was evicted from the device.
+        spilled_bytes: bytes in host memory, of tensors evicted from the device.
         max_spilled_bytes: the budget there, `EditSession`'s ``spill_bytes``.
-        trajectories: renders of which at least the final latents are on the device.
-        hits: predictions and final latents that were found instead of evaluated, so far.
+        trajectories: renders whose final latents, at least, are on the device.
+        hits: predictions and final latents reused instead of evaluated, so far.
     """
 
     bytes: int
@@ -48,14 +48,14 @@ def default_cache_bytes(device: torch.device) -> int:
 class TrajectoryStore:
     """Tensors by `Key`, on the device they were made on, grouped by the renders that used them.
 
-    A render records through a `Recorder`, which attributes to it what it finds and puts. Where a
-    new tensor does not fit, the least recently begun renders are evicted, each from its last call
-    backwards and its final latents last; a tensor that another render uses as well stays. Where
-    nothing can be evicted, the new tensor is not recorded.
+    A render finds and records tensors through a `Recorder`. Where a new tensor does not fit, the
+    least recently begun renders are evicted, each from its last call backwards and its final
+    latents last; a tensor that another render uses as well stays. Where nothing can be evicted,
+    the new tensor is not recorded.
 
     Args:
         max_bytes: the budget; 0 records nothing.
-        spill_bytes: a budget in host memory for what is evicted; 0 drops it.
+        spill_bytes: the budget in host memory for evicted tensors; 0 drops them.
 
     Raises:
         InvalidValueError: a negative budget.
@@ -103,7 +103,7 @@ class TrajectoryStore:
 
     @property
     def info(self) -> CacheInfo:
-        """What is recorded."""
+        """The size of the recorded tensors, and how often they were reused."""
         return CacheInfo(
             bytes=self._bytes,
             max_bytes=self._max_bytes,
@@ -116,7 +116,7 @@ class TrajectoryStore:
         )
 
     def get(self, trajectory: str, key: Key) -> Tensor | None:
-        """Return a recorded tensor or None; a trajectory uses it from now on."""
+        """Return a recorded tensor or None, and count the trajectory among its users."""
         found = self._tensors.get(key)
         if found is None:
             return self._spilled.get(key)
@@ -137,7 +137,7 @@ class TrajectoryStore:
         self._hits += count
 
     def evict_all(self) -> bool:
-        """Evict all that no open recorder keeps. Return False where there was nothing."""
+        """Evict everything that no open recorder keeps. Return whether anything was evicted."""
         before = self._bytes
         self._make_room(self._max_bytes)
         return self._bytes < before
@@ -149,7 +149,7 @@ class TrajectoryStore:
             self._uses[key] += 1
 
     def _make_room(self, nbytes: int) -> bool:
-        """Evict until so many bytes fit. Return whether they do; they are not counted yet."""
+        """Evict until ``nbytes`` more fit. Return whether they fit; they are not counted yet."""
         if nbytes > self._max_bytes:
             return False
         for name in tuple(self._trajectories):
@@ -176,7 +176,7 @@ class TrajectoryStore:
 
 
 class Recorder:
-    """What one render finds in a store and records there; see `TrajectoryStore.record`."""
+    """The access of one render to a store; see `TrajectoryStore.record`."""
 
     def __init__(self, store: TrajectoryStore, trajectory: str) -> None:
         self._store = store
@@ -201,15 +201,15 @@ class Recorder:
         self._store.put(self._trajectory, key, tensor)
 
     def evict_others(self) -> bool:
-        """Evict all that may be evicted. Return False where there was nothing."""
+        """Evict everything that may be evicted. Return whether anything was."""
         return self._store.evict_all()
 
 
 class _HostMemory:
     """Tensors in host memory, the least recently used evicted first.
 
-    Copies to and from a GPU go through pinned memory and do not wait for each other: both run on
-    the device's current stream, in order.
+    Copies to and from a GPU use pinned memory and are asynchronous; both run in order, on the
+    device's current stream.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -13,14 +13,14 @@ from ..sega import UNCOND, Guider, Momentum, Predictions, StepRecipe, Trajectory
 
 
 class Walk:
-    """The latents and the momentum before one model call, and the way on.
+    """A render in motion: the latents and the momentum before the next model call.
 
-    A sampler keeps state, so no call can be skipped: where predictions are recorded or estimated,
-    the sampler is driven through them, which costs elementwise work only.
+    Samplers keep state, so no call can be skipped. Where predictions are recorded or estimated, the
+    sampler makes its steps with them, which costs elementwise operations only.
 
     Args:
-        run: at its first call; used up by the walk.
-        trajectory: what each call applies.
+        run: a run at its first call; the walk advances it.
+        trajectory: the recipe of each call.
         guider: turns predictions into guidance.
         model: combines guidance and predictions.
 
@@ -45,12 +45,12 @@ class Walk:
 
     @property
     def calls(self) -> int:
-        """The number of model calls of the whole way."""
+        """The number of model calls from noise to the final latents."""
         return self.trajectory.calls
 
     @property
     def step(self) -> StepRecipe:
-        """What the next call does."""
+        """The recipe of the next call."""
         return self.trajectory.recipe.steps[self.call]
 
     @property
@@ -71,7 +71,8 @@ class Walk:
         """Make the next call with these predictions.
 
         Args:
-            feed: False leaves the momentum as it is, for `feed` to catch up.
+            predictions: of all conditions in `needed`, or, without ``feed``, of those that steer.
+            feed: False leaves the momentum as it is; call `feed` later.
         """
         step, call = self.step, self.call
         if step.momentum_applied:
@@ -90,12 +91,12 @@ class Walk:
         self.call += 1
 
     def feed(self, predictions: Predictions, call: int) -> Tensor:
-        """Feed the momentum with one call's guidance, which is returned with momentum."""
+        """Feed the momentum with one call's guidance. Return that guidance with momentum."""
         guidance, self._momentum = self._momentum.fed(predictions, call)
         return guidance
 
     def fork(self) -> Self:
-        """Return an independent walk from here on; it adds the same noise as this one will."""
+        """Return an independent copy of the walk, which will add the same noise."""
         other = copy.copy(self)
         other._run = self._run.fork()  # noqa: SLF001 - of the same class
         return other

@@ -27,6 +27,7 @@ from ..errors import InvalidValueError
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
+"""A function from the fields of one format version to those of the next."""
 
 TAG = "op"
 """The class variable, and the JSON key, that distinguishes the classes of a union."""

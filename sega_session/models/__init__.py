@@ -7,5 +7,5 @@ family of your own. Other packages import from here only. Nothing here knows ses
 
 import lazy_loader
 
-# Torch and diffusers take seconds to import; what reads files only needs neither.
+# Importing torch and diffusers takes seconds, and reading files needs neither.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

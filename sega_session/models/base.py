@@ -24,7 +24,7 @@ ImageType: TypeAlias = "list[Image] | np.ndarray[Any, np.dtype[Any]] | Tensor"
 """A batch of images of any `OutputType`."""
 
 Role: TypeAlias = Literal["prompt", "negative", "concept"]
-"""What a text is for: the image, the unconditional prediction, or a concept."""
+"""The use of a text: for the image, the unconditional prediction, or a concept."""
 
 LatentsShape: TypeAlias = tuple[int, int, int, int]
 """Images, channels, height and width of latents."""
@@ -32,11 +32,11 @@ LatentsShape: TypeAlias = tuple[int, int, int, int]
 
 @frozen(eq=False)
 class Conditioning:
-    """What one prediction is conditioned on.
+    """The tensors that one prediction is conditioned on.
 
     Attributes:
         tensors: by the name of the model's argument. Each has one row, used for all images, or one
-            row an image.
+            row per image.
     """
 
     tensors: Mapping[str, Tensor]
@@ -59,7 +59,7 @@ class Request:
 
 @frozen(eq=False)
 class Decoded:
-    """Decoded images, and the safety checker's verdict on each; None: there is no checker."""
+    """Decoded images, and whether the safety checker flagged each; None: there is no checker."""
 
     images: ImageType
     nsfw_content_detected: list[bool] | None = None
@@ -67,10 +67,10 @@ class Decoded:
 
 @frozen
 class ModelSpec:
-    """What must stay the same for the whole session.
+    """Properties of a model that must not change during a session.
 
     Attributes:
-        device: where latents and predictions live.
+        device: the device of latents and predictions.
         dtype: the precision of latents and predictions.
         default_size: height and width in pixels that the model was trained for; None: unknown.
     """
@@ -82,11 +82,11 @@ class ModelSpec:
 
 @frozen(eq=False)
 class Origin:
-    """What a render starts from.
+    """The start of a render: initial noise, and the generators of further noise.
 
     Attributes:
         noise: standard normal, ``(images, channels, height, width)``, on the model's device.
-        generators: one an image, for the noise that stochastic samplers add.
+        generators: one per image, for the noise that stochastic samplers add.
     """
 
     noise: Tensor
@@ -94,7 +94,7 @@ class Origin:
 
 
 class SamplerRun(Protocol):
-    """One run of a sampler from noise to final latents. It is mutable and used once.
+    """One run of a sampler from noise to final latents, mutable and used once.
 
     Attributes:
         latents: the latents before the next model call, or the final ones.
@@ -117,7 +117,7 @@ class SamplerRun(Protocol):
 
 
 class Sampler(Protocol):
-    """A way from noise to latents in a fixed number of model calls.
+    """A sampling method that goes from noise to latents in a fixed number of model calls.
 
     Calls are counted from 0 by index: some schedulers repeat a timestep, or call the model more
     often than they have steps.
@@ -128,7 +128,7 @@ class Sampler(Protocol):
         """The number of model calls of one run."""
 
     def start(self, origin: Origin) -> SamplerRun:
-        """Begin a run. Runs share no state."""
+        """Start a run. Runs share no state."""
 
     def signal_and_noise(self, call: int) -> tuple[float, float]:
         """Return the shares of image and noise in a call's model input.
@@ -141,12 +141,12 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class DiffusionModel(Protocol):
-    """A diffusion model as the engine sees it. An implementation holds no state of a session.
+    """A diffusion model as the engine sees it, without any state of a session.
 
     Implement it for a family of your own, and pass an instance where a pipeline is expected, or
     register the family's pipeline with ``as_model.register``. A class that inherits from this one
     has defaults for `guided`, `encode_embeddings` and `progress_bar`. examples/own_model.py is a
-    whole implementation.
+    complete implementation.
     """
 
     @property
@@ -171,12 +171,12 @@ class DiffusionModel(Protocol):
             eta: DDIM's noise, 0 to 1; other schedulers ignore it.
 
         Raises:
-            InvalidValueError: the scheduler cannot take that many steps.
+            InvalidValueError: the scheduler does not support that many steps.
         """
 
     @abstractmethod
     def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
-        """Return the conditioning on a text; warn with PromptTruncatedWarning if it was cut."""
+        """Return the conditioning on a text. Warn with PromptTruncatedWarning if it was cut."""
 
     def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
         """Return the conditioning on a user's embeddings, copied to the device.
@@ -190,7 +190,7 @@ class DiffusionModel(Protocol):
 
     @abstractmethod
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
-        """Return one prediction a request, each of its latents' shape, from one model call."""
+        """Return one prediction per request, in its latents' shape, from one model call."""
 
     def guided(
         self,
@@ -208,7 +208,7 @@ class DiffusionModel(Protocol):
                 ``guidance_scale`` is at most 1 and no concept acts.
             text: the prediction conditioned on the prompt.
             guidance_scale: the weight of the prompt; values up to 1 turn its guidance off.
-            guidances: what the concepts add, in this order.
+            guidances: the concepts' guidance and recorded guidance, added in this order.
         """
         return classifier_free_guidance(uncond, text, guidance_scale, guidances)
 
@@ -223,7 +223,7 @@ class DiffusionModel(Protocol):
 
     @abstractmethod
     def components(self) -> Mapping[str, Any]:
-        """Return all that an image depends on, by name: models, tokenizers, the "scheduler"."""
+        """Return the parts that images depend on, by name: models, tokenizers, the "scheduler"."""
 
     def progress_bar(self, total: int) -> AbstractContextManager[Any]:
         """Return a tqdm bar over ``total`` model calls; the default shows nothing."""

@@ -1,4 +1,4 @@
-"""The registry of model families: which `DiffusionModel` serves which pipeline."""
+"""The registry of model families: the `DiffusionModel` of each class of pipelines."""
 
 from __future__ import annotations
 

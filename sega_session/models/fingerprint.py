@@ -19,7 +19,7 @@ NOT_SETTINGS = ("architectures", "dtype", "torch_dtype", "transformers_version")
 """Config entries that are not settings; the tensors' own types are part of the digest."""
 
 SAMPLES = 16
-"""How many values of a tensor are compared to notice that its weights were replaced."""
+"""The number of values of a tensor that are compared to notice replaced weights."""
 
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[Hashable, str]] = WeakKeyDictionary()
 
@@ -28,9 +28,9 @@ def identify(model: DiffusionModel) -> ModelIdentity:
     """Return the identity of a model: one digest, and one of each component.
 
     A network's digest covers name, dtype, shape and bytes of every tensor, sorted by name, and its
-    settings; a tokenizer's its vocabulary; a scheduler's its class and settings. Files, folders and
-    devices do not count. A network is read once, and again after its weights have changed, which
-    takes seconds for gigabytes.
+    settings. A tokenizer's digest covers its vocabulary, a scheduler's its class and settings.
+    Files, folders and devices are not covered. A network is read once, and again after its weights
+    have changed; gigabytes take seconds.
 
     Raises:
         UnsupportedPipelineError: weights are not in memory.
@@ -62,7 +62,7 @@ def _vocabulary(tokenizer: Any) -> str:
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:
         return _canonical(tokenizer.get_vocab())
-    # The JSON has merges and rules too, and how the tokenizer was called last.
+    # The JSON has merges and rules too, and the arguments of the tokenizer's last call.
     parts = json.loads(fast.to_str())
     return _canonical({k: v for k, v in parts.items() if k not in ("padding", "truncation")})
 
@@ -78,10 +78,10 @@ def _module_digest(module: nn.Module) -> str:
 
 
 def _glance(name: str, tensor: Tensor) -> tuple[Hashable, ...]:
-    """Return what changes with a tensor's values, and stays when the tensor moves to a device.
+    """Return a value that changes with a tensor's values, but not when it moves to a device.
 
-    Changes in place count versions, except those through ``.data``; these replace all values, so a
-    few of them are compared too. Addresses would change whenever offloading moves a model.
+    Changes in place increase the tensor's version, except those through ``.data``; these replace
+    all values, so a few values are compared too. Addresses would change with every offloading.
     """
     _check_in_memory(name, tensor)
     flat = tensor.detach().flatten()
@@ -109,7 +109,7 @@ def _check_in_memory(name: str, tensor: Tensor) -> None:
 
 
 def _settings(component: Any) -> bytes:
-    """Return a component's class and settings, without where and with what it was loaded."""
+    """Return a component's class and settings, without its folder and library versions."""
     config: Any = getattr(component, "config", {})
     # A model's config is a class in transformers and a dict in diffusers.
     plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)

@@ -1,4 +1,4 @@
-"""What tells one model from another, as a value."""
+"""The identity of a model: a value that tells models apart."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from attrs import frozen
 
 @frozen
 class ModelIdentity:
-    """What a session's images depend on besides its scene.
+    """The identity of a model, which images depend on besides the scene.
 
     Attributes:
         digest: of all components.
         components: a digest of each, by name.
         dtype: the precision of latents and predictions, "float16" for example.
-        sampler: the scheduler's class.
+        sampler: the name of the scheduler's class.
     """
 
     digest: str

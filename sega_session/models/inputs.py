@@ -1,4 +1,4 @@
-"""Tensors that a session is given or draws: checked and copied to the model's device."""
+"""Tensors that a user gives, and initial noise: checked, and on the model's device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import LatentsShape, ModelSpec, Origin
 
 
 def check_spec(now: ModelSpec, then: ModelSpec) -> None:
-    """Raise UnsupportedPipelineError unless the model is still where the session began."""
+    """Raise UnsupportedPipelineError if the model was moved or cast since the session began."""
     if (now.device, now.dtype) != (then.device, then.dtype):
         raise UnsupportedPipelineError(
             f"the pipeline is on {now.device} in {now.dtype} now; allowed: {then.device} and "
@@ -25,11 +25,14 @@ def check_spec(now: ModelSpec, then: ModelSpec) -> None:
 def start_from(
     spec: ModelSpec, seeds: Sequence[int], shape: LatentsShape, noise: Tensor | None
 ) -> Origin:
-    """Return what a render starts from.
+    """Return the start of a render.
 
     Args:
-        noise: initial noise that the user gave; None: it is drawn from the seeds. The generators
-            go on where the noise ended: stochastic samplers draw from them.
+        spec: the model's device and precision.
+        seeds: one per image.
+        shape: of the latents.
+        noise: initial noise that the user gave; None: it is drawn from the seeds, and stochastic
+            samplers continue to draw from the same generators.
     """
     generators = _generators(seeds)
     if noise is None:
@@ -123,7 +126,7 @@ def copy_embeddings(
 
 
 def check_finite(latents: Tensor) -> None:
-    """Raise NotFiniteError where a render has overflowed."""
+    """Raise NotFiniteError if latents have overflowed."""
     if not bool(latents.isfinite().all()):
         raise NotFiniteError(
             f"the latents overflowed in {latents.dtype}; allowed: finite numbers. Lower the "

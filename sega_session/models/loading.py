@@ -13,14 +13,15 @@ from diffusers import DiffusionPipeline
 from ..errors import CheckpointError, InvalidValueError
 
 AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
+"""The directory of the embedded checkpoint."""
 
 
 def load_avatars(
     *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Any:
-    """The embedded checkpoint, as a `diffusers.StableDiffusionPipeline`.
+    """Load the embedded checkpoint as a `diffusers.StableDiffusionPipeline`.
 
-    It draws cartoon portraits of 128x128 pixels ("a portrait of a person with curly hair"), and
+    It renders cartoon portraits of 128x128 pixels ("a portrait of a person with curly hair"), and
     loads in a second. Arguments and errors are those of `load_pipeline`.
     """
     return load_pipeline(AVATARS, device=device, dtype=dtype)
@@ -32,7 +33,7 @@ def load_pipeline(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> Any:
-    """A checkpoint in diffusers' layout, from a directory or the Hugging Face hub.
+    """Load a checkpoint in diffusers' layout from a directory or the Hugging Face hub.
 
     Args:
         name_or_path: a directory that holds ``model_index.json``, or a hub id ("owner/name").
@@ -92,7 +93,7 @@ def load_quietly(
 
 
 def _device(name: str | torch.device) -> torch.device:
-    """The device, once a tensor has been put there."""
+    """Return a device, once a tensor could be created there."""
     try:
         return torch.empty(0, device=name).device
     # Without CUDA support torch.cuda asserts; other refusals are RuntimeErrors.

@@ -1,4 +1,4 @@
-"""Requests as one batch of the model's arguments, and batches cut in halves."""
+"""Requests as one batch of the model's arguments, and requests split in halves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def collate(requests: Sequence[Request]) -> Batch:
 
 
 def halves(request: Request) -> tuple[Request, Request]:
-    """Return a request of 2 or more images as two: the first images, and the others."""
+    """Split a request of 2 or more images into two, the first half of the images in one."""
     middle = len(request.latents) // 2
     first, second = (
         Request(request.latents[part], request.timestep, _part(request.conditioning, part))

@@ -1,6 +1,6 @@
 """Samplers over diffusers' schedulers.
 
-Schedulers keep state, so every run drives a fresh one, and the user's own is never touched.
+Schedulers keep state, so every run uses a new one, and the user's own is never changed.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class SchedulerSampler:
     Args:
         scheduler: the scheduler whose settings are used. It is not changed.
         steps: its ``num_inference_steps``.
-        eta: DDIM's noise, 0 to 1; passed only to schedulers that take it.
+        eta: DDIM's noise, 0 to 1; passed only to schedulers that accept it.
 
     Raises:
-        InvalidValueError: the scheduler cannot take that many steps.
+        InvalidValueError: the scheduler does not support that many steps.
         UnsupportedPipelineError: a library that the scheduler needs is missing.
     """
 
@@ -69,7 +69,7 @@ class SchedulerSampler:
 
     @property
     def calls(self) -> int:
-        """The number of model calls, which Heun and PNDM make more of than steps."""
+        """The number of model calls; Heun and PNDM make more than they have steps."""
         return self._calls
 
     def start(self, origin: Origin) -> SchedulerRun:
@@ -93,7 +93,7 @@ class SchedulerRun:
     """A `SamplerRun` that drives one scheduler.
 
     Args:
-        scheduler: fresh, its timesteps set, on the host. The run uses it up.
+        scheduler: new, its timesteps set, on the host. The run changes it.
         latents: the initial latents, scaled by the scheduler's ``init_noise_sigma``.
         arguments: further arguments for ``scheduler.step``.
     """
@@ -134,7 +134,7 @@ class SchedulerRun:
 
     @property
     def _host_timestep(self) -> Tensor:
-        # Schedulers index host tables with it; a timestep on the device would be copied back.
+        # Schedulers index tables on the host with it, so it must not be on the device.
         timestep: Tensor = self._scheduler.timesteps[self._call]
         return timestep
 
@@ -143,7 +143,7 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
     """Return a new scheduler with the same settings, its timesteps set, on the host.
 
     Raises:
-        InvalidValueError: the scheduler cannot take that many steps.
+        InvalidValueError: the scheduler does not support that many steps.
         UnsupportedPipelineError: a library that it needs is missing.
     """
     # Pipelines correct settings that were left at their defaults (DDIM's clip_sample among them);

@@ -1,4 +1,4 @@
-"""One thread at a time on a model."""
+"""A lock around a model's networks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .base import (
 class SerialModel:
     """A model whose networks run for one thread at a time.
 
-    A prompt may be encoded while another thread renders. Under offloading both would move weights
-    at once, so encoding, evaluating and decoding hold a lock. It is released between model calls:
-    encoding waits for one model call, not for the render.
+    A prompt may be encoded while another thread renders. With offloading both would move weights
+    at once, so encoding, evaluating and decoding hold a lock. It is released between model calls,
+    so encoding waits for one model call only.
     """
 
     def __init__(self, model: DiffusionModel) -> None:

@@ -45,7 +45,7 @@ class StableDiffusion(DiffusionModel):
 
     Raises:
         UnsupportedPipelineError: a model is missing, or the U-Net needs inputs beyond latents,
-            timestep and text, or the scheduler does not take what it predicts.
+            timestep and text, or the scheduler does not accept its predictions.
     """
 
     def __init__(self, pipeline: StableDiffusionPipeline) -> None:
@@ -69,7 +69,7 @@ class StableDiffusion(DiffusionModel):
                     "Stable Diffusion 1.x and 2.x. Load such a checkpoint, without adapters."
                 )
         self._pipeline: Any = pipeline
-        # Kept, because a scheduler that is put on the pipeline later renders another image.
+        # Kept, because another scheduler set on the pipeline later would render other images.
         self._scheduler: Any = pipeline.scheduler
         check_scheduler(self._scheduler)
 

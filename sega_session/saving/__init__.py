@@ -1,10 +1,10 @@
-"""What of a session goes into files: session files, their journals, and text in PNG files.
+"""The files of a session: session files, their journals, and the provenance in PNG files.
 
-A `Snapshot` is a session between memory and a file. `read_document` and `read_provenance` read what
-a file says of itself, and need no torch. Other packages import from here only.
+A `Snapshot` is the content of a session's file. `read_document` and `read_provenance` read the
+description in a file, and do not import torch. Other packages import from here only.
 """
 
 import lazy_loader
 
-# Torch takes seconds to import, and `sega-session info` needs none of it.
+# Importing torch takes seconds, and `sega-session info` does not need it.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

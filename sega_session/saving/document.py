@@ -31,7 +31,10 @@ METADATA_KEY = "sega_session"
 """The document's key in the metadata of the safetensors file."""
 
 INITIAL_LATENTS = "initial_latents"
+"""The name of the initial latents among a file's tensors."""
+
 SEM_GUIDANCE = "sem_guidance"
+"""The name of recorded guidance that the session was given, among a file's tensors."""
 
 
 def embedding_name(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""A session as one safetensors file. FORMAT.md says what is in it."""
+"""A session as one safetensors file. FORMAT.md describes its content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Saved:
     Attributes:
         path: of the file.
         bytes: its size.
-        renders: how many recorded renders it holds.
+        renders: the number of recorded renders in it.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Saved:
 
 
 def write_session(path: Path, snapshot: Snapshot) -> Saved:
-    """Write a session's file anew; the old one stays until the new one is complete.
+    """Write a session's file. An older file stays until the new one is complete.
 
     Tensors are copied to the host and written one part at a time.
 

@@ -1,4 +1,4 @@
-"""What of a session goes into a file: its document, and the tensors that are recorded."""
+"""The content of a session's file: its document and its tensors."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from .png import Provenance
 
 @frozen(eq=False)
 class Snapshot:
-    """A session as it goes into a file, or comes out of one.
+    """The content of a session's file, to be written or just read.
 
     Attributes:
         document: everything but the tensors.
-        tensors: by their names in the file, in parts that are joined along the first dimension.
+        tensors: by their names in the file, each in parts that join along the first dimension.
             Parts are written one by one, so a file is never built in memory.
     """
 
@@ -55,7 +55,7 @@ def take_snapshot(
     reference: EditState | None,
     include: Include,
 ) -> Snapshot:
-    """Return a session as it goes into a file.
+    """Return the content of a session's file.
 
     Args:
         reference: the state that estimates start from.
@@ -92,7 +92,7 @@ def take_snapshot(
 def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Tensor | None:
     """Return the initial noise that a session must be given; None: its seeds give the same.
 
-    Another release of torch may draw other noise from a seed: what was recorded counts.
+    Another release of torch may draw other noise from a seed; the file's noise is used then.
     """
     document, noise = snapshot.document, snapshot.tensor(INITIAL_LATENTS)
     if document.latents_given:
@@ -105,7 +105,7 @@ def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Ten
 
 
 def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Renderer) -> Provenance:
-    """Return what made a batch of images; the model's weights are read the first time."""
+    """Return the provenance of a batch of images; the first call reads the model's weights."""
     model = identify(renderer.model)
     given = {"latents": renderer.noise, "sem_guidance": renderer.guider.sem_guidance}
     return Provenance(
@@ -119,7 +119,7 @@ def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Rendere
 
 
 def check_carried(made: Provenance) -> None:
-    """Raise SessionFormatError where an image file cannot hold all that made it."""
+    """Raise SessionFormatError if an image was made with tensors, which its file does not hold."""
     missing = [*made.given, *(c.name for c in made.state if c.embedding is not None)]
     if missing:
         raise SessionFormatError(
@@ -133,7 +133,7 @@ def with_recorded(
 ) -> Snapshot:
     """Return a snapshot with the recorded renders that ``include`` asks for.
 
-    What two renders share is stored once, with the entry that comes first.
+    Tensors that two renders share are stored once, with the earlier entry.
     """
     document, tensors = snapshot.document, dict(snapshot.tensors)
     numbers: dict[str, int] = {}

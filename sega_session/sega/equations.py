@@ -54,10 +54,10 @@ def update_momentum(momentum: Tensor, guidance: Tensor, momentum_beta: float) ->
 
 
 def heat_map(guidances: Sequence[Tensor]) -> Tensor:
-    """Return a map of where guidance acts, of one concept or several.
+    """Return a map of where the guidance of one or several concepts acts.
 
     Args:
-        guidances: one a model call.
+        guidances: one per model call.
 
     Returns:
         ``(batch, height, width)``, float32: the root mean square over calls and channels, divided

@@ -1,4 +1,4 @@
-"""How predictions become guidance: which are needed, and what the concepts add."""
+"""The step from predictions to guidance: which are needed, and what the concepts add."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ UNCOND = "uncond"
 """The condition of the unconditional prediction, which holds the negative prompt."""
 
 Predictions = Mapping[str, Tensor]
-"""By condition, each of the latents' shape."""
+"""Predictions by condition, each of the latents' shape."""
 
 
 @frozen(eq=False)
 class Guider:
-    """What a session's renders are guided by.
+    """The guidance of a session's renders.
 
     Attributes:
         text: the condition of the scene's prompt.
-        guidance_scale: the weight of the prompt; up to 1, classifier-free guidance is off.
+        guidance_scale: the weight of the prompt; values up to 1 turn classifier-free guidance off.
         sem_guidance: recorded guidance that is added at each call, ``(calls or more, images,
             channels, height, width)``, or None.
     """
@@ -38,7 +38,7 @@ class Guider:
         return self._with_base((*step.feeding, *step.applied))
 
     def steering(self, step: StepRecipe) -> tuple[str, ...]:
-        """Return those that the next latents depend on; the others only feed the momentum."""
+        """Return the needed conditions except those that only feed the momentum."""
         return self.needed(step) if step.momentum_applied else self._with_base(step.applied)
 
     def _with_base(self, terms: Sequence[Term]) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Guider:
         )
 
     def guidances(self, semantic: Tensor, call: int) -> tuple[Tensor, ...]:
-        """Return all that is added at a call: the concepts' guidance, and the recorded one."""
+        """Return the guidances added at a call: the concepts', and the recorded one if any."""
         return (semantic,) if self.sem_guidance is None else (semantic, self.sem_guidance[call])
 
 

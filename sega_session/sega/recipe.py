@@ -1,4 +1,4 @@
-"""What SEGA applies at each model call, worked out from an `EditState` before any tensor exists.
+"""The recipe of each model call, computed from an `EditState` before any tensor exists.
 
 The rules are those of the authors' implementation (diffusers,
 ``pipelines/deprecated/semantic_stable_diffusion``):
@@ -7,10 +7,10 @@ The rules are those of the authors' implementation (diffusers,
 - While only some concepts are past their warm-up, their weights are normalised to sum 1 and
   momentum is not applied. Once all are, the plain weighted sum plus momentum is applied.
 - Momentum is fed from call 0 by every concept before its cool-down, warm or not.
-- A cooled concept still counts as warm. Where every warm concept has cooled while another still
-  warms up, the implementation divides 0 by 0; here nothing is applied.
+- A concept past its cool-down still counts as warm. Where all warm concepts are past it while
+  another is still in its warm-up, the implementation divides 0 by 0; here nothing is applied.
 
-Terms that add exactly zero are left out, so a recipe names exactly what has to be evaluated.
+Terms that add exactly zero are left out, so a recipe names only predictions to evaluate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Term:
         condition: what the concept's prediction is conditioned on, see `condition_of`.
         scale: s_e with the direction's sign: negative where the concept is inverted.
         threshold: λ, 0 <= λ < 1.
-        weight: g_i, normalised where the call asks for it.
+        weight: g_i; normalised while only some concepts are past their warm-up.
     """
 
     condition: str
@@ -39,7 +39,7 @@ class Term:
 
 @frozen
 class StepRecipe:
-    """What one model call does.
+    """The recipe of one model call.
 
     Attributes:
         applied: the terms added to the guidance.
@@ -54,7 +54,7 @@ class StepRecipe:
 
 @frozen
 class Recipe:
-    """What every model call of a render does, and momentum's two numbers (Eqs. 7 and 8).
+    """The recipe of every model call of a render, and momentum's two numbers (Eqs. 7 and 8).
 
     ``momentum_scale`` is 0 where momentum cannot reach the image; nothing feeds it then.
     """
@@ -65,7 +65,7 @@ class Recipe:
 
 
 def condition_of(concept: Concept) -> str:
-    """Return the name of what a concept is conditioned on; equal prompts share one name."""
+    """Return the name of a concept's condition; equal prompts share one name."""
     if concept.embedding is not None:
         return embedding_condition(concept.embedding)
     return prompt_condition(concept.prompt)

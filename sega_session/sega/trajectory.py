@@ -1,9 +1,9 @@
-"""The names of what a render evaluates: latents in a chain of digests, predictions at them.
+"""The names of the tensors of a render: latents in a chain of digests, predictions at them.
 
-A render's latents are named by a chain of digests, one link a model call: the latents after a
-call are named by those before it and by what the call applied. No tensor is hashed. Two edit
-states that behave alike up to some call therefore share the names of all latents up to there, and
-with them every prediction evaluated at these latents, in whatever order the edits came.
+A render's latents are named by a chain of digests, one link per model call: the name of the
+latents after a call is a digest of the name before it and of the call's recipe. No tensor is
+hashed. Two edit states with the same recipe up to some call therefore share the names of all
+latents up to there, and every prediction evaluated at these latents, whatever the order of edits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LATENTS = "latents"
 
 @frozen
 class Key:
-    """The name of a recorded tensor: at which latents, and what was predicted there.
+    """The name of a recorded tensor: a prediction at certain latents, or the latents.
 
     Attributes:
         latents: a name in `Trajectory.names`, or one of `estimated_name`.
@@ -35,12 +35,12 @@ class Key:
 
 @frozen(eq=False)
 class Trajectory:
-    """What an edit state does at each model call, and the names of the latents in between.
+    """The recipe of each model call of an edit state, and the names of its latents.
 
     Attributes:
-        recipe: what each call applies.
+        recipe: of each call.
         names: of the latents before each call and after the last, ``calls + 1`` of them. They are
-            comparable within one session: scene, model and scheduler are not in them.
+            comparable within one session only: scene, model and scheduler are not in them.
     """
 
     recipe: Recipe
@@ -64,7 +64,7 @@ class Trajectory:
         return self.latents(self.calls)
 
     def latents(self, call: int) -> Key:
-        """Return the key of the latents before a call; the number of calls: of the final ones."""
+        """Return the key of the latents before a call; of the final ones for `calls`."""
         return Key(self.names[call], LATENTS)
 
     def last_shared_call(self, other: Trajectory) -> int:
@@ -74,12 +74,12 @@ class Trajectory:
 
 
 def estimated_name(exact: str, reference: str, how: object) -> str:
-    """Return the name of latents that estimates led to; never one of `Trajectory.names`.
+    """Return the name of estimated latents; it is never one of `Trajectory.names`.
 
     Args:
-        exact: the name of the latents had every prediction been evaluated.
+        exact: the name that the latents would have if every prediction had been evaluated.
         reference: the last name of the recorded trajectory that the estimates started from.
-        how: what tells these estimates from others.
+        how: a value that tells these estimates from others.
     """
     return "estimated " + _link(exact, reference, how)
 

@@ -14,7 +14,7 @@ from .values import Concept, EditState
 
 
 def add(state: EditState, concept: Concept) -> EditState:
-    """Append a concept. Raises DuplicateConceptError if its name is taken."""
+    """Append a concept. Raises DuplicateConceptError if another has its name."""
     if any(other.name == concept.name for other in state):
         raise DuplicateConceptError(concept.name)
     return attrs.evolve(state, concepts=(*state.concepts, concept))
@@ -36,7 +36,7 @@ def update(state: EditState, name: str, /, **fields: Any) -> EditState:
 
     Raises:
         UnknownConceptError: no concept has this name.
-        DuplicateConceptError: ``fields`` renames it to a name that is taken.
+        DuplicateConceptError: ``fields`` renames it to the name of another concept.
         InvalidValueError: a field is unknown, or a value outside its range.
     """
     concept = state.concept(name)

@@ -27,7 +27,7 @@ class Entry:
         id: its number in the order of creation; the session began at 0.
         parent: the id of the entry that was edited; None for the first.
         state: the edit state.
-        label: the edit that led to it, in words.
+        label: the edit that made it, in words.
     """
 
     id: int
@@ -102,7 +102,7 @@ class History:
 
         Args:
             state: the state of the new entry.
-            label: the edit that led to it; None: the difference in words.
+            label: the edit that made it; None: the difference in words.
         """
         if state == self.state:
             return self
@@ -140,7 +140,7 @@ class History:
     def checkout(self, target: int | str) -> History:
         """Go to an entry, by its id or by a branch's name. Raises HistoryError.
 
-        By name, the next edit moves the branch along; by id, it leaves all branches alone.
+        By name, the next edit moves the branch along; by id, no branch moves.
         """
         entry = self[target]
         branch = target if isinstance(target, str) else None
@@ -150,7 +150,7 @@ class History:
         """Start a branch at the current entry; edits from here move it along.
 
         Raises:
-            InvalidValueError: the name is not one line of text, or it is taken.
+            InvalidValueError: the name is not one line of text, or another branch has it.
         """
         check_line("name", name)
         if name in self.branches:

@@ -80,8 +80,10 @@ class Preview:
 
 
 Mode = Exact | Anchored | Replay | Preview
+"""A render mode; see `anchored` and `as_mode`."""
 
 ModeName = Literal["exact", "anchored", "replay", "preview"]
+"""The names of render modes; "anchored" is every 5."""
 
 MODES: dict[ModeName, Mode] = {
     "exact": Exact(),
@@ -97,11 +99,11 @@ def anchored(*, every: int | None = None, tolerance: float | None = None) -> Anc
 
     Args:
         every: the distance of anchors in changed model calls, 1 or more; closer at first. 2
-            evaluates about 40 % of what a render from scratch does, 5 about 20 %, and 1 all that
-            is not recorded.
+            makes about 40 % of the evaluations of a render from scratch, 5 about 20 %, and 1 all
+            that are not recorded.
         tolerance: instead, a target above 0 for the error of the latents (root mean square).
-            Anchors are placed by the error measured on the way, at most 4 calls apart. 0.1 is a
-            good start.
+            Anchors are placed by the error measured during the render, at most 4 calls apart. 0.1
+            is a good start.
 
     Raises:
         InvalidValueError: both or none are given, or a value is outside its range.

@@ -1,4 +1,4 @@
-"""Where a session is in its history, and the ways to go: one value that is replaced as a whole."""
+"""The history of a session, its current entry, and the moves between entries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Group:
 
     Attributes:
         start: the history before them.
-        label: the entry's label; None: what the edits change, in words.
+        label: the entry's label; None: a description of the changes.
     """
 
     start: History
@@ -36,7 +36,7 @@ class Gesture:
 
 
 class Timeline:
-    """A history and a place in it. Moves go one at a time, and each is whole or not made.
+    """A history and its current entry. A move is made completely or not at all.
 
     Args:
         before: called with the state of each move before it is made; raising refuses the move.
@@ -64,11 +64,11 @@ class Timeline:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """True while a transaction is open."""
         return self._group is not None and self._group.label is not None
 
     def commit(self, state: EditState) -> None:
-        """Go on to a new state, as an entry of its own or as part of the open group."""
+        """Adopt a new state, as an entry of its own or as part of the open group."""
         self._before(state)
         start, label = self._history, None
         if self._group is not None:
@@ -86,7 +86,7 @@ class Timeline:
 
     @contextmanager
     def transaction(self, label: str) -> Iterator[None]:
-        """Make several edits one entry; an error takes all of them back.
+        """Make several edits one entry; an error undoes all of them.
 
         Raises:
             InvalidValueError: the label is not one line of text.

@@ -24,7 +24,7 @@ from .fields import (
 )
 
 BatchPlan = Literal["together", "canonical"]
-"""How the conditions of a model call are batched.
+"""The batching of the conditions of a model call.
 
 "together" evaluates all of them in one batch; "canonical" evaluates each in a batch of its own, so
 that an image has the same bits whatever was rendered before it.

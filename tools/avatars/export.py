@@ -31,15 +31,15 @@ def build_pipeline(workdir: Path) -> StableDiffusionPipeline:
     tokenizer = load_tokenizer(workdir)
     # Prefer the newest run.
     runs = (workdir / f"{name}.pt" for name in ("longer", "refined", "unet"))
-    denoiser = next(path for path in runs if path.exists())
+    unet = next(path for path in runs if path.exists())
     vae = load_vae(workdir / "vae.pt")
     latents = torch.load(workdir / "latents.pt", weights_only=True, mmap=True)
     vae.register_to_config(scaling_factor=latents["scaling_factor"])
     return StableDiffusionPipeline(
         vae=vae.half(),
-        text_encoder=load_text_encoder(denoiser, "encoder", tokenizer),
+        text_encoder=load_text_encoder(unet, "encoder", tokenizer),
         tokenizer=tokenizer,
-        unet=load_unet(denoiser).half(),
+        unet=load_unet(unet).half(),
         scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,

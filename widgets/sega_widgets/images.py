@@ -39,7 +39,7 @@ class ImageView(VBox):
     Args:
         session: the session that is rendered.
         guard: the guard of the panel.
-        rerender: called to render the current state again, from what is recorded.
+        rerender: called to render the current state again, from recorded tensors.
         colour: returns a concept's colour by its name.
 
     Attributes:
@@ -115,7 +115,7 @@ class ImageView(VBox):
 
     @property
     def pngs(self) -> tuple[bytes, ...]:
-        """The latest images as the bytes of PNG files, one a seed; transparent before the first."""
+        """The latest images as bytes of PNG files, one per seed; transparent before the first."""
         return self._pngs
 
     @property

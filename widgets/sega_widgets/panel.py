@@ -53,7 +53,7 @@ class EditPanel(VBox):
         )
         self.end.on_click(lambda _: self._guard.run(self._end))
         self._bar = HBox([self.sessions, self.end], layout=Layout(flex_flow="row wrap"))
-        # Sessions share the pipeline, so their workers take turns.
+        # Sessions share the pipeline, so only one worker renders at a time.
         self._lock = Lock()
         self._view = self._new_view(session)
         self._views, self._begun = [self._view], 1

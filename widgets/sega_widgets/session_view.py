@@ -36,7 +36,7 @@ class SessionView(VBox):
         guard: the guard of the panel.
         load: continues with the session in a file.
         begin: continues with a new session.
-        lock: held while rendering, since sessions of one pipeline must take turns.
+        lock: held while rendering, since sessions of one pipeline must not render at the same time.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class SessionView(VBox):
                 yield partial(self._show_thumbnail, render)
 
     def _save(self, path: Path) -> str:
-        # A file holds what is recorded, so nothing may render meanwhile.
+        # A file holds the recorded tensors, so nothing may render meanwhile.
         self.pause()
         if not self._worker.wait(PATIENCE):
             raise SegaSessionError(

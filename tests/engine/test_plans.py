@@ -1,0 +1,100 @@
+"""What is planned is what is evaluated, in every mode, whatever was rendered before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sega_session import EditSession, anchored
+from sega_session.state import Anchored
+from sega_session.testing import FakeModel
+from tests.support.pipelines import SCHEDULERS
+
+NAMES = ("hat", "beard", "smile")
+
+MODES = st.sampled_from(
+    [
+        "exact",
+        "replay",
+        "preview",
+        "anchored",
+        anchored(every=1),
+        anchored(every=2),
+        anchored(tolerance=0.05),
+        anchored(tolerance=1.0),
+    ]
+)
+
+CHANGES = st.one_of(
+    st.fixed_dictionaries({"scale": st.sampled_from([0.0, 3.0, 7.0])}),
+    st.fixed_dictionaries({"threshold": st.sampled_from([0.0, 0.95])}),
+    st.fixed_dictionaries({"warmup": st.integers(0, 9)}),
+    st.fixed_dictionaries({"weight": st.sampled_from([0.0, 2.0])}),
+    st.fixed_dictionaries({"inverted": st.booleans()}),
+    st.fixed_dictionaries({"enabled": st.booleans()}),
+)
+
+EDITS = st.one_of(
+    st.tuples(st.just("change"), st.sampled_from(NAMES), CHANGES),
+    st.tuples(st.just("remove"), st.sampled_from(NAMES), st.none()),
+    st.tuples(st.just("momentum"), st.sampled_from([0.0, 0.1, 0.5]), st.none()),
+    st.tuples(st.just("checkout"), st.integers(0, 99), st.none()),
+)
+
+
+def edit(session: EditSession, kind: str, what: Any, fields: Any) -> None:
+    """Make an edit of `EDITS`; a change of a concept that is not there adds it."""
+    present = {concept.name for concept in session.concepts}
+    if kind == "momentum":
+        session.momentum(scale=what)
+    elif kind == "checkout":
+        session.checkout(what % len(session.history))
+    elif kind == "remove" and what in present:
+        session.remove(what)
+    elif kind == "change" and what in present:
+        session.update(what, **fields)
+    elif kind == "change":
+        session.add(what, warmup=4)
+        session.update(what, **fields)
+
+
+def check_renders(walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]) -> None:
+    """Render after each edit of a walk, and compare the counts with a hook on the model."""
+    model = FakeModel(SCHEDULERS[scheduler]())
+    session = EditSession(model, "a cat", num_inference_steps=9, **scene)
+    for change, mode in walk:
+        edit(session, *change)
+        planned, before = session.plan(mode), model.rows
+        render = session.render(mode, output_type="latent")
+        assert render.evaluations == model.rows - before
+        if isinstance(mode, Anchored) and mode.tolerance is not None and not render.exact:
+            assert render.evaluations <= planned
+        else:
+            assert render.evaluations == planned
+        if render.exact:
+            assert session.plan("exact") == 0
+
+
+SCENES = st.fixed_dictionaries(
+    {
+        "seed": st.sampled_from([3, [1, 2]]),
+        "guidance_scale": st.sampled_from([0.5, 7.5]),
+        "batch_plan": st.sampled_from(["together", "canonical"]),
+    }
+)
+
+
+@pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
+@given(
+    st.lists(st.tuples(EDITS, MODES), min_size=3, max_size=12),
+    st.sampled_from(["DDIM", "PNDM", "Heun", "Euler ancestral", "UniPC"]),
+    SCENES,
+)
+@settings(max_examples=60, deadline=None)
+def test_planned_equals_evaluated_equals_rows_of_the_model(
+    walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]
+) -> None:
+    check_renders(walk, scheduler, scene)
