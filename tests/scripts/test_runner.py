@@ -148,7 +148,7 @@ def test_an_image_restores_its_session(pipeline: Any, tmp_path: Path) -> None:
     found = EditSession.from_image(tmp_path / "a-1.png", tiny_stable_diffusion())
     assert (found.scene, found.state) == (session.scene, session.state)
     assert torch.equal(found.render(output_type="latent").latents, render.latents)
-    assert [entry.label for entry in found.history] == ["unedited", "from a picture"]
+    assert [entry.label for entry in found.history] == ["unedited", "from an image"]
     other = tiny_stable_diffusion(scheduler=SCHEDULERS["Euler"]())
     with pytest.raises(ModelMismatchError, match=r"DDIMScheduler.*EulerDiscreteScheduler.*allow_"):
         EditSession.from_image(tmp_path / "a-0.png", other)
