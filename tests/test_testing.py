@@ -93,7 +93,7 @@ def test_a_model_without_embeddings_says_so() -> None:
         encode_embeddings = DiffusionModel.encode_embeddings
 
     session = EditSession(NoEmbeddings(), "a cat", num_inference_steps=4)
-    with pytest.raises(InvalidValueError, match="prompt_embeds is .*; allowed: none with this"):
+    with pytest.raises(InvalidValueError, match=r"prompt_embeds is .*; allowed: none with this"):
         session.add(name="gaze", prompt_embeds=torch.ones(1, 1))
     assert session.concepts == ()
 

@@ -7,13 +7,13 @@ from .journal import Autosave as Autosave
 from .journal import journal_path as journal_path
 from .journal import recover_history as recover_history
 from .png import Provenance as Provenance
+from .png import check_carried as check_carried
 from .png import png_text as png_text
 from .png import read_provenance as read_provenance
 from .session_file import Saved as Saved
 from .session_file import read_session as read_session
 from .session_file import write_session as write_session
 from .snapshot import Snapshot as Snapshot
-from .snapshot import check_carried as check_carried
 from .snapshot import given_noise as given_noise
 from .snapshot import is_same_model as is_same_model
 from .snapshot import make_provenance as make_provenance

@@ -116,6 +116,16 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
     return provenance, index
 
 
+def check_carried(provenance: Provenance) -> None:
+    """Raise SessionFormatError if an image was made with tensors, which its file does not hold."""
+    missing = [*provenance.given, *(c.name for c in provenance.state if c.embedding is not None)]
+    if missing:
+        raise SessionFormatError(
+            f"the image was made with tensors that it does not carry: {', '.join(missing)}. Save "
+            "and load the session's file instead."
+        )
+
+
 def _read_info(path: str | Path) -> dict[str | tuple[int, int], object]:
     """Return what a PNG file holds before its pixels."""
     try:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import torch
 from attrs import frozen
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import SessionFileError, SessionFormatError
@@ -79,6 +79,8 @@ def read_session(path: Path, device: torch.device) -> Snapshot:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error}") from error
+    except SafetensorError as error:
+        raise SessionFormatError(f"{path} changed while it was read: {error}.") from error
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise SessionFormatError(f"{path} is damaged: {name} has values that are not finite.")
@@ -94,6 +96,10 @@ def _rows(parts: tuple[Tensor, ...]) -> TensorRows:
 
 def _chunks(parts: tuple[Tensor, ...]) -> Iterator[memoryview]:
     for part in parts:
-        # Viewed as bytes, because numpy has no bfloat16.
-        host = part.detach().cpu().contiguous().flatten().view(torch.uint8)
-        yield host.numpy().data
+        # Not kept in a name here: the copy on the host is freed before the next one is made.
+        yield _host_bytes(part)
+
+
+def _host_bytes(tensor: Tensor) -> memoryview:
+    # Viewed as bytes, because numpy has no bfloat16.
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

@@ -118,16 +118,6 @@ def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Rendere
     )
 
 
-def check_carried(made: Provenance) -> None:
-    """Raise SessionFormatError if an image was made with tensors, which its file does not hold."""
-    missing = [*made.given, *(c.name for c in made.state if c.embedding is not None)]
-    if missing:
-        raise SessionFormatError(
-            f"the image was made with tensors that it does not carry: {', '.join(missing)}. Save "
-            "and load the session's file instead."
-        )
-
-
 def with_recorded(
     snapshot: Snapshot, store: TrajectoryStore, guider: Guider, include: Include
 ) -> Snapshot:
