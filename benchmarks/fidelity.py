@@ -30,8 +30,7 @@ from scipy.stats import spearmanr
 
 from sega_session import EditSession, Render, anchored, load_avatars
 from sega_session.engine import measure, root_mean_square
-from sega_session.models import AVATARS
-from sega_session.models.presets import FILE, read
+from sega_session.models import AVATARS, PRESETS_FILE, read_presets
 from sega_session.state import Mode
 
 FIRST_SEED = 2000
@@ -51,7 +50,7 @@ TOLERANCES = (0.05, 0.1)
 Edit = Callable[[EditSession], None]
 
 
-RECOMMENDED = read(AVATARS / FILE).concepts
+RECOMMENDED = read_presets(AVATARS / PRESETS_FILE).concepts
 
 
 def concept(prompt: str) -> dict[str, Any]:

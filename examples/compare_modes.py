@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from sega_session import EditSession, anchored, load_avatars
-from sega_session.cli.contact_sheet import Tile, contact_sheet
+from sega_session.contact_sheet import Tile, contact_sheet
 from sega_session.render import Render
 
 EDITS: dict[str, Callable[[EditSession], None]] = {

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from .contact_sheet import Tile, contact_sheet
+from ..contact_sheet import Tile, contact_sheet
 from .loading import Device, DType, load_with_status
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..contact_sheet import Tile, contact_sheet
 from ..files import file_errors
 from ..saving import Document, read_document
 from ..scripts import OperationResult, Script, run_script, script_from_history
-from .contact_sheet import Tile, contact_sheet
 from .loading import Device, DType, load_with_status
 
 if TYPE_CHECKING:

@@ -26,9 +26,12 @@ from .loading import AVATARS as AVATARS
 from .loading import load_avatars as load_avatars
 from .loading import load_pipeline as load_pipeline
 from .loading import load_quietly as load_quietly
+from .presets import PRESETS_FILE as PRESETS_FILE
+from .presets import PRESETS_VERSION as PRESETS_VERSION
 from .presets import PUBLISHED as PUBLISHED
 from .presets import Preset as Preset
 from .presets import Recommended as Recommended
+from .presets import read_presets as read_presets
 from .presets import recommended as recommended
 from .presets import recommended_or_published as recommended_or_published
 from .requests import collate as collate

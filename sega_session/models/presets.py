@@ -11,10 +11,12 @@ from attrs import frozen
 from .. import files as strict
 from ..errors import CheckpointError
 
-FILE = "recommended.json"
+PRESETS_FILE = "recommended.json"
+"""The name of the file beside a checkpoint's weights."""
 """The name of the file in a checkpoint's directory."""
 
-FORMAT_VERSION = 1
+PRESETS_VERSION = 1
+"""The format version of that file."""
 
 
 @frozen(kw_only=True)
@@ -102,16 +104,16 @@ def recommended(pipeline: Any) -> Recommended | None:
         CheckpointError: the file is damaged.
     """
     folder = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
-    path = Path(folder or "") / FILE
+    path = Path(folder or "") / PRESETS_FILE
     if not folder or not path.is_file():
         return None
-    return read(path)
+    return read_presets(path)
 
 
-def read(path: Path) -> Recommended:
+def read_presets(path: Path) -> Recommended:
     """Read a recommendation from its file. Raises CheckpointError."""
     try:
-        fields = strict.check_version(strict.parse(path.read_bytes()), FORMAT_VERSION)
+        fields = strict.check_version(strict.parse(path.read_bytes()), PRESETS_VERSION)
         return strict.structure(fields, Recommended)
     except (OSError, strict.StrictError) as error:
         raise CheckpointError(

@@ -133,26 +133,16 @@ def with_recorded(
         trajectory = Trajectory.of(document.history[entry].state, document.calls)
         if trajectory.final in seen or trajectory.final not in store:
             continue
-        latents: tuple[int, ...] = ()
+        found = _recorded_rows(trajectory, guider, store, seen)
+        latents = found.pop(LATENTS, {})
+        if latents:
+            tensors[latents_name(entry)] = tuple(latents.values())
         predictions = []
-        for condition, calls in _wanted(trajectory, guider).items():
-            rows = {}
-            for call in calls:
-                key = Key(trajectory.names[call], condition)
-                tensor = None if key in seen else store.peek(key)
-                if tensor is not None:
-                    rows[call] = tensor[None]
-                    seen.add(key)
-            if not rows:
-                continue
-            if condition == LATENTS:
-                latents, name = tuple(rows), latents_name(entry)
-            else:
-                number = numbers.setdefault(condition, len(numbers))
-                predictions.append(Predictions(number, tuple(rows)))
-                name = prediction_name(entry, number)
-            tensors[name] = tuple(rows.values())
-        recorded.append(Recorded(entry, latents, tuple(predictions)))
+        for condition, rows in found.items():
+            number = numbers.setdefault(condition, len(numbers))
+            tensors[prediction_name(entry, number)] = tuple(rows.values())
+            predictions.append(Predictions(number, tuple(rows)))
+        recorded.append(Recorded(entry, tuple(latents), tuple(predictions)))
     document = evolve(document, conditions=tuple(numbers), recorded=tuple(recorded))
     return Snapshot(document, tensors)
 
@@ -225,6 +215,21 @@ def _entries(document: Document, include: Include) -> tuple[int, ...]:
     if include == "base":
         return tuple(dict.fromkeys((0, document.history.current)))
     return tuple(range(len(document.history)))
+
+
+def _recorded_rows(
+    trajectory: Trajectory, guider: Guider, store: TrajectoryStore, seen: set[Key]
+) -> dict[str, dict[int, Tensor]]:
+    """Return a render's recorded tensors that were not seen before, by condition and call."""
+    found: dict[str, dict[int, Tensor]] = {}
+    for condition, calls in _wanted(trajectory, guider).items():
+        for call in calls:
+            key = Key(trajectory.names[call], condition)
+            tensor = None if key in seen else store.peek(key)
+            if tensor is not None:
+                seen.add(key)
+                found.setdefault(condition, {})[call] = tensor[None]
+    return found
 
 
 def _wanted(trajectory: Trajectory, guider: Guider) -> dict[str, list[int]]:

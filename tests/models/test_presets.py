@@ -14,7 +14,7 @@ from sega_widgets import ConceptList
 from sega_session import EditSession, load_avatars, recommended
 from sega_session.cli.demo import demo_edits
 from sega_session.errors import CheckpointError
-from sega_session.models.presets import FILE, PUBLISHED, recommended_or_published
+from sega_session.models import PRESETS_FILE, PUBLISHED, recommended_or_published
 
 TEXT: dict[str, Any] = {
     "format_version": 1,
@@ -31,7 +31,7 @@ def of(folder: Path) -> Any:
 
 
 def test_settings_are_read_and_fit_any_number_of_calls(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text(json.dumps(TEXT))
+    (tmp_path / PRESETS_FILE).write_text(json.dumps(TEXT))
     found = recommended(of(tmp_path))
     assert found is not None
     assert (found.prompt, found.seed, found.guidance_scale) == ("a cat", 3, 6.0)
@@ -57,10 +57,10 @@ def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    (tmp_path / FILE).write_text(json.dumps(TEXT | change))
+    (tmp_path / PRESETS_FILE).write_text(json.dumps(TEXT | change))
     with pytest.raises(CheckpointError, match=message) as caught:
         recommended(of(tmp_path))
-    assert str(tmp_path / FILE) in str(caught.value)
+    assert str(tmp_path / PRESETS_FILE) in str(caught.value)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from train_unet import build_scheduler, load_unet
 from train_vae import load_vae
 
 from sega_session import files as strict
-from sega_session.models.presets import FILE, FORMAT_VERSION, Preset, Recommended
+from sega_session.models import PRESETS_FILE, PRESETS_VERSION, Preset, Recommended
 
 SEED = 33
 """The seed of the first image of demonstrations."""
@@ -73,8 +73,8 @@ def write_recommended(directory: Path) -> None:
         concepts=additions,
         removals=removals,
     )
-    document = {"format_version": FORMAT_VERSION, **strict.unstructure(found)}
-    (directory / FILE).write_text(strict.dump(document, indent=2) + "\n", "utf-8")
+    document = {"format_version": PRESETS_VERSION, **strict.unstructure(found)}
+    (directory / PRESETS_FILE).write_text(strict.dump(document, indent=2) + "\n", "utf-8")
 
 
 def main() -> None:
