@@ -12,7 +12,6 @@ from .. import files as strict
 from ..errors import CheckpointError
 
 PRESETS_FILE = "recommended.json"
-"""The name of the file beside a checkpoint's weights."""
 """The name of the file in a checkpoint's directory."""
 
 PRESETS_VERSION = 1
