@@ -145,7 +145,11 @@ walks = st.lists(an_edit, min_size=1, max_size=6)
 
 
 def check_cache(pipeline: Any, walk: list[Any]) -> None:
-    """Compare renders along a walk, from the cache and from scratch."""
+    """Compare renders along a walk, from the cache and from scratch.
+
+    A row's last bits depend on its batch, and rarely they decide whether an entry reaches a
+    concept's threshold. In float64 that does not happen here, so the bound can be tight.
+    """
     sessions = kept, cold, canonical, canonical_cold = [
         make(pipeline, num_inference_steps=6, cache_bytes=cache_bytes, batch_plan=batch_plan)
         for batch_plan in ("together", "canonical")
@@ -164,7 +168,7 @@ def check_cache(pipeline: Any, walk: list[Any]) -> None:
         found = kept.render(output_type="latent")
         assert found.evaluations == planned
         expected = cold.render(output_type="latent").latents
-        assert (found.latents - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+        assert (found.latents - expected).abs().max() <= 1e-10 * expected.abs().max()
         assert torch.equal(
             canonical.render(output_type="latent").latents,
             canonical_cold.render(output_type="latent").latents,
@@ -174,7 +178,7 @@ def check_cache(pipeline: Any, walk: list[Any]) -> None:
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
 @given(walk=walks)
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
-    check_cache(tiny_stable_diffusion(), walk)
+    check_cache(tiny_stable_diffusion(dtype=torch.float64), walk)
 
 
 def test_the_cache_keeps_to_its_budget(pipeline: Any) -> None:
