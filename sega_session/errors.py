@@ -88,7 +88,7 @@ class ModelMismatchError(SegaSessionError):
 
 
 class NotFiniteError(SegaSessionError, ArithmeticError):
-    """A render's latents overflowed to infinity or NaN."""
+    """A render's latents or images overflowed to infinity or NaN."""
 
 
 class OutOfMemoryError(SegaSessionError, MemoryError):

@@ -617,6 +617,21 @@ def test_an_overflow_is_named_and_the_next_render_works(pipeline: Any) -> None:
     assert session.render(output_type="latent").latents.isfinite().all()
 
 
+def test_images_that_are_not_finite_are_refused() -> None:
+    pipeline = tiny_stable_diffusion()
+    session = make(pipeline)
+    weight = pipeline.vae.decoder.conv_out.weight
+    good = weight.detach().clone()
+    with torch.no_grad():
+        weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(NotFiniteError, match=r"the decoded images overflowed in torch\.float32"):
+        session.render()
+    with torch.no_grad():
+        weight.copy_(good)
+    # The latents were recorded, so nothing is evaluated again.
+    assert session.render().evaluations == 0
+
+
 def test_what_is_fixed_cannot_be_set(pipeline: Any) -> None:
     session = make(pipeline)
     for name in ("scene", "num_calls", "state", "concepts", "latents_shape"):

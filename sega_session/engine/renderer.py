@@ -138,7 +138,7 @@ class Renderer:
             on_step = watch(bar)
             mode, done, evaluations = self._denoise(state, mode, reference, on_step)
             bar.update(self.calls - bar.n)
-        check_finite(done.latents)
+        check_finite("latents", done.latents)
         with memory_for("the images' decoding", done.latents.device):
             decoded = self.model.decode(done.latents, output_type)
         mode = Exact() if done.exact else mode

@@ -219,6 +219,9 @@ class DiffusionModel(Protocol):
         Returns:
             PIL images, ``(images, height, width, 3)`` for "np", ``(images, 3, height, width)`` for
             "pt", or the latents themselves for "latent".
+
+        Raises:
+            NotFiniteError: the images overflowed.
         """
 
     @abstractmethod

@@ -125,11 +125,16 @@ def copy_embeddings(
     return copy_checked("prompt_embeds", embeds[None] if embeds.ndim == 2 else embeds, spec)
 
 
-def check_finite(latents: Tensor) -> None:
-    """Raise NotFiniteError if latents have overflowed."""
-    if not bool(latents.isfinite().all()):
+def check_finite(what: str, tensor: Tensor) -> None:
+    """Raise NotFiniteError if a render's tensor has overflowed.
+
+    Args:
+        what: the tensor's name in the message, in the plural.
+        tensor: the tensor.
+    """
+    if not bool(tensor.isfinite().all()):
         raise NotFiniteError(
-            f"the latents overflowed in {latents.dtype}; allowed: finite numbers. Lower the "
+            f"the {what} overflowed in {tensor.dtype}; allowed: finite numbers. Lower the "
             "concepts' scales or guidance_scale, or load the pipeline in another precision."
         )
 

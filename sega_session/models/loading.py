@@ -17,7 +17,7 @@ AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
 
 
 def load_avatars(
-    *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
 ) -> Any:
     """Load the embedded checkpoint as a `diffusers.StableDiffusionPipeline`.
 
@@ -31,26 +31,29 @@ def load_pipeline(
     name_or_path: str | Path,
     *,
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
 ) -> Any:
     """Load a checkpoint in diffusers' layout from a directory or the Hugging Face hub.
 
     Args:
         name_or_path: a directory that holds ``model_index.json``, or a hub id ("owner/name").
         device: where the models go; None: "cuda" if there is one, else "cpu".
-        dtype: the models' precision; None: float16 on CUDA, else float32.
+        dtype: the models' precision, or its name, "float16" for example; None: float16 on CUDA,
+            else float32.
 
     Returns:
         The pipeline that the checkpoint declares.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
-        InvalidValueError: this machine has no such device.
+        InvalidValueError: this machine has no such device, or torch no such precision.
     """
     device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    if dtype is None:
+        dtype = "float16" if device.type == "cuda" else "float32"
+    precision = _dtype(dtype)
     try:
-        pipeline = DiffusionPipeline.from_pretrained(str(name_or_path), dtype=dtype)
+        pipeline = DiffusionPipeline.from_pretrained(str(name_or_path), dtype=precision)
     except (OSError, ValueError) as error:
         reason = str(error).split("\n", 1)[0].rstrip(". ")
         raise CheckpointError(
@@ -81,15 +84,20 @@ def load_quietly(
         CheckpointError: there is no such checkpoint, or it cannot be read.
         InvalidValueError: this machine has no such device, or torch no such precision.
     """
-    precision = getattr(torch, dtype, None) if dtype else None
-    if dtype and not isinstance(precision, torch.dtype):
-        raise InvalidValueError("dtype", dtype, 'a precision in torch, such as "float16"')
     for library in (transformers, diffusers):
         library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
-    pipeline = load_pipeline(model or AVATARS, device=device, dtype=precision)
+    pipeline = load_pipeline(model or AVATARS, device=device, dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _dtype(given: str | torch.dtype) -> torch.dtype:
+    """Return a floating-point precision, given itself or its name."""
+    found = getattr(torch, given, None) if isinstance(given, str) else given
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InvalidValueError("dtype", given, 'a floating-point type of torch, or "float16"')
+    return found
 
 
 def _device(name: str | torch.device) -> torch.device:

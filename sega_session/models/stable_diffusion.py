@@ -26,7 +26,7 @@ from .base import (
     Request,
     Role,
 )
-from .inputs import copy_embeddings
+from .inputs import check_finite, copy_embeddings
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
 
@@ -150,6 +150,7 @@ class StableDiffusion(DiffusionModel):
             vae, processor = self._pipeline.vae, self._pipeline.image_processor
             scaled = (latents / vae.config.scaling_factor).to(vae.dtype)
             pixels = vae.decode(scaled, return_dict=False)[0]
+            check_finite("decoded images", pixels)
             spec = self.spec
             pixels, nsfw = self._pipeline.run_safety_checker(pixels, spec.device, spec.dtype)
             # A flagged image comes back as zeros, which are black unless rescaled from [-1, 1].

@@ -39,6 +39,10 @@ def test_any_diffusers_code_can_load_it(capfd: pytest.CaptureFixture[str]) -> No
 def test_it_loads_in_half_precision() -> None:
     loaded = load_avatars(device="cpu", dtype=torch.bfloat16)
     assert {loaded.unet.dtype, loaded.vae.dtype, loaded.text_encoder.dtype} == {torch.bfloat16}
+    assert load_avatars(device="cpu", dtype="float16").unet.dtype == torch.float16
+    for wrong in ("half a float", "int8", torch.int8, 16):
+        with pytest.raises(InvalidValueError, match=r"dtype is .*; allowed: a floating-point"):
+            load_avatars(device="cpu", dtype=wrong)  # type: ignore[arg-type]
 
 
 def check_edit(pipeline: Any, seeds: list[int], steps: int) -> None:
