@@ -19,7 +19,7 @@ class ExactStrategy:
         """See `Strategy.plan`."""
         return plan_exact(target, recording.guider, target.calls)
 
-    def run(self, job: Job, recording: Recording | None = None) -> Denoised:
+    def run(self, job: Job, recording: Recording) -> Denoised:
         """See `Strategy.run`."""
         run_exact(job, job.walk.calls)
         return Denoised(job.walk.latents, exact=True)

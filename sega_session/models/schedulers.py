@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -65,12 +64,12 @@ class SchedulerSampler:
         self._scheduler = scheduler
         self._steps = steps
         self._eta = eta
-        self._calls = len(fresh_scheduler(scheduler, steps).timesteps)
+        self._shares = signal_and_noise(fresh_scheduler(scheduler, steps))
 
     @property
     def calls(self) -> int:
         """The number of model calls; Heun and PNDM make more than they have steps."""
-        return self._calls
+        return len(self._shares)
 
     def start(self, origin: Origin) -> SchedulerRun:
         """Begin a run from ``origin.noise``, scaled by the scheduler's ``init_noise_sigma``."""
@@ -83,10 +82,6 @@ class SchedulerSampler:
     def signal_and_noise(self, call: int) -> tuple[float, float]:
         """See `Sampler.signal_and_noise`."""
         return self._shares[call]
-
-    @cached_property
-    def _shares(self) -> tuple[tuple[float, float], ...]:
-        return signal_and_noise(fresh_scheduler(self._scheduler, self._steps))
 
 
 class SchedulerRun:

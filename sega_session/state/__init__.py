@@ -6,7 +6,7 @@ modules of functions. Other packages import from here, not from the modules.
 """
 
 from . import edits, fields
-from .differences import FLAGS, diff, renamed
+from .differences import diff, renamed
 from .fields import check_line
 from .history import Entry, History
 from .modes import (
@@ -24,7 +24,6 @@ from .timeline import Timeline
 from .values import BatchPlan, Concept, EditState, Include, Scene
 
 __all__ = [
-    "FLAGS",
     "MODES",
     "Anchored",
     "BatchPlan",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from sega_session import EditSession
-from sega_session.models import load_quietly, recommended
+from sega_session.models import load_quietly, recommended_or_published
 
 from .messages import Messages
 from .panel import EditPanel
-
-PROMPT, SEED, GUIDANCE_SCALE = "a photo of the face of a woman", 21, 7.0
-"""The example of diffusers' documentation, for checkpoints that recommend nothing."""
 
 
 def open_panel(
@@ -49,15 +46,10 @@ def open_panel(
 
 
 def _new_session(pipeline: object, prompt: str | None, seed: int | None) -> EditSession:
-    found = recommended(pipeline)
-    best_prompt, best_seed, guidance_scale = (
-        (found.prompt, found.seed, found.guidance_scale)
-        if found
-        else (PROMPT, SEED, GUIDANCE_SCALE)
-    )
+    scene = recommended_or_published(pipeline)
     return EditSession(
         pipeline,
-        best_prompt if prompt is None else prompt,
-        seed=best_seed if seed is None else seed,
-        guidance_scale=guidance_scale,
+        scene.prompt if prompt is None else prompt,
+        seed=scene.seed if seed is None else seed,
+        guidance_scale=scene.guidance_scale,
     )
