@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import pytest
 from hypothesis import given, settings
 
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.test_session import check_cache, walks
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(walk=walks)
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
