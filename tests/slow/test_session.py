@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import pytest
+import torch
 from hypothesis import given, settings
 
 from tests.support.pipelines import tiny_stable_diffusion
