@@ -10,7 +10,7 @@ session.add("smile", scale=4, threshold=0.95)
 session.render().image.save("glasses_and_smile.png")
 
 session.reweight("glasses", scale=7)  # evaluates only what this changes
-session.invert("smile")
+session.update("smile", scale=6, inverted=True)  # steers away from a smile
 session.render().image.save("stronger_glasses_no_smile.png")
 
 session.remove("glasses")

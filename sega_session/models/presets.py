@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .. import files as strict
 from ..errors import CheckpointError
@@ -26,11 +26,13 @@ class Preset:
         scale: the strength, >= 0.
         threshold: the share of latent entries left alone, 0 <= threshold < 1.
         warmup: the first model call as a share of a render's model calls, 0 <= warmup < 1.
+        inverted: steers away from the concept, to remove it from an image that shows it.
     """
 
     scale: float
     threshold: float
     warmup: float
+    inverted: bool = False
 
     def arguments(self, calls: int) -> dict[str, Any]:
         """Return the arguments of `EditSession.add` besides the prompt.
@@ -42,6 +44,7 @@ class Preset:
             "scale": self.scale,
             "threshold": self.threshold,
             "warmup": round(self.warmup * calls),
+            "inverted": self.inverted,
         }
 
 
@@ -52,7 +55,8 @@ class Recommended:
     Attributes:
         prompt, seed, guidance_scale: the scene of an image that shows the checkpoint well.
         concepts: settings by the concept's prompt.
-        removals: settings by the concept's prompt, for ``inverted=True``.
+        removals: inverted settings by the concept's prompt, which remove the concept from an
+            image that shows it. They differ from those that add it with the sign reversed.
     """
 
     prompt: str
@@ -113,7 +117,9 @@ def read_presets(path: Path) -> Recommended:
     """Read a recommendation from its file. Raises CheckpointError."""
     try:
         fields = strict.check_version(strict.parse(path.read_bytes()), PRESETS_VERSION)
-        return strict.structure(fields, Recommended)
+        found = strict.structure(fields, Recommended)
+        removals = {name: evolve(one, inverted=True) for name, one in found.removals.items()}
+        return evolve(found, removals=removals)
     except (OSError, strict.StrictError) as error:
         raise CheckpointError(
             f"{path} cannot be read: {error}. Restore the checkpoint, or remove this file: then "

@@ -22,7 +22,7 @@ TEXT: dict[str, Any] = {
     "seed": 3,
     "guidance_scale": 6,
     "concepts": {"hat": {"scale": 4, "threshold": 0.8, "warmup": 0.2}},
-    "removals": {},
+    "removals": {"hat": {"scale": 7, "threshold": 0.85, "warmup": 0.1}},
 }
 
 
@@ -36,8 +36,15 @@ def test_settings_are_read_and_fit_any_number_of_calls(tmp_path: Path) -> None:
     assert found is not None
     assert (found.prompt, found.seed, found.guidance_scale) == ("a cat", 3, 6.0)
     hat = found.concepts["hat"]
-    assert hat.arguments(50) == {"scale": 4.0, "threshold": 0.8, "warmup": 10}
+    assert hat.arguments(50) == {
+        "scale": 4.0,
+        "threshold": 0.8,
+        "warmup": 10,
+        "inverted": False,
+    }
     assert hat.arguments(8)["warmup"] == 2
+    removal = found.removals["hat"].arguments(50)
+    assert removal == {"scale": 7.0, "threshold": 0.85, "warmup": 5, "inverted": True}
 
 
 def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
@@ -78,20 +85,25 @@ def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) ->
     for concept in session.concepts:
         preset = found.concepts[concept.name]
         used = {"scale": concept.scale, "threshold": concept.threshold, "warmup": concept.warmup}
-        assert used == preset.arguments(session.num_calls)
+        assert preset.arguments(session.num_calls) == {**used, "inverted": False}
 
 
 def test_the_panel_offers_what_is_recommended(pipeline: Any) -> None:
     session = EditSession(pipeline, "a portrait of a person", num_inference_steps=20)
     concepts, found = ConceptList(session, lambda moving: None), recommended(pipeline)
     assert found is not None
-    assert concepts.text.options == tuple(found.concepts)
+    removals = tuple(f"remove {prompt}" for prompt in found.removals)
+    assert concepts.text.options == (*found.concepts, *removals)
     concepts.text.value = "hat"
     concepts.text.value = "a dragon"
-    hat, dragon = session.concepts
+    concepts.text.value = "remove glasses"
+    hat, dragon, glasses = session.concepts
     preset = found.concepts["hat"]
     assert (hat.scale, hat.threshold, hat.warmup) == (preset.scale, preset.threshold, 4)
     assert (dragon.scale, dragon.threshold, dragon.warmup) == (5, 0.9, 4)
+    removal = found.removals["glasses"]
+    assert (glasses.name, glasses.inverted) == ("glasses", True)
+    assert (glasses.scale, glasses.threshold) == (removal.scale, removal.threshold)
 
 
 def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:

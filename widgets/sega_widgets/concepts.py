@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ipywidgets import Combobox, Label, Layout, VBox
 
 from sega_session import Concept, EditSession
-from sega_session.models import recommended
+from sega_session.models import Preset, recommended
 
 from .children import close_all
 from .concept_row import COLOURS, ConceptRow
@@ -48,13 +48,13 @@ class ConceptList(VBox):
         self._clock = clock
         self._rows: dict[str, ConceptRow] = {}
         self._drag_prefix, self._drags, self._moved_at = secrets.token_hex(4), 0, -PAUSE
-        found = recommended(session.pipeline)
-        self._presets = found.concepts if found else {}
+        self._presets = _presets(session.pipeline)
         self.text = Combobox(
             options=tuple(self._presets),
             description="Concept",
             placeholder="glasses, then Enter",
-            tooltip="Add a concept: a short phrase, then Enter",
+            tooltip="Add a concept: a short phrase, then Enter. The list has measured settings; "
+            "“remove ...” steers away from what the image shows",
             continuous_update=False,
             layout=Layout(width="auto", max_width="30em"),
         )
@@ -115,12 +115,11 @@ class ConceptList(VBox):
         text = self.text.value.strip()
         if not text:
             return
-        calls = self._session.num_calls
-        # A warm-up of 10 suits 50 model calls; fewer calls get the same share.
-        settings: dict[str, Any] = {"warmup": min(10, calls // 5)}
+        prompt, settings = text, {}
         if text in self._presets:
-            settings = self._presets[text].arguments(calls)
-        self._edit(lambda: self._session.add(text, **settings))
+            prompt, preset = self._presets[text]
+            settings = preset.arguments(self._session.num_calls)
+        self._edit(lambda: self._session.add(prompt, **settings))
         with self._guard.updating():
             self.text.value = ""
 
@@ -146,3 +145,12 @@ class ConceptList(VBox):
 
     def _edit(self, act: Callable[[], None], *, moving: bool = False) -> None:
         edit(self._session, act, self.refresh, self._changed, moving=moving)
+
+
+def _presets(pipeline: Any) -> Mapping[str, tuple[str, Preset]]:
+    """Return the prompt and the settings that each text of the list stands for."""
+    found = recommended(pipeline)
+    if found is None:
+        return {}
+    added = {prompt: (prompt, preset) for prompt, preset in found.concepts.items()}
+    return added | {f"remove {prompt}": (prompt, one) for prompt, one in found.removals.items()}
