@@ -108,8 +108,9 @@ def demo_edits(presets: Mapping[str, Preset]) -> tuple[tuple[str, Edit], ...]:
         presets: settings for the concepts "glasses", "beard" and "smile" at least.
     """
 
-    def add(prompt: str, **changes: float) -> tuple[str, Edit]:
-        preset = evolve(presets[prompt], **changes)
+    def add(prompt: str, scale: float | None = None) -> tuple[str, Edit]:
+        preset = presets[prompt]
+        preset = preset if scale is None else evolve(preset, scale=scale)
         return f"add {prompt}", lambda s: s.add(prompt, **preset.arguments(s.num_calls))
 
     strong = presets["beard"].scale
