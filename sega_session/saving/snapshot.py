@@ -152,13 +152,16 @@ def restore_recorded(snapshot: Snapshot, store: TrajectoryStore) -> None:
     document = snapshot.document
     base = Trajectory.of(EditState(), document.calls).names[-1]
     current = document.history.current
+    kept: list[Key] = []
     for render in sorted(document.recorded, key=lambda one: one.entry == current):
         trajectory = Trajectory.of(document.history[render.entry].state, document.calls)
-        with store.record(trajectory.names[-1], [base]) as recorder:
+        with store.record(trajectory.names[-1], kept) as recorder:
             for condition, name, calls in _runs(document, render):
                 for row, call in enumerate(calls):
                     tensor = snapshot.tensor(name)[row]
                     recorder.put(Key(trajectory.names[call], condition), tensor)
+            if trajectory.names[-1] == base:
+                kept = list(recorder.keys())
 
 
 def is_same_model(document: Document, model: DiffusionModel, *, allow_mismatch: bool) -> bool:

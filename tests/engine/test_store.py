@@ -23,6 +23,14 @@ def tensor(value: float = 0.0) -> torch.Tensor:
     return torch.full((4, 8, 8), float(value))
 
 
+def keys(trajectory: str, calls: int = 3) -> list[Key]:
+    """The tensors of a render: its final latents, and one condition at so many calls."""
+    return [
+        Key(trajectory, LATENTS),
+        *(Key(f"{trajectory}{call}", "text") for call in range(calls)),
+    ]
+
+
 def fill(store: TrajectoryStore, trajectory: str, calls: int = 3, kept: Any = ()) -> None:
     """Record a render of so many calls with one condition, and its final latents."""
     with store.record(trajectory, kept) as recorder:
@@ -42,7 +50,7 @@ def test_the_least_recent_trajectory_is_evicted_from_its_end_and_its_image_last(
     fill(store, "a")
     fill(store, "b")
     assert (left(store, "a"), left(store, "b")) == ("012F", "012F")
-    with store.record("a"):
+    with store.record("a", keys("a")):
         pass
     fill(store, "c", calls=1)
     assert (left(store, "a"), left(store, "b"), left(store, "c", 1)) == ("012F", "0F", "0F")
@@ -55,7 +63,7 @@ def test_the_least_recent_trajectory_is_evicted_from_its_end_and_its_image_last(
 def test_what_is_kept_stays_and_what_does_not_fit_is_not_recorded() -> None:
     store = TrajectoryStore(5 * ONE)
     fill(store, "base")
-    fill(store, "now", kept=["base"])
+    fill(store, "now", kept=keys("base"))
     assert (left(store, "base"), left(store, "now")) == ("012F", "0")
     with store.record("huge") as recorder:
         recorder.put(Key("huge", "text"), torch.zeros(6, 4, 8, 8))
@@ -79,14 +87,14 @@ def test_what_open_recorders_need_stays_until_all_are_closed() -> None:
 def test_bytes_are_counted_whatever_is_evicted() -> None:
     rng = random.Random(0)
     store = TrajectoryStore(20 * ONE, spill_bytes=7 * ONE)
-    keys = [Key(str(number), "text") for number in range(60)]
+    names = [Key(str(number), "text") for number in range(60)]
     for _ in range(500):
         with store.record(f"render {rng.randrange(9)}") as recorder:
-            for key in rng.sample(keys, 5):
+            for key in rng.sample(names, 5):
                 if recorder.get(key) is None:
                     recorder.put(key, tensor())
         info = store.info
-        assert info.bytes + info.spilled_bytes == ONE * sum(key in store for key in keys)
+        assert info.bytes + info.spilled_bytes == ONE * sum(key in store for key in names)
         assert (info.bytes <= 20 * ONE, info.spilled_bytes <= 7 * ONE) == (True, True)
     assert store.info.spilled_bytes == 7 * ONE
 
@@ -97,7 +105,7 @@ def test_what_two_trajectories_share_stays_with_the_other() -> None:
     with store.record("b") as recorder:
         assert recorder.get(Key("a0", "text")) is not None
         recorder.put(Key("b", LATENTS), tensor())
-    fill(store, "c", calls=2, kept=["b"])
+    fill(store, "c", calls=2, kept=[Key("b", LATENTS), Key("a0", "text")])
     assert Key("a0", "text") in store
     assert left(store, "a") == "0F"
 
