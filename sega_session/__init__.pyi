@@ -1,4 +1,23 @@
+from .engine import CacheInfo as CacheInfo
+from .engine import Measurement as Measurement
+from .errors import AutosaveWarning as AutosaveWarning
+from .errors import CheckpointError as CheckpointError
+from .errors import DuplicateConceptError as DuplicateConceptError
+from .errors import FixedSettingError as FixedSettingError
+from .errors import HistoryError as HistoryError
+from .errors import InvalidValueError as InvalidValueError
+from .errors import ModelMismatchError as ModelMismatchError
+from .errors import NoEffectWarning as NoEffectWarning
+from .errors import NotFiniteError as NotFiniteError
+from .errors import OutOfMemoryError as OutOfMemoryError
+from .errors import PromptTruncatedWarning as PromptTruncatedWarning
+from .errors import ScriptError as ScriptError
 from .errors import SegaSessionError as SegaSessionError
+from .errors import SegaSessionWarning as SegaSessionWarning
+from .errors import SessionFileError as SessionFileError
+from .errors import SessionFormatError as SessionFormatError
+from .errors import UnknownConceptError as UnknownConceptError
+from .errors import UnsupportedPipelineError as UnsupportedPipelineError
 from .migration import from_diffusers as from_diffusers
 from .models import as_model as as_model
 from .models import load_avatars as load_avatars
@@ -8,6 +27,7 @@ from .render import Render as Render
 from .session import EditSession as EditSession
 from .state import Concept as Concept
 from .state import EditState as EditState
+from .state import History as History
 from .state import Scene as Scene
 from .state import anchored as anchored
 

@@ -5,6 +5,7 @@ SegaSessionError                     the base class of all errors
 │   ├── DuplicateConceptError        another concept has this name
 │   └── UnknownConceptError          no concept has this name
 ├── CheckpointError                  a checkpoint is missing or cannot be read
+├── FixedSettingError                a session's attribute was assigned to (also an AttributeError)
 ├── HistoryError                     the history has no such entry, or cannot be moved now
 ├── ModelMismatchError               a session file was made with another model
 ├── NotFiniteError                   a render overflowed
@@ -16,8 +17,8 @@ SegaSessionError                     the base class of all errors
 
 SegaSessionWarning                   the base class of all warnings (a UserWarning)
 ├── AutosaveWarning                  an edit could not be saved or recovered
-├── PromptTruncatedWarning           a prompt is longer than the text encoder's limit
-└── NoEffectWarning                  a setting cannot change the image
+├── NoEffectWarning                  a setting cannot change the image
+└── PromptTruncatedWarning           a prompt is longer than the text encoder's limit
 
 Messages follow one pattern: the value, what is allowed, what to do next.
 """
@@ -25,10 +26,12 @@ Messages follow one pattern: the value, what is allowed, what to do next.
 from __future__ import annotations
 
 import inspect
+import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 
 
 class SegaSessionError(Exception):
@@ -46,7 +49,7 @@ class InvalidValueError(SegaSessionError, ValueError):
 
     def __init__(self, what: str, value: object, allowed: str, hint: str = "") -> None:
         self.what, self.value, self.allowed = what, value, allowed
-        message = f"{what} is {value!r}; allowed: {allowed}."
+        message = f"{what} is {shorten(value)}; allowed: {allowed}."
         super().__init__(f"{message} {hint}" if hint else message)
 
 
@@ -66,17 +69,22 @@ class UnknownConceptError(InvalidValueError):
     """No concept in the session has this name."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = tuple(known)
         names = ", ".join(repr(n) for n in known)
         super().__init__(
             "name",
             name,
             f"one of {names}" if names else "no name, since the session has no concepts",
-            "Add a concept with add(prompt).",
+            suggest(name, known) or "Add a concept with add(prompt).",
         )
 
 
 class CheckpointError(SegaSessionError):
     """A checkpoint is missing, incomplete or unreadable."""
+
+
+class FixedSettingError(SegaSessionError, AttributeError):
+    """An attribute of a session was assigned to. Edits are made by its methods."""
 
 
 class HistoryError(SegaSessionError, LookupError):
@@ -137,12 +145,31 @@ class AutosaveWarning(SegaSessionWarning):
     """An edit could not be written to the journal, or read from it."""
 
 
+class NoEffectWarning(SegaSessionWarning):
+    """A setting cannot change the image."""
+
+
 class PromptTruncatedWarning(SegaSessionWarning):
     """The end of a prompt is beyond the text encoder's limit and has no effect."""
 
 
-class NoEffectWarning(SegaSessionWarning):
-    """A concept's settings keep it from changing the image."""
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxtuple = _short.maxset = _short.maxdict = 8
+
+
+def shorten(value: object) -> str:
+    """Return the repr of a value for a message, with large and deep parts cut."""
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python writes no integers of more than 4,300 digits.
+        return "a number too long to show"
+
+
+def suggest(given: object, known: Iterable[str]) -> str:
+    """Return "Did you mean 'glasses'?" for the known word nearest to the given one, or ""."""
+    nearest = get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
+    return f"Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 _handler: ContextVar[Callable[[SegaSessionWarning], object] | None] = ContextVar(

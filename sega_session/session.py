@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import Any, Self, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, get_args
 
 import attrs
 import torch
@@ -25,9 +26,11 @@ from .engine import (
 )
 from .errors import (
     AutosaveWarning,
+    FixedSettingError,
     InvalidValueError,
     ModelMismatchError,
     NoEffectWarning,
+    shorten,
     warn_caller,
 )
 from .models import (
@@ -76,10 +79,14 @@ from .state import (
     Scene,
     Timeline,
     as_mode,
+    default_warmup,
     diff,
     edits,
+    idle_reasons,
 )
 from .state.fields import check_choice
+
+logger = logging.getLogger("sega_session")
 
 STREAM: tuple[ModeName, ...] = ("preview", "anchored", "exact")
 """The modes of `EditSession.stream`."""
@@ -214,9 +221,51 @@ class EditSession:
         self._rendering = RLock()
 
     def __repr__(self) -> str:
-        names = ", ".join(concept.name for concept in self.concepts) or "none"
-        kind = type(self).__name__
-        return f"<{kind} {self.scene.prompt!r}, seeds {self.scene.seeds}, concepts: {names}>"
+        names = [one.name if one.enabled else f"{one.name} (muted)" for one in self.concepts]
+        seeds = ", ".join(map(str, self.seeds[:3])) + (", ..." if len(self.seeds) > 3 else "")
+        return (
+            f"<{type(self).__name__} {shorten(self.prompt)}, "
+            f"{'seed' if len(self.seeds) == 1 else 'seeds'} {seeds}, "
+            f"concepts: {', '.join(map(shorten, names)) or 'none'}>"
+        )
+
+    if not TYPE_CHECKING:  # Type checkers know which attributes there are.
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if not name.startswith("_"):
+                raise FixedSettingError(
+                    f"{name!r} of a session cannot be set; allowed: edits by its methods, such as "
+                    "add and reweight. For another prompt, seed or size begin another session: "
+                    "session.another(attrs.evolve(session.scene, prompt=...))."
+                )
+            super().__setattr__(name, value)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise InvalidValueError(
+            "the object to pickle or copy",
+            self,
+            "its states, history and renders, which are values",
+            "For an independent session call copy(); for another process, save() and load().",
+        )
+
+    # A session as a collection of its concepts.
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.state
+
+    def __iter__(self) -> Iterator[Concept]:
+        return iter(self.concepts)
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def __bool__(self) -> bool:
+        # Without this, a session without concepts would count as false.
+        return True
+
+    def __getitem__(self, name: str) -> Concept:
+        """Return the concept with this name. Raises UnknownConceptError."""
+        return self.state.concept(name)
 
     # Properties.
 
@@ -229,6 +278,21 @@ class EditSession:
     def scene(self) -> Scene:
         """The prompt, seeds and settings that are fixed for the session."""
         return self._scene
+
+    @property
+    def prompt(self) -> str:
+        """The text that the image shows."""
+        return self.scene.prompt
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each image."""
+        return self.scene.seeds
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.scene.height, self.scene.width
 
     @property
     def num_calls(self) -> int:
@@ -276,7 +340,7 @@ class EditSession:
         name: str | None = None,
         scale: float = 5.0,
         threshold: float = 0.9,
-        warmup: int = 10,
+        warmup: int | None = None,
         cooldown: int | None = None,
         weight: float = 1.0,
         inverted: bool = False,
@@ -290,7 +354,7 @@ class EditSession:
             name: how to refer to the concept; None: its prompt.
             scale: strength of the direction, >= 0.
             threshold: share of latent entries left unchanged, 0 <= threshold < 1.
-            warmup: first model call at which it is applied.
+            warmup: first model call at which it is applied; None: after a fifth of them, 10 of 50.
             cooldown: first model call at which it is no longer applied; None: never.
             weight: share among several concepts, >= 0.
             inverted: steer away from the concept.
@@ -303,7 +367,8 @@ class EditSession:
 
         Warns:
             PromptTruncatedWarning: the end of the prompt does not fit the text encoder.
-            NoEffectWarning: the warm-up ends after the last model call.
+            NoEffectWarning: scale or weight is 0, or no model call is after the warm-up and before
+                the cool-down.
         """
         digest = None
         if prompt_embeds is not None:
@@ -320,7 +385,7 @@ class EditSession:
             embedding=digest,
             scale=scale,
             threshold=threshold,
-            warmup=warmup,
+            warmup=default_warmup(self.num_calls, cooldown) if warmup is None else warmup,
             cooldown=cooldown,
             weight=weight,
             inverted=inverted,
@@ -332,7 +397,7 @@ class EditSession:
         self._edit(edits.remove(self.state, name))
 
     def reweight(
-        self, name: str, *, scale: float | None = None, weight: float | None = None
+        self, name: str, scale: float | None = None, *, weight: float | None = None
     ) -> None:
         """Change a concept's scale, its weight, or both; None keeps the value.
 
@@ -794,14 +859,16 @@ class EditSession:
     def _edit(self, state: EditState) -> None:
         """Adopt the state after an edit."""
         self._conditionings.prepare(state)
-        for concept in state:
-            if concept.warmup >= self.num_calls and concept not in self.concepts:
-                warn_caller(
-                    f"{concept.name!r} has no effect: warmup is {concept.warmup}, and a render "
-                    f"has only {self.num_calls} model calls. Lower warmup.",
-                    NoEffectWarning,
-                )
+        self._warn_of_idle(state)
         self._timeline.commit(state)
+
+    def _warn_of_idle(self, state: EditState) -> None:
+        """Warn of concepts that cannot change the image, unless they could not before."""
+        known = {one.name: {*idle_reasons(one, self.num_calls)} for one in self.concepts}
+        for concept in state:
+            for reason in idle_reasons(concept, self.num_calls):
+                if reason not in known.get(concept.name, ()):
+                    warn_caller(f"{concept.name!r} has no effect: {reason}", NoEffectWarning)
 
     def _checked(self, state: EditState) -> EditState:
         """Return a user's state, ready to be rendered. Raises InvalidValueError."""

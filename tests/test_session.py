@@ -55,8 +55,10 @@ def test_only_conditions_that_matter_are_evaluated(pipeline: Any) -> None:
     assert count() == 2 * 10
     assert count(lambda s: s.add("hat", warmup=4)) == 2 * 10 + 6
     assert count(lambda s: s.add("hat", warmup=4, cooldown=7)) == 2 * 10 + 3
-    assert count(lambda s: s.add("hat", warmup=4, scale=0)) == 2 * 10
-    assert count(lambda s: s.add("hat", warmup=4, weight=0)) == 2 * 10
+    with pytest.warns(NoEffectWarning, match="'hat' has no effect: scale is 0. Raise scale"):
+        assert count(lambda s: s.add("hat", warmup=4, scale=0)) == 2 * 10
+    with pytest.warns(NoEffectWarning, match="'hat' has no effect: weight is 0. Raise weight"):
+        assert count(lambda s: s.add("hat", warmup=4, weight=0)) == 2 * 10
     assert count(lambda s: s.add("hat", warmup=4), lambda s: s.disable("hat")) == 2 * 10
     assert count(lambda s: s.add("hat", warmup=4), lambda s: s.momentum(scale=0.5)) == 3 * 10
     assert (
@@ -175,6 +177,7 @@ def check_cache(pipeline: Any, walk: list[Any]) -> None:
         )
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
 @given(walk=walks)
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
@@ -679,7 +682,7 @@ def test_warnings_can_be_heard_by_one_thread(pipeline: Any) -> None:
 def test_a_concept_that_starts_after_the_last_call_warns(pipeline: Any) -> None:
     session = make(pipeline)
     with pytest.warns(NoEffectWarning, match="'hat' has no effect: warmup is 10, and a render"):
-        session.add("hat")
+        session.add("hat", warmup=10)
     session.add("beard", warmup=9)
     with pytest.warns(NoEffectWarning) as caught:
         session.update("beard", warmup=12)

@@ -7,6 +7,7 @@ modules of functions. Other packages import from here, not from the modules.
 
 from . import edits, fields
 from .differences import diff, renamed
+from .effects import default_warmup, idle_reasons
 from .fields import check_line
 from .history import Entry, History
 from .modes import (
@@ -42,8 +43,10 @@ __all__ = [
     "anchored",
     "as_mode",
     "check_line",
+    "default_warmup",
     "diff",
     "edits",
     "fields",
+    "idle_reasons",
     "renamed",
 ]

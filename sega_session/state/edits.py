@@ -9,13 +9,13 @@ from typing import Any
 
 import attrs
 
-from ..errors import DuplicateConceptError, InvalidValueError
+from ..errors import DuplicateConceptError, InvalidValueError, suggest
 from .values import Concept, EditState
 
 
 def add(state: EditState, concept: Concept) -> EditState:
     """Append a concept. Raises DuplicateConceptError if another has its name."""
-    if any(other.name == concept.name for other in state):
+    if concept.name in state:
         raise DuplicateConceptError(concept.name)
     return attrs.evolve(state, concepts=(*state.concepts, concept))
 
@@ -42,7 +42,9 @@ def update(state: EditState, name: str, /, **fields: Any) -> EditState:
     concept = state.concept(name)
     known = [f.name for f in attrs.fields(Concept) if f.name != "embedding"]
     for unknown in fields.keys() - known:
-        raise InvalidValueError("field", unknown, f"one of {', '.join(known)}")
+        raise InvalidValueError(
+            "field", unknown, f"one of {', '.join(known)}", suggest(unknown, known)
+        )
     if "prompt" in fields and concept.embedding is not None:
         raise InvalidValueError(
             "prompt",
@@ -51,7 +53,7 @@ def update(state: EditState, name: str, /, **fields: Any) -> EditState:
             "Remove the concept and add one by its prompt.",
         )
     changed = attrs.evolve(concept, **fields)
-    if changed.name != name and any(other.name == changed.name for other in state):
+    if changed.name != name and changed.name in state:
         raise DuplicateConceptError(changed.name)
     return attrs.evolve(state, concepts=tuple(changed if c is concept else c for c in state))
 

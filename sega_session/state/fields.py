@@ -20,7 +20,7 @@ import attrs
 import numpy as np
 from attrs import field
 
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, suggest
 
 P = ParamSpec("P")
 Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -83,21 +83,30 @@ def check_number(
     return number
 
 
-def check_integer(what: str, value: Any, *, at_least: int, hint: str = "") -> int:
-    """Return an integer that is at least ``at_least`` as an int.
+def check_integer(
+    what: str, value: Any, *, at_least: int, at_most: int | None = None, hint: str = ""
+) -> int:
+    """Return an integer within the bounds as an int.
 
     Args:
         what: the name of the value in the error message.
         value: an int or numpy's; bool, 1.0 and strings are refused.
-        at_least: the lower bound.
+        at_least, at_most: the bounds; None: no upper bound.
         hint: what to do next, for the error message.
 
     Raises:
-        InvalidValueError: the value is no integer, or too small.
+        InvalidValueError: the value is no integer, or outside the bounds.
     """
     number = as_int(value)
-    if not isinstance(number, int) or isinstance(number, bool) or number < at_least:
-        raise InvalidValueError(what, value, f"an integer, at least {at_least}", hint)
+    if (
+        not isinstance(number, int)
+        or isinstance(number, bool)
+        or number < at_least
+        or (at_most is not None and number > at_most)
+    ):
+        allowed = f"an integer, at least {at_least}"
+        allowed += "" if at_most is None else f", at most {at_most}"
+        raise InvalidValueError(what, value, allowed, hint)
     return number
 
 
@@ -126,7 +135,8 @@ def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
     """Raise InvalidValueError unless a value is one of the choices."""
     choices = tuple(choices)
     if value not in choices:
-        raise InvalidValueError(what, value, f"one of {', '.join(map(repr, choices))}")
+        allowed = f"one of {', '.join(map(repr, choices))}"
+        raise InvalidValueError(what, value, allowed, suggest(value, choices))
 
 
 def checked_by(

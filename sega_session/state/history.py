@@ -13,7 +13,7 @@ from itertools import pairwise
 import attrs
 from attrs import field, frozen
 
-from ..errors import HistoryError, InvalidValueError
+from ..errors import HistoryError, InvalidValueError, suggest
 from .differences import diff
 from .fields import check_line
 from .values import EditState
@@ -94,7 +94,8 @@ class History:
         names = ", ".join(map(repr, self.branches))
         raise HistoryError(
             f"the history has no entry {target!r}; allowed: 0 to {len(self.entries) - 1}"
-            f"{f', {names}' if names else ''}. print(session.history) shows them."
+            f"{f', {names}' if names else ''}. "
+            f"{suggest(target, self.branches) or 'print(session.history) shows them.'}"
         )
 
     def commit(self, state: EditState, label: str | None = None) -> History:

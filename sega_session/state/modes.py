@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import field, frozen
 from attrs.validators import optional
 
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, suggest
 from .fields import as_float, as_int, check_integer, check_number, checked_by
 
 
@@ -119,4 +119,5 @@ def as_mode(mode: object) -> Mode:
     if isinstance(mode, Mode):
         return Exact() if mode == Anchored(every=1) else mode
     names = ", ".join(map(repr, MODES))
-    raise InvalidValueError("mode", mode, f"one of {names}, or anchored(every=...)")
+    allowed = f"one of {names}, or anchored(every=...)"
+    raise InvalidValueError("mode", mode, allowed, suggest(mode, MODES))

@@ -36,6 +36,16 @@ Include = Literal["state", "base", "all"]
 "state": none; "base": those of the unedited and the current state; "all": all of the history.
 """
 
+MAX_STEPS = 10_000
+"""The most ``num_inference_steps`` of a scene."""
+
+MAX_SIDE = 16_384
+"""The largest height and width of an image, in pixels."""
+
+MAX_PIXELS = 2**28
+"""The most pixels of all images of a scene: 1,024 images of 512 x 512."""
+
+SHARE_HINT = "It is a share, not a percentage: 0.95 keeps the strongest 5 %."
 INVERT_HINT = "To push the image away from a concept, use inverted=True or invert(name)."
 
 
@@ -64,11 +74,12 @@ class Scene:
             every concept against that prediction, so a negative prompt changes what edits do.
         seeds: one seed for each image, 0 <= seed < 2**64; several make a batch that is edited
             together.
-        num_inference_steps: the scheduler's steps, 1 or more. Some schedulers call the model more
-            often.
+        num_inference_steps: the scheduler's steps, 1 to `MAX_STEPS`. Some schedulers call the
+            model more often.
         guidance_scale: the weight of classifier-free guidance, >= 0; values up to 1 turn it off,
             as in diffusers.
-        height, width: the image's size in pixels, 1 or more.
+        height, width: the image's size in pixels, 1 to `MAX_SIDE`. All images together have at
+            most `MAX_PIXELS`.
         eta: the noise of the DDIM scheduler, 0 to 1; other schedulers ignore it, as in diffusers.
 
     Raises:
@@ -79,16 +90,32 @@ class Scene:
     negative_prompt: str = field(default="", validator=checked_by(check_text, may_be_empty=True))
     seeds: tuple[int, ...] = field(default=(0,), converter=_as_seeds, validator=_check_seeds)
     num_inference_steps: int = field(
-        default=50, converter=as_int, validator=checked_by(check_integer, at_least=1)
+        default=50,
+        converter=as_int,
+        validator=checked_by(check_integer, at_least=1, at_most=MAX_STEPS),
     )
     guidance_scale: float = field(
         default=7.5, converter=as_float, validator=checked_by(check_number, at_least=0)
     )
-    height: int = field(converter=as_int, validator=checked_by(check_integer, at_least=1))
-    width: int = field(converter=as_int, validator=checked_by(check_integer, at_least=1))
+    height: int = field(
+        converter=as_int, validator=checked_by(check_integer, at_least=1, at_most=MAX_SIDE)
+    )
+    width: int = field(
+        converter=as_int, validator=checked_by(check_integer, at_least=1, at_most=MAX_SIDE)
+    )
     eta: float = field(
         default=0.0, converter=as_float, validator=checked_by(check_number, at_least=0, at_most=1)
     )
+
+    def __attrs_post_init__(self) -> None:
+        pixels = self.height * self.width
+        if pixels * len(self.seeds) > MAX_PIXELS:
+            raise InvalidValueError(
+                "the number of seeds",
+                len(self.seeds),
+                f"at most {MAX_PIXELS // pixels} of {self.height} x {self.width} pixels",
+                "Lower height and width, or use several sessions.",
+            )
 
 
 @frozen(kw_only=True)
@@ -124,7 +151,9 @@ class Concept:
         validator=checked_by(check_number, at_least=0, hint=INVERT_HINT),
     )
     threshold: float = field(
-        default=0.9, converter=as_float, validator=checked_by(check_number, at_least=0, below=1)
+        default=0.9,
+        converter=as_float,
+        validator=checked_by(check_number, at_least=0, below=1, hint=SHARE_HINT),
     )
     warmup: int = field(
         default=10, converter=as_int, validator=checked_by(check_integer, at_least=0)
@@ -158,7 +187,7 @@ class Concept:
 class EditState:
     """The concepts of one point in a session, in the order they were added, and momentum.
 
-    Iterating over a state yields its concepts.
+    Iterating over a state yields its concepts, and ``"glasses" in state`` tests for a name.
 
     Attributes:
         concepts: the concepts; no two have the same name.
@@ -185,6 +214,9 @@ class EditState:
 
     def __iter__(self) -> Iterator[Concept]:
         return iter(self.concepts)
+
+    def __contains__(self, name: object) -> bool:
+        return any(concept.name == name for concept in self.concepts)
 
     def concept(self, name: str) -> Concept:
         """Return the concept with this name.

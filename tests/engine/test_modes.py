@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sega_session import EditSession, anchored, load_avatars
 from sega_session.engine.anchored import every_anchors, preview_anchors
-from sega_session.errors import InvalidValueError, UnknownConceptError
+from sega_session.errors import InvalidValueError, NoEffectWarning, UnknownConceptError
 from sega_session.state import edits
 from sega_session.testing import FakeModel
 from tests.support.pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
@@ -386,7 +386,8 @@ def test_a_heat_map_shows_where_a_concept_acts(pipeline: Any) -> None:
         torch.testing.assert_close(found, expected / expected.amax(dim=(1, 2), keepdim=True))
         assert found.shape == (2, *session.latents_shape[2:])
     # The map is of the given render, not of the session's current state.
-    session.update("hat", scale=0)
+    with pytest.warns(NoEffectWarning, match="scale is 0"):
+        session.reweight("hat", 0)
     torch.testing.assert_close(
         session.heat_map(render, "hat").amax(dim=(1, 2)), torch.ones(2, device=found.device)
     )

@@ -372,7 +372,7 @@ def test_expect_needs_a_render() -> None:
         ('{"format_version": 1, "format_version": 1}', "the key 'format_version' is there twice"),
         (document(seeds=[]), "scene: seed is (); allowed: an integer, or at least one in a list."),
         (document(seeds=7), "scene.seeds: 7 is not a list."),
-        (document(height=0), "scene: height is 0; allowed: an integer, at least 1."),
+        (document(height=0), "scene: height is 0; allowed: an integer, at least 1, at most 16384."),
         (document(width="64"), "scene.width: '64' is not an integer or null."),
         (document(eta=2), "scene: eta is 2.0; allowed: a finite number, at least 0, at most 1."),
         (document(guidance_scale=float("nan")), "NaN is not a finite number."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 
@@ -11,6 +12,7 @@ from tests.support.pipelines import tiny_stable_diffusion
 from tests.test_session import check_cache, walks
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(walk=walks)
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:

@@ -205,10 +205,12 @@ def pipeline() -> Any:
     return tiny_stable_diffusion()
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 def test_random_walks() -> None:
     assert walk(FakeModel(), runs=40, steps=30)["revisits"] > 8
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 def test_random_walks_with_a_pipeline(pipeline: Any) -> None:
     walk(pipeline, runs=2, steps=6)
 

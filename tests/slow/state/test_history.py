@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from sega_session.testing import FakeModel
 from tests.state.test_history import walk
 from tests.support.pipelines import tiny_stable_diffusion
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 def test_three_hundred_walks(figure: Callable[[str], None]) -> None:
     counts = walk(FakeModel(), runs=300, steps=50)
     figure(f"walks of up to 50 steps: {dict(counts)}")
     assert counts["revisits"] > 60
 
 
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 def test_twenty_walks_with_a_pipeline(figure: Callable[[str], None]) -> None:
     counts = walk(tiny_stable_diffusion(), runs=20, steps=15)
     figure(f"walks of up to 15 steps with a pipeline: {dict(counts)}")

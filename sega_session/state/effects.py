@@ -1,0 +1,32 @@
+"""The settings of a concept against the number of a render's model calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .values import Concept
+
+
+def default_warmup(calls: int, cooldown: int | None = None) -> int:
+    """Return a fifth of the model calls, 10 of 50, but less than the cool-down."""
+    warmup = round(calls / 5)
+    return warmup if cooldown is None else max(0, min(warmup, cooldown - 1))
+
+
+def idle_reasons(concept: Concept, calls: int) -> Iterator[str]:
+    """Yield the settings that keep a concept from changing an image, and what to do about each.
+
+    Args:
+        concept: the concept; its ``enabled`` is not looked at.
+        calls: the model calls of a render.
+    """
+    if concept.scale == 0:
+        yield "scale is 0. Raise scale, or mute the concept with disable()."
+    if concept.weight == 0:
+        yield "weight is 0. Raise weight, or mute the concept with disable()."
+    if concept.warmup >= calls:
+        yield (
+            f"warmup is {concept.warmup}, and a render has only {calls} model calls. Lower warmup."
+        )
+    elif concept.warmup == concept.cooldown:
+        yield f"warmup and cooldown are both {concept.warmup}. Lower warmup, or raise cooldown."
