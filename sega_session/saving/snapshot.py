@@ -26,7 +26,6 @@ from .document import (
     latents_name,
     prediction_name,
 )
-from .png import Provenance
 
 
 @frozen(eq=False)
@@ -102,20 +101,6 @@ def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Ten
     images, channels, height, width = document.latents_shape
     drawn = draw_noise(spec, document.scene.seeds, (images, channels, height, width))
     return None if torch.equal(drawn, noise) else noise
-
-
-def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Renderer) -> Provenance:
-    """Return the provenance of a batch of images; the first call reads the model's weights."""
-    model = identify(renderer.model)
-    given = {"latents": renderer.noise, "sem_guidance": renderer.guider.sem_guidance}
-    return Provenance(
-        scene=scene,
-        state=state,
-        mode=mode,
-        sampler=model.sampler,
-        model=model.digest,
-        given=tuple(name for name, tensor in given.items() if tensor is not None),
-    )
 
 
 def with_recorded(

@@ -137,9 +137,7 @@ def test_with_enough_host_memory_nothing_is_evaluated_again(
 ) -> None:
     scene: dict[str, Any] = {"num_inference_steps": 9, "batch_plan": "canonical"}
     ample = EditSession(FakeModel(), "a cat", **scene)
-    tight = EditSession(
-        FakeModel(), "a cat", cache_bytes=count * ONE, spill_bytes=2**30, **scene
-    )
+    tight = EditSession(FakeModel(), "a cat", cache_bytes=count * ONE, spill_bytes=2**30, **scene)
     for change, mode in walk:
         made = []
         for session in (ample, tight):
