@@ -2,24 +2,91 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
-from attrs import field, frozen
+from attrs import Factory, frozen
 from torch import Tensor
 
 from .engine import OnStep
-from .errors import InvalidValueError
+from .errors import InvalidValueError, SegaSessionError
 from .files import file_errors
-from .models import ImageType
+from .models import ImageType, ModelIdentity, as_model, identify
 from .saving import Provenance, png_text
-from .state import EditState
+from .state import EditState, Scene
+
+
+class ModelReference:
+    """The model of a session, which it identifies without keeping it alive.
+
+    A digest of gigabytes of weights takes seconds, so it is computed when it is first asked for,
+    or when the reference is pickled. A pickled one holds the identity only.
+
+    Args:
+        pipeline: the pipeline or model that the session was given.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline: ref[Any] | None = ref(pipeline)
+        self._identity: ModelIdentity | None = None
+
+    def identity(self) -> ModelIdentity:
+        """Return the model's identity.
+
+        Raises:
+            InvalidValueError: the pipeline is gone, and was not identified before.
+            UnsupportedPipelineError: its weights are not in memory.
+        """
+        if self._identity is None:
+            pipeline = None if self._pipeline is None else self._pipeline()
+            if pipeline is None:
+                raise InvalidValueError(
+                    "metadata",
+                    True,
+                    "False, because the pipeline that made this render is gone and its weights "
+                    "were not identified before",
+                    "Save renders while their pipeline is there, or pass metadata=False.",
+                )
+            self._identity = identify(as_model(pipeline))
+        return self._identity
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The images are worth keeping without it; `Render.save` says what is missing.
+        with suppress(SegaSessionError):
+            self.identity()
+        return {"_pipeline": None, "_identity": self._identity}
 
 
 @frozen(eq=False)
+class MadeBy:
+    """The session that made a render, in small values.
+
+    Attributes:
+        scene: the session's scene.
+        given: the tensors that the session was given, see `Provenance.given`.
+        model: identifies the session's model.
+        token: tells sessions apart, and one session before and after its model changed.
+    """
+
+    scene: Scene
+    given: tuple[str, ...]
+    model: ModelReference
+    token: str = Factory(lambda: secrets.token_hex(8))
+
+
+@frozen(eq=False, repr=False)
 class Render:
     """A finished batch of images, their provenance, and their cost.
+
+    In a notebook it shows the images, their mode and their cost. It can be pickled, and keeps
+    neither the session nor its pipeline alive.
 
     Attributes:
         images: one per seed, in the requested `output_type`.
@@ -38,8 +105,7 @@ class Render:
             the exact render before. None for a session's first render.
         nsfw_content_detected: whether the pipeline's safety checker flagged each image; None: it
             has no checker.
-        provenance: returns the provenance that `save` writes into files. The first call reads the
-            model's weights for their digest, which can take seconds.
+        made_by: the session that made it.
     """
 
     images: ImageType
@@ -50,8 +116,55 @@ class Render:
     error_estimate: tuple[float, ...] | None
     state: EditState
     before: EditState | None
-    provenance: Callable[[], Provenance] = field(repr=False)
+    made_by: MadeBy
     nsfw_content_detected: list[bool] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Render {self._summary()}>"
+
+    def _repr_html_(self) -> str | None:
+        """Return the images and a caption for notebooks; None unless they are PIL's."""
+        if not isinstance(self.images, list):
+            return None
+        alt = html.escape(self.made_by.scene.prompt)
+        shown = "".join(f'<img alt="{alt}" src="{_data_url(image)}"> ' for image in self.images)
+        caption = html.escape(self._summary())
+        return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+
+    def _summary(self) -> str:
+        """Return mode, quality, number and size of the images, and cost."""
+        scene = self.made_by.scene
+        images = _counted(len(self.latents), "image")
+        return (
+            f"{self.mode}{self._quality()}, {images} {scene.width}x{scene.height}, "
+            f"{_counted(self.evaluations, 'evaluation')}"
+        )
+
+    def _quality(self) -> str:
+        if self.exact:
+            return ""
+        if self.error_estimate is None:
+            return ", approximate, error not estimated"
+        return f", approximate, about {100 * max(self.error_estimate):.2g} % off"
+
+    def provenance(self) -> Provenance:
+        """Return the provenance that `save` writes into files.
+
+        The first call reads the model's weights for their digest, which can take seconds.
+
+        Raises:
+            InvalidValueError: the pipeline is gone, and no call was made before.
+            UnsupportedPipelineError: its weights are not in memory.
+        """
+        model = self.made_by.model.identity()
+        return Provenance(
+            scene=self.made_by.scene,
+            state=self.state,
+            mode=self.mode,
+            sampler=model.sampler,
+            model=model.digest,
+            given=self.made_by.given,
+        )
 
     @property
     def image(self) -> Any:
@@ -69,7 +182,8 @@ class Render:
             The paths of the files.
 
         Raises:
-            InvalidValueError: the path does not end in .png, or the images are not PIL's.
+            InvalidValueError: the path does not end in .png, the images are not PIL's, or there
+                is no metadata to write, because the pipeline is gone; see `provenance`.
             SessionFileError: a file cannot be written.
         """
         path = Path(path)
@@ -81,14 +195,26 @@ class Render:
             kind = type(self.images).__name__
             raise InvalidValueError("images", kind, "PIL images", 'Render with output_type="pil".')
         several = len(self.images) > 1
+        provenance = self.provenance() if metadata else None
         written = []
         for index, image in enumerate(self.images):
             target = path.with_stem(f"{path.stem}-{index}") if several else path
-            text = png_text(self.provenance(), index) if metadata else None
+            text = None if provenance is None else png_text(provenance, index)
             with file_errors(target, "cannot be written"):
                 image.save(target, pnginfo=text)
             written.append(target)
         return tuple(written)
+
+
+def _data_url(image: Any) -> str:
+    """Return an image as the address of a PNG file that contains itself."""
+    file = io.BytesIO()
+    image.save(file, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]

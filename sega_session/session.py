@@ -43,12 +43,11 @@ from .models import (
     copy_noise,
     identify,
 )
-from .render import Render, StepCallback, watch_steps
+from .render import MadeBy, ModelReference, Render, StepCallback, watch_steps
 from .saving import (
     SEM_GUIDANCE,
     Autosave,
     Document,
-    Provenance,
     Saved,
     Snapshot,
     check_carried,
@@ -56,7 +55,6 @@ from .saving import (
     given_noise,
     is_same_model,
     journal_path,
-    make_provenance,
     read_provenance,
     read_session,
     recover_history,
@@ -145,10 +143,11 @@ class EditSession:
             tensor of the latents' shape per model call, added to every render.
         cache_bytes: the memory for recorded latents and predictions, on the pipeline's device.
             The least recently begun renders are evicted first and evaluated again when needed,
-            never the unedited one or the current one. One condition of a 512-pixel image needs
-            32 KB per call in half precision. None: 1 GiB, on CUDA a quarter of the memory that is
-            free now, between 256 MiB and 8 GiB.
-        spill_bytes: host memory for tensors evicted from the device; 0: none.
+            never, during a render, the unedited one and what that render uses. One condition of a
+            512-pixel image needs 32 KB per call in half precision. None: 1 GiB, on CUDA a quarter
+            of the memory that is free now, between 256 MiB and 8 GiB.
+        spill_bytes: host memory for tensors that `cache_bytes` cannot hold; 0: none. Nothing is
+            evaluated again while they fit.
         batch_plan: "together" evaluates all conditions of a call in one batch. "canonical"
             evaluates each in a batch of its own, so that an image has the same bits whatever was
             rendered before it; slower where one condition does not occupy the device.
@@ -213,6 +212,7 @@ class EditSession:
             store=store,
             batch_plan=batch_plan,
         )
+        self._made_by = self._identification()
         self._timeline = Timeline(before=self._conditionings.prepare, after=self._note)
         self._autosave: Autosave | None = None
         # The state of the last exact render, which the other modes start from.
@@ -506,7 +506,8 @@ class EditSession:
     def plan(self, mode: str | Mode = "exact", *, state: EditState | None = None) -> int:
         """Count the evaluations that `render` would make now; see `Render.evaluations`.
 
-        For ``anchored(tolerance=...)`` this is an upper bound. Raises InvalidValueError.
+        For ``anchored(tolerance=...)`` this is an upper bound, for all others the exact number,
+        also where the render evicts tensors from a full cache. Raises InvalidValueError.
         """
         state = self.state if state is None else self._checked(state)
         return self._renderer.plan(state, as_mode(mode), self._reference)
@@ -528,6 +529,9 @@ class EditSession:
         The other modes start from the last exact render and evaluate only some predictions; their
         errors are in benchmarks/results. If there is no exact render to start from, or the
         state's own exact render is recorded, the images are exact, and `Render.mode` is "exact".
+
+        The pipeline's progress bar counts model calls, and is shown only if something is
+        evaluated. ``pipeline.set_progress_bar_config(disable=True)`` turns it off.
 
         Args:
             mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
@@ -588,8 +592,12 @@ class EditSession:
 
         Exact renders that are not recorded are evaluated for this.
 
-        Raises: as `render` does.
+        Raises:
+            InvalidValueError: another session made the render, or this one with another model.
+
+        And as `render` does.
         """
+        self._check_own(render)
         before_state = render.state if render.before is None else render.before
         exact = self._render(render.state, Exact(), None, "latent")
         before = self._render(before_state, Exact(), None, "latent")
@@ -635,8 +643,10 @@ class EditSession:
 
         Raises:
             UnknownConceptError: the render has no such concept.
-            InvalidValueError: the render is not exact, or its predictions have been evicted.
+            InvalidValueError: the render is not exact, its predictions have been evicted, or
+                another session made it, or this one with another model.
         """
+        self._check_own(render)
         if not render.exact:
             raise InvalidValueError("render", render.mode, '"exact"', "Render exactly first.")
         part = edits.only(render.state, concept)
@@ -916,12 +926,28 @@ class EditSession:
             error_estimate=None if made.error is None else tuple(made.error.tolist()),
             state=state,
             before=reference,
-            provenance=partial(self._provenance, state, str(made.mode)),
+            made_by=self._made_by,
             nsfw_content_detected=made.decoded.nsfw_content_detected,
         )
 
-    def _provenance(self, state: EditState, mode: str) -> Provenance:
-        return make_provenance(self._scene, state, mode, self._renderer)
+    def _identification(self) -> MadeBy:
+        """Return what tells this session, with its present model, from others."""
+        tensors = {
+            "latents": self._renderer.noise,
+            "sem_guidance": self._renderer.guider.sem_guidance,
+        }
+        given = tuple(name for name, tensor in tensors.items() if tensor is not None)
+        return MadeBy(self._scene, given, ModelReference(self._pipeline))
+
+    def _check_own(self, render: Render) -> None:
+        """Raise InvalidValueError unless this session made a render with its present model."""
+        if not isinstance(render, Render) or render.made_by.token != self._made_by.token:
+            raise InvalidValueError(
+                "render",
+                render,
+                "one that this session made, with the model that it has now",
+                "Render it here: session.render(state=render.state).",
+            )
 
     def _note(self, history: History) -> None:
         """Write a change of the history to the journal."""

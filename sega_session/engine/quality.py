@@ -6,7 +6,7 @@ from attrs import frozen
 from torch import Tensor
 
 
-@frozen
+@frozen(repr=False)
 class Measurement:
     """A render compared with the exact one, with one number per image.
 
@@ -22,6 +22,15 @@ class Measurement:
     ssim: tuple[float, ...]
     missed: tuple[float, ...]
     evaluations: int
+
+    def __repr__(self) -> str:
+        numbers = {
+            "PSNR": ", ".join(f"{one:.1f}" for one in self.psnr) + " dB",
+            "SSIM": ", ".join(f"{one:.4f}" for one in self.ssim),
+            "missed": ", ".join(f"{one:.3f}" for one in self.missed),
+            "evaluations": str(self.evaluations),
+        }
+        return f"<Measurement {'; '.join(f'{name} {one}' for name, one in numbers.items())}>"
 
 
 def measure(found: Tensor, exact: Tensor, before: Tensor, evaluations: int) -> Measurement:

@@ -27,13 +27,11 @@ class Recording:
 
     def is_complete(self, store: TrajectoryStore) -> bool:
         """Return whether all of its tensors are in the store."""
-        return all(key in store for key in self._keys())
+        return all(key in store for key in self.keys())
 
-    def load(self, store: TrajectoryStore) -> Recording | None:
-        """Return it with all its tensors, unaffected by later evictions; None if incomplete."""
-        if not self.is_complete(store):
-            return None
-        pairs = ((key, store.peek(key)) for key in self._keys())
+    def load(self, store: TrajectoryStore) -> Recording:
+        """Return a complete recording with all its tensors, unaffected by later evictions."""
+        pairs = ((key, store.peek(key)) for key in self.keys())
         return evolve(self, tensors={key: tensor for key, tensor in pairs if tensor is not None})
 
     def conditions_at(self, call: int) -> frozenset[str]:
@@ -52,11 +50,12 @@ class Recording:
         """Return the name of latents that were estimated from this recording."""
         return estimated_name(exact, self.trajectory.names[-1], how)
 
-    def _keys(self) -> Iterator[Key]:
+    def keys(self) -> Iterator[Key]:
+        """Yield the keys of all its tensors: the final latents, then call by call."""
+        yield self.trajectory.final
         for call in range(self.trajectory.calls):
             yield self.trajectory.latents(call)
             yield from self._prediction_keys(call).values()
-        yield self.trajectory.final
 
     def _prediction_keys(self, call: int) -> dict[str, Key]:
         latents = self.trajectory.names[call]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
+from tqdm import tqdm
 
 from ..errors import InvalidValueError
 from ..models import (
@@ -21,10 +23,10 @@ from ..models import (
     draw_noise,
     start_from,
 )
-from ..sega import Guider, Trajectory, semantic_guidance
+from ..sega import Guider, Key, Trajectory, semantic_guidance
 from ..state import BatchPlan, EditState, Exact, Mode
 from .conditionings import Conditionings
-from .job import Denoised, Job, OnStep
+from .job import Denoised, Job, OnStep, Strategy
 from .predictions import PredictionSource, memory_for
 from .recording import Recording
 from .store import Recorder, TrajectoryStore
@@ -51,6 +53,25 @@ class Rendered:
     exact: bool
     error: Tensor | None
     evaluations: int
+
+
+@frozen(eq=False)
+class Task:
+    """A render that is about to begin.
+
+    Attributes:
+        target: what it renders.
+        recording: the render that it starts from; for an exact one, its own.
+        mode: the mode that is possible.
+        kept: the tensors that stay recorded while it runs, in reverse order of later eviction.
+        planned: the evaluations to come; for a tolerance, an upper bound.
+    """
+
+    target: Trajectory
+    recording: Recording
+    mode: Mode
+    kept: tuple[Key, ...]
+    planned: int
 
 
 @frozen(eq=False)
@@ -99,17 +120,12 @@ class Renderer:
     def plan(self, state: EditState, mode: Mode, reference: EditState | None) -> int:
         """Count the evaluations of a render before it runs; for a tolerance, an upper bound.
 
+        What the render finds recorded when it begins stays recorded while it runs, so that no
+        eviction adds to them.
+
         Args: as for `render`.
         """
-        target = self.trajectory(state)
-        if target.final in self.store:
-            return 0
-        recording = self._recording(state if reference is None else reference)
-        if reference is None or not recording.is_complete(self.store):
-            mode = Exact()
-        strategy = strategy_of(mode, self.sampler.signal_and_noise)
-        keys = strategy.plan(target, recording)
-        return len(self.seeds) * sum(key not in self.store for key in keys)
+        return self._prepare(state, mode, reference).planned
 
     @torch.no_grad()
     def render(
@@ -134,14 +150,13 @@ class Renderer:
             NotFiniteError: the latents overflowed.
             OutOfMemoryError: the memory does not suffice for one condition of one image.
         """
-        with self.model.progress_bar(self.calls) as bar:
-            on_step = watch(bar)
-            mode, done, evaluations = self._denoise(state, mode, reference, on_step)
-            bar.update(self.calls - bar.n)
+        task = self._prepare(state, mode, reference)
+        with self._progress_bar(task) as bar:
+            done, evaluations = self._denoise(task, watch(bar))
         check_finite("latents", done.latents)
         with memory_for("the images' decoding", done.latents.device):
             decoded = self.model.decode(done.latents, output_type)
-        mode = Exact() if done.exact else mode
+        mode = Exact() if done.exact else task.mode
         return Rendered(decoded, done.latents, mode, done.exact, done.error, evaluations)
 
     @torch.no_grad()
@@ -157,14 +172,15 @@ class Renderer:
         Raises:
             InvalidValueError: a part of the render has been evicted.
         """
-        recording = self._recording(state).load(self.store)
-        if recording is None:
+        recording = self._recording(state)
+        if not recording.is_complete(self.store):
             raise InvalidValueError(
                 "cache_bytes",
                 self.store.info.max_bytes,
                 "enough for all predictions of this render, and of those rendered since",
                 "Start a session with more, and render() there.",
             )
+        recording = recording.load(self.store)
         predictions = (recording.predictions(call) for call in range(self.calls))
         recipe = self.trajectory(part).recipe
         guidance = list(semantic_guidance(recipe, self.guider, predictions))
@@ -173,30 +189,46 @@ class Renderer:
             guidance = [one + other for one, other in zip(guidance, given, strict=False)]
         return guidance
 
-    def _denoise(
-        self, state: EditState, mode: Mode, reference: EditState | None, on_step: OnStep
-    ) -> tuple[Mode, Denoised, int]:
-        """Return the mode that was possible, the final latents, and the evaluations."""
-        target = self.trajectory(state)
+    def _prepare(self, state: EditState, mode: Mode, reference: EditState | None) -> Task:
+        """Return what a render will do, given what is recorded now."""
+        target, own = self.trajectory(state), self._recording(state)
         if target.final in self.store:
-            with self.store.record(target.names[-1]) as recorder:
-                [latents] = recorder.find([target.final]).values()
-                return mode, Denoised(latents.clone(), exact=True), 0
-        recording = None
-        if reference is not None and mode != Exact():
-            recording = self._recording(reference).load(self.store)
-        # Not evicted: the unedited render, and the one that this one starts from.
-        kept = [self.trajectory(EditState()).names[-1]]
-        if recording is None:
-            mode, name, recording = Exact(), target.names[-1], self._recording(state)
+            return Task(target, own, Exact(), tuple(own.keys()), planned=0)
+        # Not evicted meanwhile: the unedited render, the one that this one starts from, and what
+        # this one will find recorded.
+        kept = list(self._recording(EditState()).keys())
+        recording = own if reference is None else self._recording(reference)
+        if reference is None or mode == Exact() or not recording.is_complete(self.store):
+            mode, recording = Exact(), own
         else:
-            kept.append(recording.trajectory.names[-1])
-            name = recording.estimated_from(target.names[-1], str(mode))
-        with self.store.record(name, kept) as recorder:
+            kept += recording.keys()
+        keys = list(self._strategy(mode).plan(target, recording))
+        planned = len(self.seeds) * sum(key not in self.store for key in keys)
+        return Task(target, recording, mode, (*kept, *keys), planned)
+
+    def _denoise(self, task: Task, on_step: OnStep) -> tuple[Denoised, int]:
+        """Return the final latents, and the evaluations."""
+        target, recording = task.target, task.recording
+        final = target.names[-1]
+        if task.mode != Exact():
+            final = recording.estimated_from(final, str(task.mode))
+            recording = recording.load(self.store)
+        with self.store.record(final, task.kept) as recorder:
+            recorded = recorder.find([target.final]).get(target.final)
+            if recorded is not None:
+                return Denoised(recorded.clone(), exact=True), 0
             job = self._job(target, recorder, on_step)
             job.record()
-            done = strategy_of(mode, self.sampler.signal_and_noise).run(job, recording)
-            return mode, done, job.source.evaluations
+            done = self._strategy(task.mode).run(job, recording)
+            return done, job.source.evaluations
+
+    def _progress_bar(self, task: Task) -> AbstractContextManager[Any]:
+        """Return the model's bar, or one that shows nothing if there is nothing to wait for."""
+        silent: AbstractContextManager[Any] = tqdm(total=self.calls, disable=True)
+        return self.model.progress_bar(self.calls) if task.planned else silent
+
+    def _strategy(self, mode: Mode) -> Strategy:
+        return strategy_of(mode, self.sampler.signal_and_noise)
 
     def _job(self, target: Trajectory, recorder: Recorder, on_step: OnStep) -> Job:
         run = self.sampler.start(start_from(self.spec, self.seeds, self.shape, self.noise))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from weakref import ref
 
 import torch
 from attrs import frozen
@@ -16,16 +17,16 @@ from ..state.fields import check_integer
 GIB = 2**30
 
 
-@frozen
+@frozen(repr=False)
 class CacheInfo:
     """The size of a session's recorded tensors, and how often they were reused.
 
     Attributes:
         bytes: bytes recorded on the session's device.
         max_bytes: the budget there, `EditSession`'s ``cache_bytes``.
-        spilled_bytes: bytes in host memory, of tensors evicted from the device.
+        spilled_bytes: bytes in host memory, of tensors that the device's budget cannot hold.
         max_spilled_bytes: the budget there, `EditSession`'s ``spill_bytes``.
-        trajectories: renders whose final latents, at least, are on the device.
+        trajectories: renders whose final latents, at least, are recorded.
         hits: predictions and final latents reused instead of evaluated, so far.
     """
 
@@ -35,6 +36,15 @@ class CacheInfo:
     max_spilled_bytes: int
     trajectories: int
     hits: int
+
+    def __repr__(self) -> str:
+        spilled = (
+            f", {_megabytes(self.spilled_bytes, self.max_spilled_bytes)} in host memory"
+            if self.max_spilled_bytes
+            else ""
+        )
+        used = _megabytes(self.bytes, self.max_bytes)
+        return f"<CacheInfo {used}{spilled}, renders: {self.trajectories}, hits: {self.hits}>"
 
 
 def default_cache_bytes(device: torch.device) -> int:
@@ -46,148 +56,163 @@ def default_cache_bytes(device: torch.device) -> int:
 
 
 class TrajectoryStore:
-    """Tensors by `Key`, on the device they were made on, grouped by the renders that used them.
+    """Tensors by `Key`, on the device they were made on, and in host memory where that is full.
 
-    A render finds and records tensors through a `Recorder`. Where a new tensor does not fit, the
-    least recently begun renders are evicted, each from its last call backwards and its final
-    latents last; a tensor that another render uses as well stays. Where nothing can be evicted,
-    the new tensor is not recorded.
+    A render finds and records tensors through a `Recorder`. Where a new tensor does not fit, those
+    of the least recently begun renders make room, each render's from its last call backwards and
+    its final latents last; a tensor that a later render used too counts as that render's. Tensors
+    that leave the device go to host memory. Where none may leave, because open recorders keep them
+    all, the new tensor goes there instead. Host memory drops tensors in the same order. A tensor
+    that fits neither is not recorded.
+
+    An interrupt (^C) may end any method at any line. The two memories are then still consistent,
+    and a recorder that was not closed keeps nothing once nobody refers to it.
 
     Args:
-        max_bytes: the budget; 0 records nothing.
-        spill_bytes: the budget in host memory for evicted tensors; 0 drops them.
+        max_bytes: the budget on the device.
+        spill_bytes: the budget in host memory; 0 drops what the device cannot hold.
 
     Raises:
         InvalidValueError: a negative budget.
     """
 
     def __init__(self, max_bytes: int, spill_bytes: int = 0) -> None:
-        self._max_bytes = check_integer("cache_bytes", max_bytes, at_least=0)
-        self._spilled = _HostMemory(check_integer("spill_bytes", spill_bytes, at_least=0))
-        self._bytes = 0
+        self._device = _Memory(check_integer("cache_bytes", max_bytes, at_least=0))
+        self._host = _Memory(check_integer("spill_bytes", spill_bytes, at_least=0))
         self._hits = 0
-        self._tensors: dict[Key, Tensor] = {}
-        # By the name of their final latents, the least recently begun first; their tensors' keys
-        # in reverse order of eviction.
-        self._trajectories: OrderedDict[str, dict[Key, None]] = OrderedDict()
-        self._uses: Counter[Key] = Counter()
-        self._kept: Counter[str] = Counter()
+        # Replaced, never changed: other threads read them.
+        self._finals: frozenset[Key] = frozenset()
+        self._open: tuple[ref[Recorder], ...] = ()
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._tensors or key in self._spilled
+        return key in self._device or key in self._host
 
     @contextmanager
-    def record(self, trajectory: str, kept: Iterable[str] = ()) -> Iterator[Recorder]:
-        """Open a render's recorder.
+    def record(self, trajectory: str, kept: Iterable[Key] = ()) -> Iterator[Recorder]:
+        """Open a render's recorder. What it finds and records is kept while it is open.
 
         Args:
             trajectory: the name of the render's final latents.
-            kept: further trajectories that are not evicted while the recorder is open.
+            kept: further tensors that are kept while the recorder is open, in reverse order of
+                their later eviction.
         """
-        if trajectory not in self._trajectories:
-            self._trajectories[trajectory] = {}
-            # First in order: a state whose final latents remain needs no evaluation at all.
-            self._use(trajectory, Key(trajectory, LATENTS))
-        self._trajectories.move_to_end(trajectory)
-        names = {trajectory, *kept}
-        self._kept.update(names)
+        final = Key(trajectory, LATENTS)
+        recorder = Recorder(self, final, kept)
+        self.touch(recorder.keys())
+        self._finals = frozenset([*(one for one in self._finals if one in self), final])
+        self._open = (*(one for one in self._open if one() is not None), ref(recorder))
         try:
-            yield Recorder(self, trajectory)
+            yield recorder
         finally:
-            self._kept.subtract(names)
+            recorder.close()
 
     def peek(self, key: Key) -> Tensor | None:
         """Return the recorded tensor or None, without counting it as used."""
-        found = self._tensors.get(key)
-        return self._spilled.get(key) if found is None else found
+        found = self._device.get(key)
+        return self._host.get(key) if found is None else found
 
     @property
     def info(self) -> CacheInfo:
         """The size of the recorded tensors, and how often they were reused."""
         return CacheInfo(
-            bytes=self._bytes,
-            max_bytes=self._max_bytes,
-            spilled_bytes=self._spilled.bytes,
-            max_spilled_bytes=self._spilled.max_bytes,
-            trajectories=sum(
-                Key(name, LATENTS) in self._tensors for name in tuple(self._trajectories)
-            ),
+            bytes=self._device.bytes,
+            max_bytes=self._device.max_bytes,
+            spilled_bytes=self._host.bytes,
+            max_spilled_bytes=self._host.max_bytes,
+            trajectories=sum(key in self for key in self._finals),
             hits=self._hits,
         )
 
-    def get(self, trajectory: str, key: Key) -> Tensor | None:
-        """Return a recorded tensor or None, and count the trajectory among its users."""
-        found = self._tensors.get(key)
-        if found is None:
-            return self._spilled.get(key)
-        self._use(trajectory, key)
-        return found
-
-    def put(self, trajectory: str, key: Key, tensor: Tensor) -> None:
-        """Record a copy of a tensor for a trajectory if the budget can hold it."""
-        if key in self or not self._make_room(tensor.nbytes):
+    def put(self, key: Key, tensor: Tensor) -> None:
+        """Record a copy of a tensor if a budget can hold it."""
+        if key in self:
             return
-        # A copy, because a view of a batch would keep the whole batch alive.
-        self._tensors[key] = tensor.clone()
-        self._bytes += tensor.nbytes
-        self._use(trajectory, key)
+        # Copies, because a view of a batch would keep the whole batch alive.
+        if self._make_room(self._device, tensor.nbytes):
+            self._device.add(key, tensor.clone(), tensor.device)
+        else:
+            self._put_on_host(key, tensor)
 
     def count_hits(self, count: int) -> None:
         """Count recorded tensors that were used instead of an evaluation."""
         self._hits += count
 
+    def touch(self, keys: Sequence[Key]) -> None:
+        """Make tensors the last that are evicted, the first of them last of all."""
+        for key in reversed(keys):
+            self._device.touch(key)
+            self._host.touch(key)
+
     def evict_all(self) -> bool:
-        """Evict everything that no open recorder keeps. Return whether anything was evicted."""
-        before = self._bytes
-        self._make_room(self._max_bytes)
-        return self._bytes < before
+        """Free the device of all tensors that nobody keeps, or that fit into host memory.
 
-    def _use(self, trajectory: str, key: Key) -> None:
-        used = self._trajectories[trajectory]
-        if key not in used:
-            used[key] = None
-            self._uses[key] += 1
+        Returns:
+            Whether the device holds fewer bytes now.
+        """
+        before = self._device.bytes
+        self._make_room(self._device, self._device.max_bytes)
+        for key in tuple(self._device):
+            if key in self._host or self._make_room(self._host, self._device.size(key)):
+                self._leave_device(key)
+        return self._device.bytes < before
 
-    def _make_room(self, nbytes: int) -> bool:
+    def _make_room(self, memory: _Memory, nbytes: int) -> bool:
         """Evict until ``nbytes`` more fit. Return whether they fit; they are not counted yet."""
-        if nbytes > self._max_bytes:
+        if nbytes > memory.max_bytes:
             return False
-        for name in tuple(self._trajectories):
-            if self._bytes + nbytes <= self._max_bytes:
-                return True
-            if not self._kept[name]:
-                self._shorten(name, self._max_bytes - nbytes)
-        return self._bytes + nbytes <= self._max_bytes
+        while memory.bytes + nbytes > memory.max_bytes:
+            key = next((one for one in memory if not self._is_kept(one)), None)
+            if key is None:
+                return False
+            if memory is self._device:
+                self._leave_device(key)
+            else:
+                memory.remove(key)
+        return True
 
-    def _shorten(self, name: str, target: int) -> None:
-        """Evict a trajectory's tensors from the end, until ``target`` bytes are left in all."""
-        trajectory = self._trajectories[name]
-        while trajectory and self._bytes > target:
-            key, _ = trajectory.popitem()
-            self._uses[key] -= 1
-            if not self._uses[key]:
-                del self._uses[key]
-                if key in self._tensors:
-                    evicted = self._tensors.pop(key)
-                    self._bytes -= evicted.nbytes
-                    self._spilled.put(key, evicted)
-        if not trajectory:
-            del self._trajectories[name]
+    def _leave_device(self, key: Key) -> None:
+        """Move a tensor to host memory, or drop it if there is no room."""
+        # Removed last: an interrupt can leave it in both, and then it is counted in both.
+        tensor = self._device.get(key)
+        if tensor is not None:
+            self._put_on_host(key, tensor)
+        self._device.remove(key)
+
+    def _put_on_host(self, key: Key, tensor: Tensor) -> None:
+        if key not in self._host and self._make_room(self._host, tensor.nbytes):
+            self._host.add(key, _copy_to_host(tensor), tensor.device)
+
+    def _is_kept(self, key: Key) -> bool:
+        recorders = (one() for one in self._open)
+        return any(one is not None and one.keeps(key) for one in recorders)
 
 
 class Recorder:
     """The access of one render to a store; see `TrajectoryStore.record`."""
 
-    def __init__(self, store: TrajectoryStore, trajectory: str) -> None:
+    def __init__(self, store: TrajectoryStore, final: Key, kept: Iterable[Key]) -> None:
         self._store = store
-        self._trajectory = trajectory
+        # Final latents first: a state whose final latents remain needs no evaluation at all.
+        self._used: dict[Key, None] = {final: None}
+        self._kept = dict.fromkeys(kept)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._store
 
+    def keys(self) -> tuple[Key, ...]:
+        """Return what is kept or was used, in reverse order of eviction."""
+        return tuple({**self._kept, **self._used})
+
+    def keeps(self, key: Key) -> bool:
+        """Return whether a tensor may not be evicted while this recorder is open."""
+        return key in self._used or key in self._kept
+
     def get(self, key: Key) -> Tensor | None:
         """Return the recorded tensor, on the device it was made on, or None."""
-        return self._store.get(self._trajectory, key)
+        found = self._store.peek(key)
+        if found is not None:
+            self._used[key] = None
+        return found
 
     def find(self, keys: Iterable[Key]) -> dict[Key, Tensor]:
         """Return those of the keys that are recorded, and count them as hits."""
@@ -197,47 +222,105 @@ class Recorder:
         return found
 
     def put(self, key: Key, tensor: Tensor) -> None:
-        """Record a copy of a tensor if the budget can hold it."""
-        self._store.put(self._trajectory, key, tensor)
+        """Record a copy of a tensor if a budget can hold it."""
+        self._used[key] = None
+        self._store.put(key, tensor)
 
     def evict_others(self) -> bool:
-        """Evict everything that may be evicted. Return whether anything was."""
+        """Free the device of what may leave it. Return whether anything left."""
         return self._store.evict_all()
 
+    def close(self) -> None:
+        """Keep nothing from now on; what was used is evicted last."""
+        used, self._used, self._kept = tuple(self._used), {}, {}
+        self._store.touch(used)
 
-class _HostMemory:
-    """Tensors in host memory, the least recently used evicted first.
 
-    Copies to and from a GPU use pinned memory and are asynchronous; both run in order, on the
-    device's current stream.
+class _Memory:
+    """Tensors within a budget, in the order in which they are evicted.
+
+    An interrupt may end any method at any line. So the number of bytes is unknown while a tensor
+    comes or goes, and is counted again if that was cut short; and no tensor is without a place in
+    the order.
+
+    Args:
+        max_bytes: the budget; the caller keeps it.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.bytes = 0
-        self._tensors: OrderedDict[Key, tuple[Tensor, torch.device]] = OrderedDict()
+        self._bytes: int | None = 0
+        # Each with the device that it was made on.
+        self._tensors: dict[Key, tuple[Tensor, torch.device]] = {}
+        self._order: OrderedDict[Key, None] = OrderedDict()
 
     def __contains__(self, key: Key) -> bool:
         return key in self._tensors
 
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over the keys in the order in which they are evicted."""
+        return (key for key in self._order if key in self._tensors)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all tensors."""
+        known = self._bytes
+        if known is None:
+            return sum(tensor.nbytes for tensor, _ in tuple(self._tensors.values()))
+        return known
+
+    def size(self, key: Key) -> int:
+        """Return the bytes of a tensor."""
+        return self._tensors[key][0].nbytes
+
     def get(self, key: Key) -> Tensor | None:
-        found = self._tensors.pop(key, None)
+        """Return a tensor, on the device that it was made on, or None."""
+        found = self._tensors.get(key)
         if found is None:
             return None
-        self._tensors[key] = found  # The most recently used stands last.
         tensor, device = found
         return tensor.to(device, non_blocking=True)
 
-    def put(self, key: Key, tensor: Tensor) -> None:
-        if tensor.nbytes > self.max_bytes or key in self._tensors:
-            return
-        host = tensor
-        if tensor.device.type != "cpu":
-            pinned = tensor.device.type == "cuda"
-            host = torch.empty_like(tensor, device="cpu", pin_memory=pinned)
-            host.copy_(tensor, non_blocking=pinned)
-        self._tensors[key] = (host, tensor.device)
-        self.bytes += host.nbytes
-        while self.bytes > self.max_bytes:
-            _, (dropped, _) = self._tensors.popitem(last=False)
-            self.bytes -= dropped.nbytes
+    def add(self, key: Key, tensor: Tensor, device: torch.device) -> None:
+        """Add a tensor that was made on ``device``; it is evicted last."""
+        after = self._begin() + tensor.nbytes
+        self._order[key] = None
+        self._tensors[key] = tensor, device
+        self._bytes = after
+
+    def remove(self, key: Key) -> None:
+        """Remove a tensor."""
+        after = self._begin() - self.size(key)
+        del self._tensors[key]
+        del self._order[key]
+        self._bytes = after
+
+    def _begin(self) -> int:
+        """Return the bytes before a change. They are unknown until it is complete."""
+        before = self.bytes
+        if self._bytes is None:
+            for key in [key for key in self._order if key not in self._tensors]:
+                del self._order[key]
+        self._bytes = None
+        return before
+
+    def touch(self, key: Key) -> None:
+        """Make a tensor the last that is evicted, if it is here."""
+        if key in self._tensors:
+            self._order.move_to_end(key)
+
+
+def _copy_to_host(tensor: Tensor) -> Tensor:
+    """Copy a tensor to host memory.
+
+    Copies from a GPU, and back to it, use pinned memory and are asynchronous; both run in order, on
+    the device's current stream.
+    """
+    if tensor.device.type != "cuda":
+        return tensor.to("cpu", copy=True)
+    host = torch.empty_like(tensor, device="cpu", pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)
+
+
+def _megabytes(used: int, budget: int) -> str:
+    return f"{used / 1e6:.1f} of {budget / 1e6:.1f} MB"

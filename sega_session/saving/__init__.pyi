@@ -16,6 +16,5 @@ from .session_file import write_session as write_session
 from .snapshot import Snapshot as Snapshot
 from .snapshot import given_noise as given_noise
 from .snapshot import is_same_model as is_same_model
-from .snapshot import make_provenance as make_provenance
 from .snapshot import restore_recorded as restore_recorded
 from .snapshot import take_snapshot as take_snapshot

@@ -26,7 +26,6 @@ from .document import (
     latents_name,
     prediction_name,
 )
-from .png import Provenance
 
 
 @frozen(eq=False)
@@ -104,20 +103,6 @@ def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Ten
     return None if torch.equal(drawn, noise) else noise
 
 
-def make_provenance(scene: Scene, state: EditState, mode: str, renderer: Renderer) -> Provenance:
-    """Return the provenance of a batch of images; the first call reads the model's weights."""
-    model = identify(renderer.model)
-    given = {"latents": renderer.noise, "sem_guidance": renderer.guider.sem_guidance}
-    return Provenance(
-        scene=scene,
-        state=state,
-        mode=mode,
-        sampler=model.sampler,
-        model=model.digest,
-        given=tuple(name for name, tensor in given.items() if tensor is not None),
-    )
-
-
 def with_recorded(
     snapshot: Snapshot, store: TrajectoryStore, guider: Guider, include: Include
 ) -> Snapshot:
@@ -152,13 +137,16 @@ def restore_recorded(snapshot: Snapshot, store: TrajectoryStore) -> None:
     document = snapshot.document
     base = Trajectory.of(EditState(), document.calls).names[-1]
     current = document.history.current
+    kept: list[Key] = []
     for render in sorted(document.recorded, key=lambda one: one.entry == current):
         trajectory = Trajectory.of(document.history[render.entry].state, document.calls)
-        with store.record(trajectory.names[-1], [base]) as recorder:
+        with store.record(trajectory.names[-1], kept) as recorder:
             for condition, name, calls in _runs(document, render):
                 for row, call in enumerate(calls):
                     tensor = snapshot.tensor(name)[row]
                     recorder.put(Key(trajectory.names[call], condition), tensor)
+            if trajectory.names[-1] == base:
+                kept = list(recorder.keys())
 
 
 def is_same_model(document: Document, model: DiffusionModel, *, allow_mismatch: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,8 +75,11 @@ def check_renders(walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, 
             assert render.evaluations <= planned
         else:
             assert render.evaluations == planned
-        if render.exact:
+        if render.exact and "cache_bytes" not in scene:
             assert session.plan("exact") == 0
+        info = session.cache
+        assert info.bytes <= info.max_bytes
+        assert info.spilled_bytes <= info.max_spilled_bytes
 
 
 SCENES = st.fixed_dictionaries(
@@ -98,3 +102,49 @@ def test_planned_equals_evaluated_equals_rows_of_the_model(
     walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]
 ) -> None:
     check_renders(walk, scheduler, scene)
+
+
+ONE = 4 * 8 * 8 * 4
+"""Bytes of one prediction of the fake model."""
+
+BUDGETS = st.fixed_dictionaries(
+    {
+        "cache_bytes": st.integers(0, 150).map(lambda count: count * ONE),
+        "spill_bytes": st.sampled_from([0, 10 * ONE, 60 * ONE]),
+        "batch_plan": st.sampled_from(["together", "canonical"]),
+    }
+)
+
+
+@pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
+@given(
+    st.lists(st.tuples(EDITS, MODES), min_size=3, max_size=12),
+    st.sampled_from(["DDIM", "PNDM", "Heun"]),
+    BUDGETS,
+)
+@settings(max_examples=60, deadline=None)
+def test_planned_equals_evaluated_within_small_budgets(
+    walk: list[tuple[Any, Any]], scheduler: str, budgets: dict[str, Any]
+) -> None:
+    check_renders(walk, scheduler, budgets)
+
+
+@pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
+@given(st.lists(st.tuples(EDITS, MODES), min_size=3, max_size=12), st.integers(0, 60))
+@settings(max_examples=40, deadline=None)
+def test_with_enough_host_memory_nothing_is_evaluated_again(
+    walk: list[tuple[Any, Any]], count: int
+) -> None:
+    scene: dict[str, Any] = {"num_inference_steps": 9, "batch_plan": "canonical"}
+    ample = EditSession(FakeModel(), "a cat", **scene)
+    tight = EditSession(FakeModel(), "a cat", cache_bytes=count * ONE, spill_bytes=2**30, **scene)
+    for change, mode in walk:
+        made = []
+        for session in (ample, tight):
+            edit(session, *change)
+            made.append(session.render(mode, output_type="latent"))
+        assert made[0].evaluations == made[1].evaluations
+        assert torch.equal(made[0].latents, made[1].latents)
+    assert tight.cache.bytes <= count * ONE
+    total = ample.cache.bytes + ample.cache.spilled_bytes
+    assert tight.cache.bytes + tight.cache.spilled_bytes == total

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 
 from sega_session import EditSession
 from sega_session.engine import TrajectoryStore, default_cache_bytes
+from sega_session.engine import store as store_module
 from sega_session.errors import InvalidValueError, OutOfMemoryError, SegaSessionError
 from sega_session.sega import LATENTS, Key
 from sega_session.testing import FakeModel
@@ -21,6 +25,14 @@ ONE = 4 * 8 * 8 * 4
 
 def tensor(value: float = 0.0) -> torch.Tensor:
     return torch.full((4, 8, 8), float(value))
+
+
+def keys(trajectory: str, calls: int = 3) -> list[Key]:
+    """The tensors of a render: its final latents, and one condition at so many calls."""
+    return [
+        Key(trajectory, LATENTS),
+        *(Key(f"{trajectory}{call}", "text") for call in range(calls)),
+    ]
 
 
 def fill(store: TrajectoryStore, trajectory: str, calls: int = 3, kept: Any = ()) -> None:
@@ -42,7 +54,7 @@ def test_the_least_recent_trajectory_is_evicted_from_its_end_and_its_image_last(
     fill(store, "a")
     fill(store, "b")
     assert (left(store, "a"), left(store, "b")) == ("012F", "012F")
-    with store.record("a"):
+    with store.record("a", keys("a")):
         pass
     fill(store, "c", calls=1)
     assert (left(store, "a"), left(store, "b"), left(store, "c", 1)) == ("012F", "0F", "0F")
@@ -55,7 +67,7 @@ def test_the_least_recent_trajectory_is_evicted_from_its_end_and_its_image_last(
 def test_what_is_kept_stays_and_what_does_not_fit_is_not_recorded() -> None:
     store = TrajectoryStore(5 * ONE)
     fill(store, "base")
-    fill(store, "now", kept=["base"])
+    fill(store, "now", kept=keys("base"))
     assert (left(store, "base"), left(store, "now")) == ("012F", "0")
     with store.record("huge") as recorder:
         recorder.put(Key("huge", "text"), torch.zeros(6, 4, 8, 8))
@@ -79,14 +91,14 @@ def test_what_open_recorders_need_stays_until_all_are_closed() -> None:
 def test_bytes_are_counted_whatever_is_evicted() -> None:
     rng = random.Random(0)
     store = TrajectoryStore(20 * ONE, spill_bytes=7 * ONE)
-    keys = [Key(str(number), "text") for number in range(60)]
+    names = [Key(str(number), "text") for number in range(60)]
     for _ in range(500):
         with store.record(f"render {rng.randrange(9)}") as recorder:
-            for key in rng.sample(keys, 5):
+            for key in rng.sample(names, 5):
                 if recorder.get(key) is None:
                     recorder.put(key, tensor())
         info = store.info
-        assert info.bytes + info.spilled_bytes == ONE * sum(key in store for key in keys)
+        assert info.bytes + info.spilled_bytes == ONE * sum(key in store for key in names)
         assert (info.bytes <= 20 * ONE, info.spilled_bytes <= 7 * ONE) == (True, True)
     assert store.info.spilled_bytes == 7 * ONE
 
@@ -97,7 +109,7 @@ def test_what_two_trajectories_share_stays_with_the_other() -> None:
     with store.record("b") as recorder:
         assert recorder.get(Key("a0", "text")) is not None
         recorder.put(Key("b", LATENTS), tensor())
-    fill(store, "c", calls=2, kept=["b"])
+    fill(store, "c", calls=2, kept=[Key("b", LATENTS), Key("a0", "text")])
     assert Key("a0", "text") in store
     assert left(store, "a") == "0F"
 
@@ -114,6 +126,103 @@ def test_what_is_evicted_goes_to_host_memory() -> None:
     assert found is not None
     assert torch.equal(found, tensor(1))
     assert store.info.bytes == 4 * ONE
+
+
+def test_what_may_not_leave_the_device_sends_new_tensors_to_host_memory() -> None:
+    store = TrajectoryStore(4 * ONE, spill_bytes=9 * ONE)
+    fill(store, "base")
+    fill(store, "now", kept=keys("base"))
+    fill(store, "last", kept=keys("base"))
+    # Host memory dropped the end of the older render.
+    assert [left(store, name) for name in ("base", "now", "last")] == ["012F"] * 3
+    fill(store, "more", calls=2, kept=keys("base"))
+    assert [left(store, name) for name in ("base", "now", "last")] == ["012F", "0F", "012F"]
+    assert (store.info.bytes, store.info.spilled_bytes) == (4 * ONE, 9 * ONE)
+
+
+def test_lack_of_memory_moves_kept_tensors_too_while_host_memory_has_room() -> None:
+    store = TrajectoryStore(4 * ONE, spill_bytes=5 * ONE)
+    with store.record("base") as recorder:
+        for number, key in enumerate(keys("base")):
+            recorder.put(key, tensor(number))
+        assert recorder.evict_others()
+        assert (store.info.bytes, store.info.spilled_bytes) == (0, 4 * ONE)
+        assert torch.equal(recorder.find(keys("base"))[keys("base")[2]], tensor(2))
+        assert not recorder.evict_others()
+
+
+# Interrupts.
+
+
+class Interrupt:
+    """Raise KeyboardInterrupt at the nth line that runs in the store's module."""
+
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+
+    def __call__(self, frame: Any, event: str, _: Any) -> Any:
+        if frame.f_code.co_filename != store_module.__file__:
+            return None
+        if event == "line":
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+        return self
+
+
+def recount(store: TrajectoryStore, names: Sequence[Key]) -> tuple[int, int]:
+    """Return the bytes in both memories, and check that nothing else is there."""
+    found = []
+    for memory in (store._device, store._host):  # noqa: SLF001
+        held = memory._tensors  # noqa: SLF001
+        assert set(held) <= set(names)
+        # What has no place in the order would never be evicted.
+        assert set(held) == set(memory)
+        found.append(sum(one.nbytes for one, _ in held.values()))
+    return found[0], found[1]
+
+
+def use(store: TrajectoryStore) -> None:
+    """Record and find tensors so that both memories evict."""
+    fill(store, "b", kept=keys("a"))
+    fill(store, "c", kept=keys("a"))
+    with store.record("d", keys("b")) as recorder:
+        recorder.find(keys("b"))
+        recorder.evict_others()
+        fill(store, "e")
+
+
+@pytest.mark.parametrize("spill_bytes", [0, 3 * ONE])
+def test_an_interrupt_at_any_line_leaves_the_accounting_right(spill_bytes: int) -> None:
+    names = [key for name in "abcdefgh" for key in keys(name)]
+    interrupted = 0
+    for nth in itertools.count(1):
+        store = TrajectoryStore(7 * ONE, spill_bytes)
+        fill(store, "a")
+        trace = sys.gettrace()
+        sys.settrace(Interrupt(nth))
+        try:
+            use(store)
+        except KeyboardInterrupt:
+            interrupted += 1
+        else:
+            break
+        finally:
+            sys.settrace(trace)
+        info = store.info
+        assert (info.bytes, info.spilled_bytes) == recount(store, names)
+        # Nothing is kept any more, and everything makes room for what comes next.
+        for name in "fgh":
+            fill(store, name, calls=3 if spill_bytes else 6)
+        info = store.info
+        assert (info.bytes, info.spilled_bytes) == recount(store, [*names, *keys("h", 6)])
+        assert (info.bytes, info.spilled_bytes) == (7 * ONE, spill_bytes)
+        assert left(store, "h") == "012F"
+        with store.record("i") as recorder:
+            assert recorder.evict_others()
+        assert store.info.bytes == 0
+        assert store.info.spilled_bytes == spill_bytes
+    assert interrupted > 500
 
 
 def test_budgets_are_checked() -> None:
