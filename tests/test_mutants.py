@@ -63,6 +63,7 @@ def test_one_piece_is_changed(line: str, expected: set[str]) -> None:
         "class A(TypedDict):\n    a: int = 1",
         "if TYPE_CHECKING:\n    a = 1",
         "def f(): return None",
+        "x = zip(a, strict=True)",
     ],
 )
 def test_what_nothing_computes_with_is_left_alone(code: str) -> None:

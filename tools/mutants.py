@@ -124,9 +124,8 @@ class _Visitor:
                 yield ".".join(self._names), self._in_function, piece, self._span, text
         if isinstance(node, ast.Raise):
             return
-        annotation = getattr(node, "annotation", None)
         for child in ast.iter_child_nodes(node):
-            if child is not annotation:
+            if child is not getattr(node, "annotation", None) and not _is_guard(child):
                 yield from self.changes(child)
 
     def _inside(self, node: ast.ClassDef | Functions, body: list[ast.stmt]) -> Iterator[Change]:
@@ -236,6 +235,11 @@ def _calls(node: ast.Call) -> Pieces:
         case ast.Call(args=[first, second, *others]) if ast.dump(first) != ast.dump(second):
             if not any(isinstance(one, ast.Starred) for one in (first, second)):
                 yield node, _text(ast.Call(node.func, [second, first, *others], node.keywords))
+
+
+def _is_guard(node: ast.AST) -> bool:
+    """Return whether a node is the ``strict=True`` of zip, which no right program can notice."""
+    return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def _is_none(node: ast.expr) -> bool:

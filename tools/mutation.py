@@ -68,6 +68,11 @@ TESTS = (
 )
 NOT_OF_THE_CORE = ("test_architecture.py", "test_readme.py", "test_own_model.py", "test_mutants.py")
 
+IDENTITY = ("path", "where", "before", "after")
+"""What tells a fault from others, wherever its line moves."""
+
+Identity = tuple[str, str, str, str]
+
 WORKERS = 2
 FIRST = 4.0
 """Seconds of tests that run first: they kill most faults, and the other files are not imported."""
@@ -220,7 +225,11 @@ def try_mutant(mutant: Mutant, tests: Sequence[Test]) -> dict[str, Any]:
 
 
 class Copies:
-    """Copies of the checkout, one for each worker, and forked processes that work in them."""
+    """Copies of the checkout, one for each worker, and forked processes that work in them.
+
+    Attributes:
+        seconds: the processor time of the processes so far.
+    """
 
     def __init__(self, folder: Path) -> None:
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -234,6 +243,7 @@ class Copies:
                     shutil.copy2(ROOT / path, copy / path)
             self._free.append(copy)
         self._running: dict[int, tuple[Any, Path]] = {}
+        self.seconds = 0.0
 
     def start(self, job: Any, work: Callable[[], dict[str, Any]]) -> None:
         """Do work in a process of its own, in a free copy."""
@@ -260,7 +270,8 @@ class Copies:
     def finished(self, most: int) -> Iterator[tuple[Any, dict[str, Any] | None]]:
         """Wait until at most ``most`` processes run; yield jobs with results, None if killed."""
         while len(self._running) > most:
-            child, status = os.wait()
+            child, status, used = os.wait4(-1, 0)
+            self.seconds += used.ru_utime + used.ru_stime
             job, copy = self._running.pop(child)
             with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # The processes that its tests started.
@@ -344,7 +355,7 @@ def in_two(tests: Sequence[Test]) -> list[Sequence[Test]]:
 
 def try_all(copies: Copies, mutants: Sequence[Mutant], tests: Sequence[Test]) -> list[Result]:
     """Return the result of each fault, in their order."""
-    results: dict[tuple[str, str, str, str], Result] = {}
+    results: dict[Identity, Result] = {}
     waiting = [(mutant, in_two(reaching(mutant, tests))) for mutant in mutants]
 
     def finish(mutant: Mutant, status: str, by: str) -> None:
@@ -374,7 +385,7 @@ def try_all(copies: Copies, mutants: Sequence[Mutant], tests: Sequence[Test]) ->
     return [results[mutant.identity] for mutant in mutants]
 
 
-def explanations(mutants: Sequence[Mutant]) -> dict[tuple[str, str, str, str], str]:
+def explanations(mutants: Sequence[Mutant]) -> dict[Identity, str]:
     """Return why faults change nothing that matters, and name explanations of no fault."""
     known = {mutant.identity for mutant in mutants}
     found = {}
@@ -403,7 +414,7 @@ def main() -> None:
     dice = random.Random(options.seed)
     drawn = dice.sample(drawn, min(options.count, len(drawn)))
 
-    old: dict[tuple[str, str, str, str], Result] = {}
+    old: dict[Identity, Result] = {}
     if options.again:
         text = json.loads(options.output.read_text())
         if text["core"] != digest(core(ROOT)):
@@ -411,7 +422,7 @@ def main() -> None:
         old = {one.identity: one for one in (Result(**fields) for fields in text["mutants"])}
 
     began = time.monotonic()
-    results: dict[tuple[str, str, str, str], Result] = {}
+    results: dict[Identity, Result] = {}
     for mutant in drawn:
         why = explained.get(mutant.identity)
         before = old.get(mutant.identity)
@@ -428,14 +439,18 @@ def main() -> None:
         for name in modules:
             with suppress(ImportError):  # Some modules are made by others.
                 importlib.import_module(name)
-        recorded = time.monotonic()
+        recorded, used = time.monotonic(), copies.seconds
         results |= {one.identity: one for one in try_all(copies, to_try, tests)}
     final = [results[mutant.identity] for mutant in drawn]
-    report(final, options, recorded - began, time.monotonic() - recorded)
+    report(final, options)
+    print(
+        f"{recorded - began:.0f} s to record the tests, {time.monotonic() - recorded:.0f} s to try "
+        f"{len(to_try)} faults, {copies.seconds - used:.0f} s of processors"
+    )
 
 
-def report(results: Sequence[Result], options: Any, recording: float, trying: float) -> None:
-    """Print and write the score and what survived."""
+def report(results: Sequence[Result], options: argparse.Namespace) -> None:
+    """Print and write the score and what survived, as tools/mutation_explained.toml has it."""
     counts = Counter(one.status for one in results)
     score = 1 - counts["survived"] / len(results)
     document = {
@@ -449,11 +464,14 @@ def report(results: Sequence[Result], options: Any, recording: float, trying: fl
     options.output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     for one in results:
         if one.status == "survived":
-            print(f"\n{one.path}: {one.where}\n- {one.before}\n+ {one.after}")
+            fields = {key: value for key, value in asdict(one).items() if key in IDENTITY}
+            lines = [
+                f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()
+            ]
+            print("\n".join(["", "[[mutant]]", *lines, 'why = ""']))
     print(
         f"\n{len(results)} faults: {counts['killed']} killed, {counts['timed out']} timed out, "
-        f"{counts['explained']} explained, {counts['survived']} survived: {100 * score:.1f} %; "
-        f"{recording:.0f} s to record the tests, {trying:.0f} s to try the faults"
+        f"{counts['explained']} explained, {counts['survived']} survived: {100 * score:.1f} %"
     )
 
 
