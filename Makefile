@@ -14,8 +14,11 @@ test: .venv/installed-test
 test-fast: .venv/installed-test
 	$(PYTEST) --ignore tests/slow
 
+# SIZE=10 does ten times as much of the fuzzing, the kills and the soaks; FIGURES=file.json writes
+# what was done.
+SIZE ?= 1
 test-slow: .venv/installed-test
-	$(PYTEST) tests/slow
+	SIZE=$(SIZE) FIGURES=$(FIGURES) $(PYTEST) tests/slow
 
 # In JupyterLab and in Voilà, with the chromium of the system: browsers from elsewhere may not run.
 test-browser: .venv/installed-browser

@@ -78,7 +78,7 @@ class PredictionSource:
             return predictions
         calls = len({one.key.latents for one in missing})
         images = len(missing[0].latents)
-        at_once = len(missing) if calls == 1 else max(1, ROWS // images, len(missing) // calls)
+        at_once = max(ROWS // images, len(missing) // calls)
         while missing:
             at_once = min(at_once, self._at_most)
             group, missing = missing[:at_once], missing[at_once:]

@@ -76,7 +76,7 @@ def break_document(rng: random.Random, plain: dict[str, Any]) -> str | None:
     return None
 
 
-def fuzz_session_files(folder: Path, count: int) -> str:
+def fuzz_session_files(folder: Path, count: int, *, seed: int = 0) -> str:
     """Load ``count`` damaged files and check the errors; return the figures in one line.
 
     Bits are flipped, ends are cut off, documents are changed. Sessions must use the fake model.
@@ -89,7 +89,7 @@ def fuzz_session_files(folder: Path, count: int) -> str:
     session.save(path)
     raw = path.read_bytes()
     header = 8 + struct.unpack("<Q", raw[:8])[0]
-    rng = random.Random(0)
+    rng = random.Random(seed)
     counts: Counter[str] = Counter()
     slowest = 0.0
     bad = folder / "bad.safetensors"

@@ -51,3 +51,11 @@ def test_only_a_name_that_is_free_counts_as_renamed() -> None:
     assert renamed(state(BEARD, GLASSES), state(BEARD, specs)) == {"glasses": "specs"}
     assert renamed(state(GLASSES), state(change(specs, scale=3))) == {}
     assert renamed(state(GLASSES), state(GLASSES, specs)) == {}
+
+
+def test_a_name_counts_as_renamed_once() -> None:
+    cap, hat, crown = (change(GLASSES, name=name) for name in ("cap", "hat", "crown"))
+    # One of two equal concepts was removed: the other keeps its name.
+    assert renamed(state(cap, hat), state(hat)) == {}
+    # Both were, and one was added: it is the first's new name, and nobody else's.
+    assert renamed(state(cap, hat), state(crown)) == {"cap": "crown"}

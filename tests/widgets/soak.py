@@ -151,7 +151,7 @@ class Soak:
             self.errors.append(error)
             raise
 
-    def storm(self, seed: int, count: int) -> None:
+    def storm(self, seed: str, count: int) -> None:
         """Let all threads run events at the same time, ``count`` in all."""
         threads = [
             Thread(
@@ -203,15 +203,15 @@ def hasty_threads() -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
-def run_soak(model: Model, *, rounds: int, events: int) -> str:
+def run_soak(model: Model, *, rounds: int, events: int, seed: int = 0) -> str:
     """Run rounds of events from all threads, check the worker's guarantees, return figures."""
     session = new_session(model, batch_plan="canonical")
     cold = new_session(Model(), batch_plan="canonical", cache_bytes=0)
     soak = Soak(model, session)
     with hasty_threads(), soak.worker:
-        for seed in range(rounds):
-            soak.storm(seed, events // rounds)
-            soak.edit(random.Random(seed))
+        for number in range(rounds):
+            soak.storm(f"{seed} {number}", events // rounds)
+            soak.edit(random.Random(f"{seed} {number}"))
             soak.post()
             assert soak.worker.wait(PATIENCE), "a deadlock"
             _, last = soak.streams[-1].shown[-1]

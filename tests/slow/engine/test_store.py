@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.engine.test_store import check_budget
+from tests.slow.size import EDITS
 
 
-def test_two_thousand_edits_keep_to_the_budget() -> None:
-    evaluated_again, hits = check_budget(2000)
-    assert evaluated_again > 20
-    assert hits > 10_000
+def test_thousands_of_edits_keep_to_the_budget(done: Callable[[str, int], None]) -> None:
+    evaluated_again, hits = check_budget(EDITS)
+    assert evaluated_again > EDITS // 100
+    assert hits > 5 * EDITS
+    done("edits and renders", EDITS)

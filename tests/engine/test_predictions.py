@@ -1,0 +1,51 @@
+"""The sizes of the batches that predictions are evaluated in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from torch import Tensor
+
+from sega_session import EditSession
+from sega_session.models import Request
+from sega_session.testing import FakeModel
+
+
+class Counting(FakeModel):
+    """A fake model that counts the rows of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
+        self.sizes.append(sum(len(one.latents) for one in requests))
+        return super().evaluate(requests)
+
+
+@pytest.mark.parametrize(
+    ("seed", "sizes"),
+    # Forty calls that only feed the momentum and the first that steers, for each image.
+    [(1, [32, 9]), ([1, 2], [32, 32, 18]), (list(range(40)), [40] * 41)],
+    ids=["one image", "two images", "forty images"],
+)
+def test_a_batch_over_calls_has_at_most_32_rows(seed: int | list[int], sizes: list[int]) -> None:
+    model = Counting()
+    session = EditSession(model, "a cat", seed=seed, num_inference_steps=42)
+    session.render(output_type="latent")
+    model.sizes.clear()
+    session.add("hat", warmup=40)
+    session.render(output_type="latent")
+    # The last call has latents of its own.
+    images = 1 if isinstance(seed, int) else len(seed)
+    assert model.sizes == [*sizes, 3 * images]
+
+
+def test_the_conditions_of_one_call_are_one_batch() -> None:
+    model = Counting()
+    session = EditSession(model, "a cat", num_inference_steps=5)
+    for number in range(40):
+        session.add(f"concept {number}", warmup=0)
+    session.render(output_type="latent")
+    assert model.sizes == [42] * 5
