@@ -13,7 +13,7 @@ from .engine import OnStep
 from .errors import InvalidValueError
 from .files import file_errors
 from .models import ImageType
-from .saving import Provenance, png_text
+from .saving import Provenance, image_paths, png_text
 from .state import EditState
 
 
@@ -80,15 +80,12 @@ class Render:
         if not isinstance(self.images, list):
             kind = type(self.images).__name__
             raise InvalidValueError("images", kind, "PIL images", 'Render with output_type="pil".')
-        several = len(self.images) > 1
-        written = []
-        for index, image in enumerate(self.images):
-            target = path.with_stem(f"{path.stem}-{index}") if several else path
+        targets = image_paths(path, len(self.images))
+        for index, (target, image) in enumerate(zip(targets, self.images, strict=True)):
             text = png_text(self.provenance(), index) if metadata else None
             with file_errors(target, "cannot be written"):
                 image.save(target, pnginfo=text)
-            written.append(target)
-        return tuple(written)
+        return targets
 
 
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], "dict[str, Tensor] | None"]

@@ -51,3 +51,11 @@ def test_only_a_name_that_is_free_counts_as_renamed() -> None:
     assert renamed(state(BEARD, GLASSES), state(BEARD, specs)) == {"glasses": "specs"}
     assert renamed(state(GLASSES), state(change(specs, scale=3))) == {}
     assert renamed(state(GLASSES), state(GLASSES, specs)) == {}
+
+
+def test_the_words_are_one_printable_line() -> None:
+    name = "a\x1b[2J\n\u202eb"
+    one = EditState(concepts=(Concept(name=name, prompt=name),))
+    other = EditState(concepts=(Concept(name=name, prompt="x\ny"),))
+    assert diff(EditState(), one) == r"a\x1b[2J\n\u202eb added"
+    assert diff(one, other) == r"a\x1b[2J\n\u202eb: prompt a\x1b[2J\n\u202eb -> x\ny"
