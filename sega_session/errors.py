@@ -98,7 +98,15 @@ class HistoryError(SegaSessionError, LookupError):
 
 
 class ModelMismatchError(SegaSessionError):
-    """A session file was made with another model, scheduler or precision than the pipeline's."""
+    """A session file was made with another model, scheduler or precision than the pipeline's.
+
+    Attributes:
+        found: what was found and what is allowed, without what to do next.
+    """
+
+    def __init__(self, found: str, hint: str = "") -> None:
+        self.found = printable(found)
+        super().__init__(f"{found} {hint}" if hint else found)
 
 
 class NotFiniteError(SegaSessionError, ArithmeticError):

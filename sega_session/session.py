@@ -723,8 +723,9 @@ class EditSession:
         if made.model != model.digest and not allow_model_mismatch:
             raise ModelMismatchError(
                 f"the image was made with model {made.model[:12]} ({made.sampler}), the pipeline "
-                f"is {model.digest[:12]} ({model.sampler}); allowed: the same. Load that one, or "
-                "pass allow_model_mismatch=True for another image of the same concepts."
+                f"is {model.digest[:12]} ({model.sampler}); allowed: the same.",
+                "Load that one, or pass allow_model_mismatch=True for another image of the same "
+                "concepts.",
             )
         session = cls.from_scene(made.scene, pipeline, **budgets)
         with session.transaction("from an image"):

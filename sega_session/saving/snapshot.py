@@ -182,8 +182,9 @@ def is_same_model(document: Document, model: DiffusionModel, *, allow_mismatch: 
     raise ModelMismatchError(
         f"the session was made with model {there.digest[:12]} ({there.sampler}, {there.dtype}), "
         f"the pipeline is {here.digest[:12]} ({here.sampler}, {here.dtype}); allowed: the same. "
-        f"What differs: {', '.join(other)}. Load that pipeline, or pass allow_model_mismatch=True "
-        "to keep the history and evaluate everything again."
+        f"What differs: {', '.join(other)}.",
+        "Load that pipeline, or pass allow_model_mismatch=True to keep the history and evaluate "
+        "everything again.",
     )
 
 

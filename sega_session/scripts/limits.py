@@ -46,7 +46,7 @@ class Limits:
         if asked > allowed:
             raise ScriptError(
                 f"the script asks for {asked} {name}; allowed: {allowed}. If you trust the script, "
-                f"raise the limit {name!r}."
+                f"allow more: Limits({name}=...), --max-{name} of the command."
             )
 
     def check_scene(self, scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -18,6 +19,7 @@ def test_a_difference_is_always_named(field: str, tmp_path: Path) -> None:
     model = FakeModel()
     path = EditSession(model, "x", num_inference_steps=2).save(tmp_path / "a.safetensors").path
     document = read_document(path)
-    other = attrs.evolve(document, model=attrs.evolve(document.model, **{field: "another"}))
+    changes: dict[str, Any] = {field: "another"}
+    other = attrs.evolve(document, model=attrs.evolve(document.model, **changes))
     with pytest.raises(ModelMismatchError, match=rf"What differs: {field}\. Load"):
         is_same_model(other, model, allow_mismatch=False)

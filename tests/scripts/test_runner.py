@@ -188,7 +188,7 @@ def test_what_a_script_asks_for_is_limited() -> None:
         (
             script(*[{"op": "undo"}] * 5),
             Limits(operations=4),
-            "asks for 5 operations; allowed: 4. If you trust the script, raise the limit 'oper",
+            "asks for 5 operations; allowed: 4. If you trust the script, allow more: Limits.oper",
         ),
     ):
         model = FakeModel()

@@ -395,9 +395,7 @@ def test_a_script_has_limits(tmp_path: Path) -> None:
     group = {"op": "transaction", "label": "a", "operations": [{"op": "momentum"}] * 999}
     assert Script.parse(document(*[undo] * 1_000)).size == 1_000
     assert Script.parse(document(group)).size == 1_000
-    with pytest.raises(
-        ScriptError, match=r"asks for 1001 operations; allowed: 1000\. If you trust"
-    ):
+    with pytest.raises(ScriptError, match=r"asks for 1001 operations; allowed: 1000\. If"):
         Script.parse(document(undo, group))
     (tmp_path / "long.json").write_text(document(undo, group))
     with pytest.raises(ScriptError, match=r"long\.json: the script asks for 1001 operations"):
