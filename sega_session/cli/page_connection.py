@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
-from tornado.web import HTTPError
+from tornado.web import Finish
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 
@@ -16,9 +16,11 @@ class PageConnection(ZMQChannelsWebsocketConnection):
     """
 
     async def prepare(self) -> None:
-        """Check the offer, before the handshake is answered. Raises HTTPError."""
+        """Check the offer before the handshake is answered. Raises Finish to refuse it."""
         headers = self.websocket_handler.request.headers
         offered = ",".join(headers.get_list("Sec-WebSocket-Protocol")).split(",")
         if PROTOCOL not in map(str.strip, offered):
-            raise HTTPError(400, f"the websocket must offer the subprotocol {PROTOCOL}")
+            # An HTTPError would be shown with templates of Jupyter that Voilà cannot fill.
+            self.websocket_handler.set_status(400)
+            raise Finish(f"The websocket must offer the subprotocol {PROTOCOL}.")
         await super().prepare()  # type: ignore[no-untyped-call]
