@@ -6,7 +6,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 2
 .PHONY: demo test test-fast test-slow test-browser check clean
 
 demo: .venv/installed
-	$(BIN)/sega-session demo
+	$(BIN)/sega-session demo --force
 
 test: .venv/installed-test
 	$(PYTEST)

@@ -24,6 +24,7 @@ from .models import load_avatars as load_avatars
 from .models import load_pipeline as load_pipeline
 from .models import recommended as recommended
 from .render import Render as Render
+from .scripts import Limits as Limits
 from .session import EditSession as EditSession
 from .state import Concept as Concept
 from .state import EditState as EditState

@@ -34,8 +34,22 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 
 
+def printable(text: str) -> str:
+    """Return text for a terminal: in one line, and without characters that control how it shows.
+
+    Line breaks, escape sequences and marks that reverse the direction of writing become escapes, as
+    `repr` writes them. Names and prompts may come from a file that a stranger wrote.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 class SegaSessionError(Exception):
     """The base class of every error that this package raises."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InvalidValueError(SegaSessionError, ValueError):
@@ -92,7 +106,15 @@ class HistoryError(SegaSessionError, LookupError):
 
 
 class ModelMismatchError(SegaSessionError):
-    """A session file was made with another model, scheduler or precision than the pipeline's."""
+    """A session file was made with another model, scheduler or precision than the pipeline's.
+
+    Attributes:
+        found: what was found and what is allowed, without what to do next.
+    """
+
+    def __init__(self, found: str, hint: str = "") -> None:
+        self.found = printable(found)
+        super().__init__(f"{found} {hint}" if hint else found)
 
 
 class NotFiniteError(SegaSessionError, ArithmeticError):
@@ -117,12 +139,16 @@ class ScriptError(SegaSessionError, ValueError):
     """A scripted edit history is not valid, or one of its operations failed.
 
     Attributes:
+        message: the message without the places below, which precede it in the error's text.
         index: the number of the operation, counted from 0; None: the script as a whole.
+        file: the script's file; None: the script was not read from one.
     """
 
-    def __init__(self, message: str, index: int | None = None) -> None:
-        self.index = index
-        super().__init__(message if index is None else f"operation {index}: {message}")
+    def __init__(self, message: str, index: int | None = None, file: object = None) -> None:
+        self.message, self.index, self.file = message, index, file
+        places = [] if file is None else [str(file)]
+        places += [] if index is None else [f"operation {index}"]
+        super().__init__(": ".join((*places, message)))
 
 
 class SessionFileError(SegaSessionError, OSError):
@@ -139,6 +165,9 @@ class UnsupportedPipelineError(SegaSessionError, TypeError):
 
 class SegaSessionWarning(UserWarning):
     """The base class of every warning that this package gives."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class AutosaveWarning(SegaSessionWarning):

@@ -19,7 +19,7 @@ from .engine import OnStep
 from .errors import InvalidValueError, SegaSessionError
 from .files import file_errors
 from .models import ImageType, ModelIdentity, as_model, identify
-from .saving import Provenance, png_text
+from .saving import Provenance, image_paths, png_text
 from .state import EditState, Scene
 
 
@@ -194,16 +194,13 @@ class Render:
         if not isinstance(self.images, list):
             kind = type(self.images).__name__
             raise InvalidValueError("images", kind, "PIL images", 'Render with output_type="pil".')
-        several = len(self.images) > 1
         provenance = self.provenance() if metadata else None
-        written = []
-        for index, image in enumerate(self.images):
-            target = path.with_stem(f"{path.stem}-{index}") if several else path
+        targets = image_paths(path, len(self.images))
+        for index, (target, image) in enumerate(zip(targets, self.images, strict=True)):
             text = None if provenance is None else png_text(provenance, index)
             with file_errors(target, "cannot be written"):
                 image.save(target, pnginfo=text)
-            written.append(target)
-        return tuple(written)
+        return targets
 
 
 def _data_url(image: Any) -> str:

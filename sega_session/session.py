@@ -62,7 +62,14 @@ from .saving import (
     take_snapshot,
     write_session,
 )
-from .scripts import Script, ScriptScene, run_script, script_from_history
+from .scripts import (
+    DEFAULT_LIMITS,
+    Limits,
+    Script,
+    ScriptScene,
+    run_script,
+    script_from_history,
+)
 from .sega import Guider, heat_map, prompt_condition
 from .state import (
     MODES,
@@ -791,8 +798,9 @@ class EditSession:
         if made.model != model.digest and not allow_model_mismatch:
             raise ModelMismatchError(
                 f"the image was made with model {made.model[:12]} ({made.sampler}), the pipeline "
-                f"is {model.digest[:12]} ({model.sampler}); allowed: the same. Load that one, or "
-                "pass allow_model_mismatch=True for another image of the same concepts."
+                f"is {model.digest[:12]} ({model.sampler}); allowed: the same.",
+                "Load that one, or pass allow_model_mismatch=True for another image of the same "
+                "concepts.",
             )
         session = cls.from_scene(made.scene, pipeline, **budgets)
         with session.transaction("from an image"):
@@ -843,24 +851,28 @@ class EditSession:
         script: Script | str | Path,
         pipeline: Any,
         folder: str | Path = ".",
+        limits: Limits = DEFAULT_LIMITS,
         **budgets: Unpack[Budgets],
     ) -> Self:
         """Run a scripted edit history, with the same bits every time.
 
         Args:
             script: a `Script`, or the path of a script's file.
-            folder: where its operations write images and files.
+            folder: where its operations write images and files. A file in it is replaced by one
+                of its name; other sessions' files too, but no other file ending in .safetensors.
+            limits: what the script may ask for, such as `Limits(evaluations=...)`.
             budgets: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
 
         Returns:
             The session after the script's last operation.
 
         Raises:
-            ScriptError: the script is not valid, or an operation failed; the message names it.
+            ScriptError: the script is not valid, asks for more than the limits, or an operation
+                failed; the message names it.
         """
-        script = script if isinstance(script, Script) else Script.load(script)
+        script = script if isinstance(script, Script) else Script.load(script, limits)
         session = cls.from_scene(script.scene, pipeline, **budgets)
-        for _ in run_script(script, session, Path(folder)):
+        for _ in run_script(script, session, Path(folder), limits):
             pass
         return session
 

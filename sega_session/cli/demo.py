@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from ..contact_sheet import Tile, contact_sheet
+from ..files import file_errors
 from .loading import Device, DType, load_with_status
+from .output import Force, check_targets, make_folder, progress, say
 
 if TYPE_CHECKING:
     from ..models import Preset, Recommended
@@ -32,6 +32,7 @@ def demo(
     prompt: str | None = None,
     device: Device = None,
     dtype: DType = None,
+    force: Force = False,
 ) -> None:
     """Edit a portrait step by step: add, reweight, invert, remove.
 
@@ -49,37 +50,31 @@ def demo(
         The prompt of the base image. Default: a portrait that suits the checkpoint.
     """
     console = Console()
-    out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be created
+    make_folder(out)
+    sheet, images = out / "contact_sheet.png", [out / f"{number}.png" for number in range(8)]
+    check_targets([*images, sheet], force=force)
     pipeline = load_with_status(console, model, device, dtype)
     from ..models import recommended_or_published
 
     settings = recommended_or_published(pipeline)
     prompt = settings.prompt if prompt is None else prompt
-    columns = (
-        TextColumn("Editing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("model calls"),
-        TimeRemainingColumn(),
-    )
     start = time.perf_counter()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        rows = run_demo(
-            pipeline,
-            prompt,
-            settings,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    rows: list[Row] = []
+    with progress(console, "Editing", "model calls") as show:
+        for image, row in zip(images, run_demo(pipeline, prompt, settings, show), strict=True):
+            with file_errors(image, "cannot be written"):
+                row.image.save(image)
+            rows.append(row)
+            if not console.is_terminal:
+                say(console, f"{image}: {row.label}, {row.evaluations} evaluations")
     seconds = time.perf_counter() - start
 
     console.print(_table(rows))
-    for number, row in enumerate(rows):
-        row.image.save(out / f"{number}.png")
     tiles = [Tile(row.image, row.label, f"{row.evaluations} evaluations") for row in rows]
-    contact_sheet(tiles).save(out / "contact_sheet.png")
-    console.print(f"{len(rows)} edits of “{prompt}”, each rendered twice, in {seconds:.0f} s.")
-    console.print(f"Images: {out}{os.sep}contact_sheet.png, 0.png to {len(rows) - 1}.png")
+    with file_errors(sheet, "cannot be written"):
+        contact_sheet(tiles).save(sheet)
+    say(console, f"{len(rows)} edits of “{prompt}”, each rendered twice, in {seconds:.0f} s.")
+    say(console, f"Images: {sheet}, {images[0].name} to {images[-1].name}")
 
 
 @frozen(eq=False)
@@ -129,8 +124,8 @@ def demo_edits(presets: Mapping[str, Preset]) -> tuple[tuple[str, Edit], ...]:
 
 def run_demo(
     pipeline: Any, prompt: str, settings: Recommended, on_progress: Callable[[int, int], None]
-) -> list[Row]:
-    """Make every edit in two sessions, one of which records nothing.
+) -> Iterator[Row]:
+    """Make every edit in two sessions, one of which records nothing; yield each edit's row.
 
     Args:
         pipeline: the pipeline of both sessions.
@@ -165,18 +160,14 @@ def run_demo(
         on_progress(done, total)
         return render, time.perf_counter() - start
 
-    rows = []
     for label, edit in edits:
         edit(scratch)
         edit(session)
         again, scratch_seconds = timed(scratch)
         render, seconds = timed(session)
-        rows.append(
-            Row(
-                label, render.image, render.evaluations, seconds, again.evaluations, scratch_seconds
-            )
+        yield Row(
+            label, render.image, render.evaluations, seconds, again.evaluations, scratch_seconds
         )
-    return rows
 
 
 def _table(rows: list[Row]) -> Table:

@@ -6,21 +6,39 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from cyclopts.validators import Path as PathValidator
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
 from ..contact_sheet import Tile, contact_sheet
+from ..errors import printable
 from ..files import file_errors
-from ..saving import Document, read_document
-from ..scripts import OperationResult, Script, run_script, script_from_history
+from ..saving import Document, check_carried, image_paths, read_document, read_provenance
+from ..scripts import (
+    DEFAULT_LIMITS,
+    Limits,
+    OperationResult,
+    Script,
+    operations,
+    run_script,
+    script_from_history,
+)
+from ..state import EditState, History, Scene
+from .examples import find_script
 from .loading import Device, DType, load_with_status
+from .output import Force, about, check_targets, make_folder, progress, say
 
 if TYPE_CHECKING:
     from ..session import EditSession
+
+Limit = Annotated[int, Parameter(validator=Number(gte=1))]
+PngFile = Annotated[Path, Parameter(validator=PathValidator(ext="png"))]
 
 
 def run(
@@ -30,6 +48,11 @@ def run(
     model: str | None = None,
     device: Device = None,
     dtype: DType = None,
+    force: Force = False,
+    max_operations: Limit = DEFAULT_LIMITS.operations,
+    max_evaluations: Limit = DEFAULT_LIMITS.evaluations,
+    max_pixels: Limit = DEFAULT_LIMITS.pixels,
+    max_seeds: Limit = DEFAULT_LIMITS.seeds,
 ) -> None:
     """Run a scripted edit history.
 
@@ -39,47 +62,67 @@ def run(
     Parameters
     ----------
     script
-        The script, a JSON file.
+        The script, a JSON file, or an example's name: avatars; with a checkpoint of Stable
+        Diffusion 1.x also boulevard, castle, cat, face.
     out
         The folder for all output; created if it is missing.
     model
         A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
         embedded one.
+    max_operations
+        The operations that the script may have.
+    max_evaluations
+        The evaluations that its renders may take together.
+    max_pixels
+        The pixels that all images of one render may have together.
+    max_seeds
+        The seeds that its scene may have.
     """
     console = Console()
-    read = Script.load(script)
-    out.mkdir(parents=True, exist_ok=True)
+    limits = Limits(
+        operations=max_operations,
+        evaluations=max_evaluations,
+        pixels=max_pixels,
+        seeds=max_seeds,
+    )
+    read = Script.load(find_script(script), limits)
+    make_folder(out)
+    check_targets(_targets(read, out), force=force)
     pipeline = load_with_status(console, model, device, dtype)
     from ..session import EditSession
 
-    run_and_report(console, read, EditSession.from_scene(read.scene, pipeline), out)
+    with about(script):
+        session = EditSession.from_scene(read.scene, pipeline)
+        run_and_report(console, read, session, out, limits)
 
 
 def info(file: Path) -> None:
-    """Print the contents of a session file: scene, concepts, history, sizes.
+    """Print the contents of a session file or an image: scene, concepts, history, sizes.
 
     Parameters
     ----------
     file
-        A file that a session was saved to.
+        A file that a session was saved to, or a PNG file that a render was saved to.
     """
-    Console().print(describe(file))
+    with about(file):
+        Console().print(describe(file))
 
 
 def render(
     file: Path,
     *,
-    out: Path,
+    out: PngFile,
     model: str | None = None,
     device: Device = None,
     dtype: DType = None,
+    force: Force = False,
 ) -> None:
-    """Render a session file's current state to a PNG file.
+    """Render the current state of a session file, or that of an image, to a PNG file.
 
     Parameters
     ----------
     file
-        A file that a session was saved to.
+        A file that a session was saved to, or a PNG file that a render was saved to.
     out
         The image's file, ending in .png; of several seeds, each image gets a number.
     model
@@ -87,67 +130,112 @@ def render(
         Default: the embedded one.
     """
     console = Console()
-    pipeline = load_with_status(console, model, device, dtype)
-    from ..session import EditSession
+    with about(file):
+        scene, _ = _read(file)
+        check_targets(image_paths(out, len(scene.seeds)), force=force)
+        pipeline = load_with_status(console, model, device, dtype)
+        from ..session import EditSession
 
-    rendered = EditSession.load(file, pipeline).render()
-    for path in rendered.save(out):
-        console.print(Text(f"{path}: {rendered.evaluations} evaluations"))
+        begin = EditSession.from_image if _is_image(file) else EditSession.load
+        rendered = begin(file, pipeline).render()
+        for path in rendered.save(out):
+            say(console, f"{path}: {rendered.evaluations} evaluations")
 
 
-def export_script(file: Path, *, out: Path | None = None) -> None:
-    """Write a session file's history as a script, which makes the same history again.
+def export_script(file: Path, *, out: Path | None = None, force: Force = False) -> None:
+    """Write a session file's history as a script, which makes it again and renders its state.
 
     Parameters
     ----------
     file
-        A file that a session was saved to.
+        A file that a session was saved to, or a PNG file that a render was saved to.
     out
         The script's file. Default: printed.
     """
-    document = read_document(file)
-    script = script_from_history(document.scene, document.history)
+    with about(file):
+        scene, history = _read(file)
+        script = script_from_history(scene, history)
+    # Without a render, running the script would show nothing.
+    last = operations.Render(output="image.png")
+    script = attrs.evolve(script, operations=(*script.operations, last))
     if out is None:
         sys.stdout.write(script.dump())
     else:
+        check_targets([out], force=force)
         script.save(out)
 
 
-def run_and_report(console: Console, script: Script, session: EditSession, out: Path) -> None:
+def run_and_report(
+    console: Console, script: Script, session: EditSession, out: Path, limits: Limits
+) -> None:
     """Run a script, and write its outputs, a contact sheet, the session and a report.
 
     If an operation fails, the results of those before it are still written.
 
     Raises:
-        ScriptError: an operation failed.
+        ScriptError: the script asks for more than the limits, or an operation failed.
         SessionFileError: a file cannot be written.
     """
-    columns = (
-        TextColumn("Running"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("operations"),
-        TimeElapsedColumn(),
-    )
     results: list[OperationResult] = []
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("", total=len(script.operations))
-            for result in run_script(script, session, out):
+        with progress(console, "Running", "operations") as show:
+            show(0, len(script.operations))
+            for result in run_script(script, session, out, limits):
                 results.append(result)
-                progress.advance(task)
+                show(len(results), len(script.operations))
+                if result.render is not None and not console.is_terminal:
+                    say(console, f"{_name(result)}: {result.render.evaluations} evaluations")
     finally:
-        console.print(_table(results))
-        sheet, report = out / "contact_sheet.png", out / "report.json"
-        tiles = list(_tiles(results))
-        if tiles:
-            with file_errors(sheet, "cannot be written"):
-                contact_sheet(tiles).save(sheet)
-        with file_errors(report, "cannot be written"):
-            report.write_text(json.dumps(_report(results), indent=2, ensure_ascii=False) + "\n")
-        console.print(Text(f"{session.save(out / 'session.safetensors')}"))
-        if tiles:
-            console.print(Text(f"Contact sheet: {sheet}"))
+        if results:
+            console.print(_table(results))
+            _report_results(console, results, session, out)
+
+
+def _report_results(
+    console: Console, results: list[OperationResult], session: EditSession, out: Path
+) -> None:
+    """Write the contact sheet, the report and the session."""
+    sheet, report = out / "contact_sheet.png", out / "report.json"
+    tiles = list(_tiles(results))
+    if tiles:
+        with file_errors(sheet, "cannot be written"):
+            contact_sheet(tiles).save(sheet)
+    with file_errors(report, "cannot be written"):
+        report.write_text(json.dumps(_report(results), indent=2, ensure_ascii=False) + "\n")
+    say(console, str(session.save(out / "session.safetensors")))
+    if tiles:
+        say(console, f"Contact sheet: {sheet}")
+
+
+def _targets(script: Script, out: Path) -> Iterator[Path]:
+    """Yield the files that a run writes, each checked to be inside the folder when it runs."""
+    for name in ("contact_sheet.png", "session.safetensors", "report.json"):
+        yield out / name
+    for one in script.operations:
+        match one:
+            case operations.Render(output=str(name)):
+                yield from image_paths(out / name, len(script.scene.seeds))
+            case operations.Save(output=name):
+                yield out / name
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() == ".png"
+
+
+def _read(file: Path) -> tuple[Scene, History]:
+    """Return the scene and the history of a session's file, or of an image's only edit.
+
+    Raises:
+        SessionFormatError: the file holds neither, or the image lacks tensors it was made with.
+        SessionFileError: the file cannot be read.
+    """
+    if not _is_image(file):
+        document = read_document(file)
+        return document.scene, document.history
+    made, _ = read_provenance(file)
+    check_carried(made)
+    return made.scene, History().commit(made.state, "from an image")
 
 
 def _table(results: list[OperationResult]) -> Table:
@@ -160,18 +248,24 @@ def _table(results: list[OperationResult]) -> Table:
     )
     for one in results:
         evaluations = "" if one.render is None else str(one.render.evaluations)
-        written = "" if one.output is None else one.output.name
+        written = printable(", ".join(path.name for path in one.outputs))
         table.add_row(
             str(one.index), Text(one.description), evaluations, f"{one.seconds:.2f}", Text(written)
         )
     return table
 
 
+def _name(one: OperationResult) -> str:
+    """Return the name of a render's first image, or of its operation."""
+    return one.outputs[0].name if one.outputs else f"operation {one.index}"
+
+
 def _tiles(results: list[OperationResult]) -> Iterator[Tile]:
     for one in results:
         if one.render is not None:
-            label = one.output.stem if one.output else f"operation {one.index}"
-            for image in one.render.images:
+            names = [path.stem for path in one.outputs] or [f"operation {one.index}"]
+            for number, image in enumerate(one.render.images):
+                label = names[min(number, len(names) - 1)]
                 yield Tile(image, label, f"{one.render.evaluations} evaluations")
 
 
@@ -183,8 +277,8 @@ def _report(results: list[OperationResult]) -> dict[str, Any]:
         entry["seconds"] = round(one.seconds, 3)
         if one.render is not None:
             entry |= {"mode": one.render.mode, "evaluations": one.render.evaluations}
-        if one.output is not None:
-            entry["output"] = one.output.name
+        if one.outputs:
+            entry["outputs"] = [path.name for path in one.outputs]
         operations.append(entry)
     return {
         "seconds": round(sum(one.seconds for one in results), 3),
@@ -194,39 +288,59 @@ def _report(results: list[OperationResult]) -> dict[str, Any]:
 
 
 def describe(file: Path) -> Group:
-    """Return the contents of a session's file for printing; the model is not needed.
+    """Return the contents of a session's file or of an image for printing; no model is needed.
 
     Raises:
-        SessionFormatError, SessionFileError: the file cannot be read as a session's.
+        SessionFormatError, SessionFileError: the file cannot be read.
     """
+    if _is_image(file):
+        made, index = read_provenance(file)
+        own = {
+            "image": f"{index + 1} of {len(made.scene.seeds)}, {made.mode}",
+            "model": made.model[:12],
+            "made with": ", ".join(made.given),
+        }
+        return _describe(file, made.scene, made.sampler, made.state, own)
     document = read_document(file)
-    scene, model, state = document.scene, document.model, document.history.state
-    facts = Table.grid(padding=(0, 2))
+    own = {
+        "model": f"{document.model.digest[:12]}, {document.model.dtype}",
+        "written with": ", ".join(f"{name} {one}" for name, one in document.versions.items()),
+        "recorded": _recorded(document),
+    }
+    history = document.history
+    found = _describe(file, document.scene, document.model.sampler, history.state, own)
+    return Group(found, Text(str(history)))
+
+
+def _describe(
+    file: Path, scene: Scene, sampler: str, state: EditState, own: dict[str, str]
+) -> Group:
+    """Return a scene, a state, and what else a file holds, for printing."""
     rows = {
         "prompt": scene.prompt,
         "negative prompt": scene.negative_prompt,
         "seeds": ", ".join(map(str, scene.seeds)),
         "size": f"{scene.width} x {scene.height}",
-        "steps": f"{scene.num_inference_steps} ({model.sampler})",
+        "steps": f"{scene.num_inference_steps} ({sampler})",
         "guidance scale": f"{scene.guidance_scale:g}",
         "momentum": f"{state.momentum_scale:g}, beta {state.momentum_beta:g}",
-        "model": f"{model.digest[:12]}, {model.dtype}",
-        "written with": ", ".join(f"{name} {one}" for name, one in document.versions.items()),
-        "recorded": _recorded(document),
+        **own,
         "file": f"{file.stat().st_size / 1e6:.2f} MB",
     }
+    facts = Table.grid(padding=(0, 2))
     for what, value in rows.items():
         if value:
-            facts.add_row(Text(what, style="dim"), Text(value))
+            facts.add_row(Text(what, style="dim"), Text(printable(value)))
+    if not state.concepts:
+        return Group(facts)
     concepts = Table("concept", "scale", "threshold", "warm-up", "", title_justify="left")
     for one in state:
         flags = ["inverted"] * one.inverted + ["disabled"] * (not one.enabled)
         concepts.add_row(
-            *(Text(one.name), f"{one.scale:g}", f"{one.threshold:g}", str(one.warmup)),
+            *(Text(printable(one.name)), f"{one.scale:g}", f"{one.threshold:g}", str(one.warmup)),
             ", ".join(flags),
         )
-    parts = [facts, concepts] if state.concepts else [facts]
-    return Group(*parts, Text(str(document.history)))
+    return Group(facts, concepts)
 
 
 def _recorded(document: Document) -> str:

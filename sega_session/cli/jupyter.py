@@ -25,11 +25,13 @@ from rich.console import Console
 
 from ..errors import CheckpointError, SegaSessionError
 from ..saving import read_document
+from .examples import example_files
 from .loading import Device, DType
-
-PACKAGE = Path(__file__).resolve().parents[1]
+from .output import make_folder
 
 LOOPBACK = "127.0.0.1"
+
+CONNECTION = "sega_session.cli.page_connection.PageConnection"
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -50,7 +52,7 @@ def lab(folder: Path = Path("sega-examples"), *, port: Port = None, browser: boo
         Open it in a browser.
     """
     require("jupyterlab", "ipykernel", "ipywidgets", "anywidget")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for path in example_files():
         if not (folder / path.name).exists():
             shutil.copyfile(path, folder / path.name)
@@ -109,16 +111,6 @@ def check_scene_or_file(
         )
 
 
-def example_files() -> list[Path]:
-    """Return the example notebooks and the image in them.
-
-    They are inside the package in a wheel, and beside it in a checkout.
-    """
-    inside = PACKAGE / "examples"
-    folder = inside if inside.is_dir() else PACKAGE.parent / "examples"
-    return [*sorted(folder.glob("*.ipynb")), folder / "panel.png"]
-
-
 def serve_page(
     file: Path | None,
     model: str | None,
@@ -158,7 +150,8 @@ def serve_page(
         (folder / "sega-session.ipynb").write_text(make_notebook(arguments))
         # Every user of the machine can read a command line, but only its owner this folder. Voilà
         # is started in it, so these settings take precedence over the user's own.
-        (folder / "voila.json").write_text(json.dumps({"Voila": {"token": token}}))
+        settings = {"token": token, "kernel_websocket_connection_class": CONNECTION}
+        (folder / "voila.json").write_text(json.dumps({"Voila": settings}))
         command = [sys.executable, "-m", "voila", "sega-session.ipynb", f"--Voila.ip={LOOPBACK}"]
         command += [f"--Voila.port={port}", "--Voila.port_retries=0"]
         # Voilà would open the page without the token.
@@ -209,7 +202,8 @@ def require(*packages: str) -> None:
     for one in packages:
         if find_spec(one) is None:
             raise SegaSessionError(
-                f'{one} is not installed. Install it: pip install "sega-session[app]".'
+                f'{one} is not installed. Install sega-session with its extra "app"; README says '
+                "how."
             )
 
 

@@ -8,6 +8,7 @@ from .journal import journal_path as journal_path
 from .journal import recover_history as recover_history
 from .png import Provenance as Provenance
 from .png import check_carried as check_carried
+from .png import image_paths as image_paths
 from .png import png_text as png_text
 from .png import read_provenance as read_provenance
 from .session_file import Saved as Saved

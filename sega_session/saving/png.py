@@ -62,6 +62,17 @@ class Provenance:
     given: tuple[str, ...] = ()
 
 
+def image_paths(path: Path, images: int) -> tuple[Path, ...]:
+    """Return the files of a batch of images: the path, or numbered ones if there are several.
+
+    >>> image_paths(Path("a.png"), 2)
+    (Path("a-0.png"), Path("a-1.png"))
+    """
+    if images == 1:
+        return (path,)
+    return tuple(path.with_stem(f"{path.stem}-{index}") for index in range(images))
+
+
 def png_text(provenance: Provenance, index: int) -> PngInfo:
     """Return the text of one image, for ``image.save(path, pnginfo=png_text(provenance, index))``.
 

@@ -165,11 +165,14 @@ def is_same_model(document: Document, model: DiffusionModel, *, allow_mismatch: 
     names = sorted({*there.components, *here.components})
     other = [n for n in names if there.components.get(n) != here.components.get(n)]
     other += ["precision"] if there.dtype != here.dtype else []
+    if not other:  # a file's digests say the same, and its words do not
+        other = ["sampler" if there.sampler != here.sampler else "digest"]
     raise ModelMismatchError(
         f"the session was made with model {there.digest[:12]} ({there.sampler}, {there.dtype}), "
         f"the pipeline is {here.digest[:12]} ({here.sampler}, {here.dtype}); allowed: the same. "
-        f"What differs: {', '.join(other)}. Load that pipeline, or pass allow_model_mismatch=True "
-        "to keep the history and evaluate everything again."
+        f"What differs: {', '.join(other)}.",
+        "Load that pipeline, or pass allow_model_mismatch=True to keep the history and evaluate "
+        "everything again.",
     )
 
 

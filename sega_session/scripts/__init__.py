@@ -1,16 +1,19 @@
 """Edit histories as JSON: read and checked, run on a session, and written from a session's history.
 
 A `Script` is a scene and operations on it, each a frozen value of `operations`. `run_script` runs
-it, and `script_from_history` makes one from a history. Other packages import from here, not from
-the modules. ``python -m sega_session.scripts.schema`` prints the JSON Schema.
+it within `Limits`, and `script_from_history` makes one from a history. Other packages import from
+here, not from the modules. ``python -m sega_session.scripts.schema`` prints the JSON Schema.
 """
 
 from . import operations
+from .limits import DEFAULT_LIMITS, Limits
 from .runner import OperationResult, Session, run_script
 from .script import Script, ScriptScene
 from .writer import script_from_history
 
 __all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
     "OperationResult",
     "Script",
     "ScriptScene",

@@ -6,7 +6,8 @@ import re
 from pathlib import Path, PurePosixPath
 
 from .. import files as strict
-from ..errors import InvalidValueError, ScriptError
+from ..errors import InvalidValueError, ScriptError, SessionFormatError
+from ..saving import image_paths, read_document
 
 _PART = r"[^/\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?<![. ])"
 
@@ -31,8 +32,8 @@ def output_path(folder: Path, name: str) -> Path:
         name: the operation's ``output``.
 
     Raises:
-        ScriptError: the path leads out of the folder, for example by a link, or a folder cannot
-            be created.
+        ScriptError: the path leads out of the folder, for example by a link, a folder cannot be
+            created, or something other than a file is there.
     """
     shown = strict.shorten(name)
     try:
@@ -40,7 +41,49 @@ def output_path(folder: Path, name: str) -> Path:
         path = (root / name).resolve() if OUTPUT.fullmatch(name) else root
         if root in path.parents:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise ScriptError(f"output {shown} is there already, and is no file. Remove it.")
             return path
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise ScriptError(f"output {shown} has no place in {folder}: {error}.") from error
     raise ScriptError(f"output {shown} leads out of {folder}. Use another name, or folder.")
+
+
+def check_render_output(folder: Path, name: str, images: int) -> Path:
+    """Return the path to save a render's images to; with several, each of their files is checked.
+
+    Args:
+        folder, name: as for `output_path`.
+        images: the number of images.
+
+    Raises: as `output_path` does.
+    """
+    if images == 1:
+        return output_path(folder, name)
+    for one in image_paths(Path(name), images):
+        output_path(folder, one.as_posix())
+    return folder.resolve() / name
+
+
+def check_save_output(folder: Path, name: str) -> Path:
+    """Return the path to save a session to: a new file, or one that holds a session.
+
+    Other files of this suffix may be the weights of a model.
+
+    Args:
+        folder, name: as for `output_path`.
+
+    Raises:
+        SessionFileError: the file that is there cannot be read.
+        ScriptError: it is no session, or as `output_path` does.
+    """
+    path = output_path(folder, name)
+    if path.exists():
+        try:
+            read_document(path)
+        except SessionFormatError as error:
+            raise ScriptError(
+                f"output {strict.shorten(name)} is there already, and is no session that this "
+                "release reads: a script replaces nothing else. Use another name, or remove it."
+            ) from error
+    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,9 +12,10 @@ import attrs
 from attrs import frozen
 
 from ..errors import ScriptError, SegaSessionError
-from ..state import History, Include, Mode
+from ..state import History, Include, Mode, Scene
 from . import operations as ops
-from .outputs import output_path
+from .limits import DEFAULT_LIMITS, Limits
+from .outputs import check_render_output, check_save_output
 from .script import Script
 
 if TYPE_CHECKING:
@@ -25,8 +26,15 @@ class Session(Protocol):
     """The methods of `EditSession` that scripts use; other edits are called by their names."""
 
     @property
+    def scene(self) -> Scene:
+        """The prompt, seeds and settings."""
+
+    @property
     def history(self) -> History:
         """The history so far."""
+
+    def plan(self, mode: str | Mode) -> int:
+        """Count the evaluations that `render` would make now, or more."""
 
     def render(self, mode: str | Mode) -> Render:
         """Render the current state."""
@@ -53,53 +61,88 @@ class OperationResult:
         description: the change that it made, in words.
         seconds: the time that it took.
         render: the render, if the operation made one.
-        output: the file, if the operation wrote one.
+        outputs: the files that the operation wrote.
     """
 
     index: int
     description: str
     seconds: float
     render: Render | None = None
-    output: Path | None = None
+    outputs: tuple[Path, ...] = ()
 
 
-def run_script(script: Script, session: Session, folder: Path) -> Iterator[OperationResult]:
+def run_script(
+    script: Script, session: Session, folder: Path, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[OperationResult]:
     """Run a script's operations one by one, and yield the result of each.
+
+    The limits of operations, pixels and seeds, and the paths of all outputs, are checked before the
+    first operation; evaluations are counted before each render.
 
     Args:
         script: the script.
         session: a new session of the script's scene.
         folder: the folder for outputs; they cannot lead out of it.
+        limits: what the script may ask for.
 
     Raises:
-        ScriptError: an operation failed; the session is as the operations before left it.
+        ScriptError: the script asks for more than the limits, or an operation failed; the session
+            is as the operations before left it.
     """
+    limits.check("operations", script.size)
+    limits.check_scene(session.scene)
+    images = len(session.scene.seeds)
+    for index, operation in enumerate(script.operations):
+        with _located(index, operation):
+            _check_output(operation, folder, images)
     last: Render | None = None
+    evaluations = 0
     for index, operation in enumerate(script.operations):
         start = time.perf_counter()
-        render = output = None
+        render: Render | None = None
+        outputs: tuple[Path, ...] = ()
         before = session.history
-        try:
+        with _located(index, operation):
             match operation:
                 case ops.Render():
+                    limits.check("evaluations", evaluations + session.plan(operation.mode))
                     render = last = session.render(operation.mode)
+                    evaluations += render.evaluations
                     if operation.output is not None:
-                        output = output_path(folder, operation.output)
-                        render.save(output)
+                        # Checked again, in case that a link was made meanwhile.
+                        target = check_render_output(folder, operation.output, images)
+                        outputs = render.save(target)
                 case ops.Save():
-                    output = output_path(folder, operation.output)
-                    session.save(output, include=operation.include)
+                    target = check_save_output(folder, operation.output)
+                    session.save(target, include=operation.include)
+                    outputs = (target,)
                 case ops.Expect():
                     _check_evaluations(operation, last)
                 case _:
                     _apply(session, operation)
-        except ScriptError as error:
-            raise ScriptError(str(error), index) from error
-        except SegaSessionError as error:
-            raise ScriptError(f"{operation.op}: {error}", index) from error
         seconds = time.perf_counter() - start
         description = _describe(operation, before, session.history)
-        yield OperationResult(index, description, seconds, render, output)
+        yield OperationResult(index, description, seconds, render, outputs)
+
+
+@contextmanager
+def _located(index: int, operation: ops.Operation) -> Iterator[None]:
+    """Raise errors as ScriptError with the number of the operation."""
+    try:
+        yield
+    except ScriptError as error:
+        raise ScriptError(error.message, index) from error
+    except SegaSessionError as error:
+        raise ScriptError(f"{operation.op}: {error}", index) from error
+
+
+def _check_output(operation: ops.Operation, folder: Path, images: int) -> None:
+    """Raise ScriptError if an operation must not write where it would."""
+    match operation:
+        case ops.Render(output=str(name)):
+            check_render_output(folder, name, images)
+        case ops.Save(output=name):
+            check_save_output(folder, name)
 
 
 def _apply(session: Session, operation: ops.Operation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,15 +12,13 @@ from attrs.validators import deep_iterable, instance_of
 from .. import files as strict
 from ..errors import ScriptError
 from ..state import Scene, fields
+from .limits import DEFAULT_LIMITS, Limits
 from .operations import Expect, Operation, Render, Transaction
 
 FORMAT_VERSION = 1
 
 MAX_BYTES = 4 * 2**20
 """The size of the largest script that is read."""
-
-MAX_OPERATIONS = 10_000
-"""The largest number of operations in a script, those in transactions included."""
 
 
 @frozen(kw_only=True)
@@ -37,19 +36,12 @@ class ScriptScene:
 
 
 def _check_operations(_: object, __: object, value: tuple[Any, ...]) -> None:
-    """Check the number of operations, and that a render comes before each `Expect`."""
-    rendered, count = False, 0
+    """Check that a render comes before each `Expect`."""
+    rendered = False
     for index, one in enumerate(value):
-        count += 1 + (len(one.operations) if isinstance(one, Transaction) else 0)
         if isinstance(one, Expect) and not rendered:
             raise ScriptError("there is no render before this expect. Render first.", index)
         rendered = rendered or isinstance(one, Render)
-    _check_count(count)
-
-
-def _check_count(count: int) -> None:
-    if count > MAX_OPERATIONS:
-        raise ScriptError(f"there are {count} operations; allowed: {MAX_OPERATIONS}.")
 
 
 @frozen
@@ -58,10 +50,11 @@ class Script:
 
     Attributes:
         scene: the scene that the session begins with.
-        operations: at most 10,000, those in transactions included.
+        operations: the operations. How many a script may have when it is read or run is one of
+            `Limits`.
 
     Raises:
-        ScriptError: there are too many operations, or an `Expect` comes before any `Render`.
+        ScriptError: an `Expect` comes before any `Render`.
     """
 
     scene: ScriptScene = field(validator=instance_of(ScriptScene))
@@ -72,22 +65,32 @@ class Script:
         ]
     )
 
-    @classmethod
-    def load(cls, path: str | Path) -> Script:
-        """Read a script's file, of at most 4 MiB. Raises ScriptError."""
-        try:
-            with Path(path).open("rb") as file:
-                return cls.parse(file.read(MAX_BYTES + 1))
-        except OSError as error:
-            raise ScriptError(f"{path} cannot be read: {error.strerror}.") from error
+    @property
+    def size(self) -> int:
+        """The number of operations, those in transactions included."""
+        inner = (len(one.operations) for one in self.operations if isinstance(one, Transaction))
+        return len(self.operations) + sum(inner)
 
     @classmethod
-    def parse(cls, text: str | bytes) -> Script:
+    def load(cls, path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Script:
+        """Read a script's file, of at most 4 MiB. Raises ScriptError; see `parse`."""
+        text = _read(Path(path))
+        try:
+            return cls.parse(text, limits)
+        except ScriptError as error:
+            raise ScriptError(error.message, error.index, path) from None
+
+    @classmethod
+    def parse(cls, text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Script:
         """Read a script's JSON.
 
+        Args:
+            text: the JSON, of at most 4 MiB.
+            limits: how many operations the script may have.
+
         Raises:
-            ScriptError: the JSON is not a valid script; the message names the value and the
-                operation.
+            ScriptError: the JSON is not a valid script, or has too many operations; the message
+                names the value and the operation.
         """
         if len(text) > MAX_BYTES:
             raise ScriptError(f"the script is too large; allowed: {MAX_BYTES} bytes.")
@@ -96,7 +99,7 @@ class Script:
             # Editors find the schema by this key.
             strict.structure(document.pop("$schema", ""), str, ("$schema",))
             if isinstance(document.get("operations"), list):
-                _check_count(len(document["operations"]))  # before each of them is read
+                limits.check("operations", _count(document["operations"]))  # before they are read
             return strict.structure(document, cls)
         except strict.StrictError as error:
             raise _located(error) from None
@@ -108,14 +111,42 @@ class Script:
             "scene": self.scene,
             "operations": self.operations,
         }
-        return strict.dump(document, indent=2, omit_defaults=True) + "\n"
+        text = strict.dump(document, indent=2, omit_defaults=True)
+        return "".join(map(_escape, text)) + "\n"
 
     def save(self, path: str | Path) -> None:
         """Write the script to a file. Raises ScriptError."""
         try:
             Path(path).write_text(self.dump(), encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise ScriptError(f"{path} cannot be written: {error.strerror}.") from error
+        except (OSError, ValueError) as error:  # ValueError: the path has a null character
+            reason = getattr(error, "strerror", None) or error
+            raise ScriptError(f"{path} cannot be written: {reason}.") from error
+
+
+def _read(path: Path) -> bytes:
+    """Read a script's file, and not much more than is allowed of it. Raises ScriptError."""
+    try:
+        # Opening a pipe would wait for its writer.
+        strict.check_regular(path.stat().st_mode)
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: the path has a null character
+        reason = getattr(error, "strerror", None) or error
+        raise ScriptError(f"{path} cannot be read: {reason}.") from error
+
+
+def _escape(one: str) -> str:
+    """Return a character of JSON, escaped if it would control the terminal that shows it.
+
+    Outside of strings, JSON is printable but for its line breaks.
+    """
+    return one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1]
+
+
+def _count(operations: list[Any]) -> int:
+    """Return the number of operations in a script's JSON, those in transactions included."""
+    inner = (one.get("operations") for one in operations if isinstance(one, dict))
+    return len(operations) + sum(len(one) for one in inner if isinstance(one, list))
 
 
 def _located(error: strict.StrictError) -> ScriptError:

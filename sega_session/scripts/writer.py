@@ -104,7 +104,8 @@ def _edits(before: EditState, after: EditState) -> Iterator[ops.Edit]:
 
 
 def _change(old: Concept, new: Concept) -> ops.Edit:
-    """Return the simplest edit that changes a concept."""
+    """Return the simplest edit that changes a concept. Raises ScriptError for embeddings."""
+    _check_words(new)
     name = old.name
     given = {
         field.name: getattr(new, field.name)
@@ -122,14 +123,19 @@ def _change(old: Concept, new: Concept) -> ops.Edit:
 
 def _addition(concept: Concept) -> Iterator[ops.Edit]:
     """Yield the edits that add a concept. Raises ScriptError for one defined by embeddings."""
-    if concept.embedding is not None:
-        raise ScriptError(
-            f"the concept {concept.name!r} is defined by embeddings, which a script does not hold. "
-            "Save the session's file instead."
-        )
+    _check_words(concept)
     fields: dict[str, Any] = attrs.asdict(concept)
     del fields["embedding"], fields["enabled"]
     name = None if concept.name == concept.prompt else concept.name
     yield ops.Add(**{**fields, "name": name})
     if not concept.enabled:
         yield ops.Disable(name=concept.name)
+
+
+def _check_words(concept: Concept) -> None:
+    """Raise ScriptError if a concept is defined by embeddings."""
+    if concept.embedding is not None:
+        raise ScriptError(
+            f"the concept {concept.name!r} is defined by embeddings, which a script does not hold. "
+            "Save the session's file instead."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from ..errors import printable
 from .values import Concept, EditState
 
 FLAGS = {
@@ -14,7 +15,10 @@ FLAGS = {
 
 
 def diff(before: EditState, after: EditState) -> str:
-    """Describe the changes from one state to another: "beard: scale 5 -> 8; glasses inverted"."""
+    """Describe the changes from one state to another: "beard: scale 5 -> 8; glasses inverted".
+
+    The words are one printable line, as the labels of a history are.
+    """
     old = {concept.name: concept for concept in before}
     new = {concept.name: concept for concept in after}
     names = renamed(before, after)
@@ -32,20 +36,21 @@ def diff(before: EditState, after: EditState) -> str:
         one, other = (getattr(state, f"momentum_{what}") for state in (before, after))
         if one != other:
             words.append(f"momentum {what} {one:g} -> {other:g}")
-    return "; ".join(words) or "no change"
+    return printable("; ".join(words)) or "no change"
 
 
 def renamed(before: EditState, after: EditState) -> dict[str, str]:
     """Return the new names, by the old ones, of the concepts whose name alone changed."""
     old, new = ({concept.name for concept in state} for state in (before, after))
+    # Looked up by everything but the name: a comparison of all pairs takes a minute for 500.
+    added: dict[Concept, list[str]] = {}
+    for concept in after:
+        if concept.name not in old:
+            added.setdefault(attrs.evolve(concept, name="any"), []).append(concept.name)
     found: dict[str, str] = {}
     for concept in before:
-        for other in after:
-            free = other.name not in old and other.name not in found.values()
-            same = attrs.evolve(other, name=concept.name) == concept
-            if concept.name not in new and free and same:
-                found[concept.name] = other.name
-                break
+        if concept.name not in new and (names := added.get(attrs.evolve(concept, name="any"))):
+            found[concept.name] = names.pop(0)
     return found
 
 

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from ..errors import HistoryError, InvalidValueError, suggest
 from .differences import diff
-from .fields import check_line
+from .fields import check_line, checked_by
 from .values import EditState
 
 
@@ -27,13 +27,16 @@ class Entry:
         id: its number in the order of creation; the session began at 0.
         parent: the id of the entry that was edited; None for the first.
         state: the edit state.
-        label: the edit that made it, in words.
+        label: the edit that made it, in words: one line of text.
+
+    Raises:
+        InvalidValueError: the label is not one line of text.
     """
 
     id: int
     parent: int | None
     state: EditState
-    label: str
+    label: str = field(validator=checked_by(check_line))
 
 
 @frozen(repr=False)
@@ -209,6 +212,8 @@ class History:
         if len(self.visited) != count:
             found.append(f"visited has {len(self.visited)} values for {count} entries")
         for name, end in self.branches.items():
+            if not name.strip() or not name.isprintable():
+                found.append(f"the branch's name {name!r} is not one line of text")
             if end not in range(count):
                 found.append(f"branch {name!r} is at entry {end} of {count}")
         if self.branch is not None and self.branch not in self.branches:

@@ -20,9 +20,11 @@ from sega_widgets.app import open_panel
 from sega_widgets.messages import Messages
 from sega_widgets.panel import EditPanel
 
+from sega_session.cli import examples
 from sega_session.cli import jupyter as cli_jupyter
+from sega_session.cli.examples import example_files, find_script
 from sega_session.cli.jupyter import (
-    example_files,
+    CONNECTION,
     find_port,
     make_notebook,
     require,
@@ -30,7 +32,7 @@ from sega_session.cli.jupyter import (
     serve,
 )
 from sega_session.cli.main import main
-from sega_session.errors import CheckpointError, SegaSessionError
+from sega_session.errors import CheckpointError, ScriptError, SegaSessionError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
 TREE = Path(__file__).parents[2]
@@ -116,12 +118,26 @@ def test_lab_copies_the_notebooks_and_leaves_changed_ones(served: Served, tmp_pa
 def test_a_wheel_has_the_examples_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beside = example_files()
     shutil.copytree(TREE / "examples", tmp_path / "examples")
-    monkeypatch.setattr(cli_jupyter, "PACKAGE", tmp_path)
+    monkeypatch.setattr(examples, "PACKAGE", tmp_path)
     assert [path.name for path in example_files()] == [path.name for path in beside]
     assert {path.parent for path in example_files()} == {tmp_path / "examples"}
+    assert find_script(Path("avatars")) == tmp_path / "examples" / "scripts" / "avatars.json"
     wheel = (TREE / "pyproject.toml").read_text()
-    for path in beside:
-        assert f'"examples/{path.name}" = "sega_session/examples/{path.name}"' in wheel
+    for name in [*(path.name for path in beside), "scripts"]:
+        assert f'"examples/{name}" = "sega_session/examples/{name}"' in wheel
+
+
+def test_scripts_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scripts = TREE / "examples" / "scripts"
+    for path in scripts.iterdir():
+        assert find_script(Path(path.stem)) == path
+    for given in ("avatars.json", "./a/avatars", "none.json", "a/none"):
+        assert find_script(Path(given)) == Path(given)
+    with pytest.raises(ScriptError, match=r"^'none' is no file; .* name: avatars, boulevard"):
+        find_script(Path("none"))
+    Path("avatars").touch()
+    assert find_script(Path("avatars")) == Path("avatars")
 
 
 def test_app_serves_on_loopback_with_a_token(served: Served, tmp_path: Path) -> None:
@@ -137,7 +153,9 @@ def test_app_serves_on_loopback_with_a_token(served: Served, tmp_path: Path) -> 
         *("--Voila.log_level=ERROR", f"--Voila.connection_dir_root={served.folder}"),
         f"--MappingKernelManager.root_dir={tmp_path}",
     ]
-    assert served.settings == {"Voila": {"token": token}}
+    assert served.settings == {
+        "Voila": {"token": token, "kernel_websocket_connection_class": CONNECTION}
+    }
     assert served.browser
     assert served.folder is not None
     assert not served.folder.exists()
@@ -219,7 +237,8 @@ def test_a_missing_package_is_named(
 ) -> None:
     monkeypatch.setattr(cli_jupyter, "find_spec", lambda one: None if one == package else True)
     assert command(name) == 1
-    message = f'error: {package} is not installed. Install it: pip install "sega-session[app]".\n'
+    message = f'error: {package} is not installed. Install sega-session with its extra "app"; '
+    message += "README says how.\n"
     assert capsys.readouterr().err == message
     assert not hasattr(served, "command")
 
@@ -310,7 +329,11 @@ def test_ctrl_c_ends_a_server(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_panel_on_the_embedded_model(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     panel = open_panel(device="cpu")
     assert isinstance(panel, EditPanel)
     panel.close()
@@ -322,7 +345,13 @@ def test_a_panel_on_the_embedded_model(capfd: pytest.CaptureFixture[str], tmp_pa
     panel = open_panel(file=str(file), device="cpu")
     assert isinstance(panel, EditPanel)
     panel.close()
-    assert panel.view.files.file.value == str(file)
+    # The page keeps its files in the folder it was started in.
+    assert panel.view.files.file.value == "saved.safetensors"
+    panel.view.files.save.click()
+    assert Path("saved.safetensors").is_file()
+    panel.view.files.file.value = str(file)
+    panel.view.files.save.click()
+    assert "allowed: a file in" in panel.messages.value
 
     panel = open_panel(prompt="a portrait of a woman", seed=3, device="cpu", dtype="float32")
     assert isinstance(panel, EditPanel)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from sega_session import EditSession, load_avatars
+from sega_session.cli.main import explain
+from sega_session.errors import SegaSessionError
 from sega_session.scripts import Script
+from sega_session.scripts.operations import Render
+from sega_session.testing import FakeModel
 
 
 def sega_session(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,13 +40,26 @@ def test_an_output_folder_is_created_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     failed = sega_session("demo", "--out", "taken", cwd=tmp_path)
     assert failed.returncode == 1
-    assert failed.stderr == "error: [Errno 17] File exists: 'taken'\n"
+    assert failed.stderr == (
+        "error: 'taken' cannot be created: a file is in its place. Choose another folder.\n"
+    )
 
 
-def test_wrong_use(tmp_path: Path) -> None:
-    assert sega_session("demo", "--dtype", "int8", cwd=tmp_path).returncode == 2
-    assert sega_session("demo", "--nonsense", cwd=tmp_path).returncode == 2
+def test_wrong_use_is_one_line(tmp_path: Path) -> None:
+    for arguments in (
+        ("demo", "--dtype", "int8"),
+        ("demo", "--nonsense"),
+        ("nonsense",),
+        ("run", "a.json"),
+        ("run", "a.json", "--out", "o", "--max-seeds", "0"),
+        ("render", "a.safetensors", "--out", "a.jpg"),
+    ):
+        failed = sega_session(*arguments, cwd=tmp_path)
+        assert (failed.returncode, failed.stdout) == (2, "")
+        assert failed.stderr.startswith("error: ")
+        assert len(failed.stderr.splitlines()) == 1
     assert sega_session("--help", cwd=tmp_path).returncode == 0
+    assert sega_session("--version", cwd=tmp_path).stdout == f"{version('sega-session')}\n"
 
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "scripts"
@@ -74,7 +94,7 @@ def test_failures_of_files_and_scripts_are_one_line(tmp_path: Path) -> None:
     for arguments, message in [
         (
             ("run", "bad.json", "--out", "o"),
-            "error: 'opera' is unknown; allowed: scene, operations",
+            "error: bad.json: 'opera' is unknown; allowed: scene, operations",
         ),
         (("run", "none.json", "--out", "o"), "error: none.json cannot be read: No such file"),
         (("info", "none.safetensors"), "error: "),
@@ -100,6 +120,134 @@ def test_a_run_that_fails_keeps_its_first_results(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(text))
     failed = sega_session("run", "a.json", "--out", "out", "--device", "cpu", cwd=tmp_path)
     assert failed.returncode == 1
-    assert failed.stderr.startswith("error: operation 3: remove: name is 'hat'; allowed: one of 'g")
+    assert failed.stderr.startswith("error: a.json: operation 3: remove: name is 'hat'; all")
+    lines = failed.stdout.splitlines()
+    assert lines[:2] == ["base.png: 12 evaluations", "glasses.png: 6 evaluations"]
+    assert "\x1b" not in failed.stdout
+    assert "\r" not in failed.stdout
     info = sega_session("info", "out/session.safetensors", cwd=tmp_path)
     assert "* 1  glasses added" in info.stdout
+
+
+HOSTILE = "a\x1b[2J\x9b31m\u202eb\r\n\u2028\x07"
+SHOWN = r"a\x1b[2J\x9b31m\u202eb\r\n\u2028\x07"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """Return a folder with a session's file and its two images, full of control characters."""
+    session = EditSession(FakeModel(), HOSTILE, seed=[1, 2], num_inference_steps=2)
+    session.add(HOSTILE, warmup=0)
+    session.branch("main")
+    session.render().save(tmp_path / "a.png")
+    session.save(tmp_path / "a.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a-1.png"])
+def test_files_do_not_control_the_terminal(name: str, hostile: Path) -> None:
+    shown = sega_session("info", name, cwd=hostile)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.replace("\n", "").isprintable()
+    assert shown.stdout.count(SHOWN) >= 2
+    exported = sega_session("export-script", name, cwd=hostile)
+    assert exported.returncode == 0
+    assert exported.stdout.replace("\n", "").isprintable()
+    script = Script.parse(exported.stdout)
+    assert script.scene.prompt == HOSTILE
+    assert script.operations[-1] == Render(output="image.png")
+
+
+def test_an_image_is_described(hostile: Path) -> None:
+    shown = sega_session("info", "a-1.png", cwd=hostile).stdout
+    assert "2 of 2, exact" in shown
+    assert "1, 2" in shown
+    Image.new("RGB", (1, 1)).save(hostile / "other.png")
+    failed = sega_session("info", "other.png", cwd=hostile)
+    assert failed.stderr.startswith("error: other.png does not say what made it: ")
+
+
+def test_an_image_is_rendered_again(tmp_path: Path) -> None:
+    session = EditSession(
+        load_avatars(device="cpu", dtype="float32"), "a portrait", num_inference_steps=3
+    )
+    session.add("glasses", warmup=1)
+    session.render().save(tmp_path / "a.png")
+    done = sega_session("render", "a.png", "--out", "b.png", "--device", "cpu", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "b.png: 9 evaluations\n")
+    with Image.open(tmp_path / "a.png") as one, Image.open(tmp_path / "b.png") as other:
+        assert one.tobytes() == other.tobytes()
+    half = ("--device", "cpu", "--dtype", "float16")
+    failed = sega_session("render", "a.png", "--out", "c.png", *half, cwd=tmp_path)
+    assert failed.stderr.startswith("error: a.png: the image was made with model ")
+    assert failed.stderr.endswith(
+        "Give that checkpoint as --model, and its precision as --dtype.\n"
+    )
+
+
+def test_files_are_overwritten_only_with_force(hostile: Path) -> None:
+    (hostile / "mine.png").write_text("precious")
+    (hostile / "mine-1.png").symlink_to("nowhere")
+    (hostile / "report.json").write_text("precious")
+    (hostile / "a.json").write_text(
+        '{"format_version": 1, "scene": {"prompt": "x"}, "operations": []}'
+    )
+    (hostile / "sega-demo").mkdir()
+    (hostile / "sega-demo" / "3.png").write_text("precious")
+    for arguments, name in (
+        (("render", "a.safetensors", "--out", "mine.png"), "mine-1.png"),
+        (("export-script", "a.safetensors", "--out", "mine.png"), "mine.png"),
+        (("run", "a.json", "--out", "."), "report.json"),
+        (("demo",), "sega-demo/3.png"),
+    ):
+        failed = sega_session(*arguments, cwd=hostile)
+        assert failed.returncode == 1
+        assert failed.stderr.endswith(
+            f"{name!r} is there already. Choose another --out, or overwrite it with --force.\n"
+        )
+    assert (hostile / "mine.png").read_text() == "precious"
+    forced = ("export-script", "a.safetensors", "--out", "mine.png", "--force")
+    assert sega_session(*forced, cwd=hostile).returncode == 0
+    assert Script.load(hostile / "mine.png").size > 0
+
+
+def test_targets_are_checked_before_the_work(hostile: Path) -> None:
+    (hostile / "o" / "session.safetensors").mkdir(parents=True)
+    (hostile / "a.json").write_text(
+        '{"format_version": 1, "scene": {"prompt": "x"}, "operations": [{"op": "undo"}]}'
+    )
+    for arguments, message in (
+        (("run", "a.json", "--out", "o", "--force"), "'o/session.safetensors' is no file."),
+        (("run", "a.json", "--out", "a.json/b"), "'a.json/b' cannot be created: a file is in its"),
+        (("render", "a.safetensors", "--out", "p/a.png"), "a.safetensors: 'p/a-0.png' has no"),
+        (("export-script", "a.safetensors", "--out", "p/a.json"), "'p/a.json' has no folder to"),
+    ):
+        failed = sega_session(*arguments, cwd=hostile)
+        assert failed.returncode == 1
+        assert failed.stderr.startswith(f"error: {message}")
+        assert len(failed.stderr.splitlines()) == 1
+
+
+def test_limits_are_raised_by_options(tmp_path: Path) -> None:
+    undos = ", ".join(['{"op": "undo"}'] * 1_001)
+    (tmp_path / "a.json").write_text(
+        f'{{"format_version": 1, "scene": {{"prompt": "x"}}, "operations": [{undos}]}}'
+    )
+    failed = sega_session("run", "a.json", "--out", "o", cwd=tmp_path)
+    assert failed.stderr == (
+        "error: a.json: the script asks for 1001 operations; allowed: 1000. If you trust the "
+        "script, allow more: Limits(operations=...), --max-operations of the command.\n"
+    )
+    assert not (tmp_path / "o").exists()
+    more = ("--max-operations", "1001", "--device", "cpu")
+    failed = sega_session("run", "a.json", "--out", "o", *more, cwd=tmp_path)
+    assert failed.stderr.startswith("error: a.json: operation 0: undo: there is nothing to undo")
+
+
+def test_an_error_of_the_system_has_no_number() -> None:
+    for error, text in (
+        (FileExistsError(17, "File exists", "a\nb"), r"'a\nb': File exists."),
+        (BrokenPipeError(32, "Broken pipe"), "Broken pipe."),
+        (SegaSessionError("one\ntwo"), r"one\ntwo"),
+    ):
+        assert explain(error) == text

@@ -5,11 +5,14 @@ The random walks of tests/state/test_history.py check that every history becomes
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sega_session import EditSession
 from sega_session.errors import (
@@ -19,7 +22,7 @@ from sega_session.errors import (
     SessionFormatError,
 )
 from sega_session.saving.png import read_provenance
-from sega_session.scripts import Script, run_script
+from sega_session.scripts import Limits, Script, run_script
 from sega_session.testing import FakeModel
 from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
@@ -109,9 +112,109 @@ def test_a_failure_names_its_operation(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to("/tmp")
     refused('[{"op": "save", "output": "out/a.safetensors"}]', "leads out of", 0, tmp_path)
     (tmp_path / "b.safetensors").mkdir()
-    refused(
-        '[{"op": "save", "output": "b.safetensors"}]', "operation 0: save: .*cannot be", 0, tmp_path
-    )
+    refused('[{"op": "save", "output": "b.safetensors"}]', "and is no file", 0, tmp_path)
+
+
+def test_outputs_are_checked_before_the_first_render(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+    model = FakeModel()
+    text = script({"op": "render"}, {"op": "save", "output": "taken/a.safetensors"})
+    with pytest.raises(ScriptError, match=r"^operation 1: output .* has no place in"):
+        EditSession.run(text, model, tmp_path)
+    assert model.rows == 0
+
+
+def script(*operations: dict[str, Any], **scene: Any) -> Script:
+    scene = {"prompt": "x", "num_inference_steps": 4, **scene}
+    return Script.parse(json.dumps({"format_version": 1, "scene": scene, "operations": operations}))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_no_image_of_a_batch_leaves_the_folder(number: int, tmp_path: Path) -> None:
+    folder, precious = tmp_path / "out", tmp_path / "precious.png"
+    folder.mkdir()
+    precious.write_bytes(b"precious")
+    (folder / f"a-{number}.png").symlink_to(precious)
+    model = FakeModel()
+    batch = script({"op": "render", "output": "a.png"}, seeds=[1, 2])
+    with pytest.raises(ScriptError, match=rf"^operation 0: output 'a-{number}.png' leads out of"):
+        EditSession.run(batch, model, folder)
+    assert precious.read_bytes() == b"precious"
+    assert model.rows == 0
+
+    # The name without a number is not written, and links inside the folder are followed.
+    (folder / f"a-{number}.png").unlink()
+    (folder / f"a-{number}.png").symlink_to("b.png")
+    (folder / "a.png").symlink_to(precious)
+    EditSession.run(batch, model, folder)
+    assert precious.read_bytes() == b"precious"
+    assert read_provenance(folder / "b.png")[1] == number
+
+
+def test_a_script_replaces_only_sessions(tmp_path: Path) -> None:
+    weights, session = tmp_path / "weights.safetensors", tmp_path / "session.safetensors"
+    save_file({"weight": torch.ones(2)}, weights)
+    before = weights.read_bytes()
+    for name in ("weights", "a/weights"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        model = FakeModel()
+        save = script({"op": "render"}, {"op": "save", "output": f"{name}.safetensors"})
+        (tmp_path / f"{name}.safetensors").write_bytes(before)
+        with pytest.raises(ScriptError, match=r"^operation 1: output .* is no session that this"):
+            EditSession.run(save, model, tmp_path)
+        assert (tmp_path / f"{name}.safetensors").read_bytes() == before
+        assert model.rows == 0
+    twice = script(*[{"op": "save", "output": session.name}] * 2)
+    EditSession.run(twice, FakeModel(), tmp_path)
+    EditSession.run(twice, FakeModel(), tmp_path)
+    assert EditSession.load(session, FakeModel()).scene.prompt == "x"
+
+
+def test_what_a_script_asks_for_is_limited() -> None:
+    render = {"op": "render"}
+    for text, limits, message in (
+        (script(render, seeds=[*range(65)]), Limits(), "asks for 65 seeds; allowed: 64"),
+        (
+            script(render, height=8192, width=2056),
+            Limits(),
+            "asks for 16842752 pixels; allowed: 16777216. If you trust",
+        ),
+        (script(render, seeds=[*range(8)]), Limits(pixels=999), "pixels; allowed: 999"),
+        (
+            script(render, num_inference_steps=900, seeds=[*range(60)]),
+            Limits(),
+            "^operation 0: the script asks for 108000 evaluations; allowed: 100000",
+        ),
+        (
+            script(*[{"op": "undo"}] * 5),
+            Limits(operations=4),
+            "asks for 5 operations; allowed: 4. If you trust the script, allow more: Limits.oper",
+        ),
+    ):
+        model = FakeModel()
+        with pytest.raises(ScriptError, match=message):
+            EditSession.run(text, model, limits=limits)
+        assert model.rows == 0
+
+
+def test_evaluations_are_those_of_all_renders() -> None:
+    render, add = {"op": "render"}, {"op": "add", "prompt": "hat", "warmup": 0}
+    text = script(render, render, add, render)
+    model = FakeModel()
+    with pytest.raises(ScriptError, match=r"^operation 3: the script asks for 18 evaluations"):
+        EditSession.run(text, model, limits=Limits(evaluations=17))
+    assert model.rows == 8
+    model = FakeModel()
+    EditSession.run(text, model, limits=Limits(evaluations=18))
+    assert model.rows == 18
+
+
+def test_a_long_script_ends_soon() -> None:
+    adds = [{"op": "add", "prompt": f"concept {one}", "warmup": 0} for one in range(400)]
+    start = time.process_time()
+    session = EditSession.run(script(*adds), FakeModel())
+    assert len(session.concepts) == 400
+    assert time.process_time() - start < 20  # minutes, if labels compare all pairs of concepts
 
 
 def test_a_failed_transaction_is_taken_back() -> None:
@@ -131,6 +234,16 @@ def test_embeddings_do_not_go_into_scripts() -> None:
     session = EditSession(FakeModel(), "x", num_inference_steps=4)
     session.add(name="mine", prompt_embeds=torch.ones(1, 1), warmup=1)
     with pytest.raises(ScriptError, match="'mine' is defined by embeddings, which a script does"):
+        session.script()
+
+
+def test_embeddings_that_replace_words_do_not_go_into_scripts() -> None:
+    session = EditSession(FakeModel(), "x", num_inference_steps=4)
+    session.add("hat", warmup=1)
+    with session.transaction("replace"):
+        session.remove("hat")
+        session.add("hat", prompt_embeds=torch.ones(1, 1), warmup=1)
+    with pytest.raises(ScriptError, match="'hat' is defined by embeddings, which a script does"):
         session.script()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from sega_session.errors import InvalidValueError, ScriptError
 from sega_session.files import Unset
-from sega_session.scripts import Script, ScriptScene
+from sega_session.scripts import Limits, Script, ScriptScene
 from sega_session.scripts.operations import (
     Add,
     Branch,
@@ -390,13 +392,64 @@ def test_a_wrong_script(text: str | bytes, message: str) -> None:
 
 def test_a_script_has_limits(tmp_path: Path) -> None:
     undo = {"op": "undo"}
-    group = {"op": "transaction", "label": "a", "operations": [{"op": "momentum"}] * 9_999}
-    assert len(Script.parse(document(*[undo] * 10_000)).operations) == 10_000
-    with pytest.raises(ScriptError, match="there are 10001 operations; allowed: 10000"):
+    group = {"op": "transaction", "label": "a", "operations": [{"op": "momentum"}] * 999}
+    assert Script.parse(document(*[undo] * 1_000)).size == 1_000
+    assert Script.parse(document(group)).size == 1_000
+    with pytest.raises(ScriptError, match=r"asks for 1001 operations; allowed: 1000\. If"):
         Script.parse(document(undo, group))
+    (tmp_path / "long.json").write_text(document(undo, group))
+    with pytest.raises(ScriptError, match=r"long\.json: the script asks for 1001 operations"):
+        Script.load(tmp_path / "long.json")
+    assert Script.load(tmp_path / "long.json", Limits(operations=1_001)).size == 1_001
     (tmp_path / "long.json").write_bytes(b" " * (4 * 2**20 + 1))
     with pytest.raises(ScriptError, match="the script is too large"):
         Script.load(tmp_path / "long.json")
+
+
+def test_operations_are_counted_before_they_are_read() -> None:
+    # A wrong one is not reached.
+    with pytest.raises(ScriptError, match="asks for 5000 operations; allowed: 1000"):
+        Script.parse(document(*[{"op": "nonsense"}] * 5_000))
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "9", None])
+def test_a_limit_is_an_integer(value: Any) -> None:
+    with pytest.raises(InvalidValueError, match=r"seeds is .*; allowed: an integer, at least 1"):
+        Limits(seeds=value)
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(document({"op": "undo"}, {"op": "nonsense"}))
+    with pytest.raises(ScriptError) as error:
+        Script.load(path)
+    assert str(error.value).startswith(f"{path}: operation 1: op: 'nonsense' is not one of")
+    assert (error.value.index, error.value.file) == (1, path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are POSIX's")
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for name, reason in (
+        ("pipe.json", "it is no regular file"),
+        (".", "Is a directory"),
+        ("none.json", "No such file or directory"),
+        ("a\0.json", "embedded null byte"),
+    ):
+        with pytest.raises(ScriptError, match=f"cannot be read: {reason}"):
+            Script.load(tmp_path / name)
+    script = Script.parse(document({"op": "undo"}))
+    with pytest.raises(ScriptError, match=r"cannot be written: embedded null"):
+        script.save(tmp_path / "a\0.json")
+
+
+def test_json_shows_no_control_characters() -> None:
+    prompt = "a\x1b[2J\x9b\u202e\u2028\x7f\U000e0001é😀"
+    script = Script.parse(document({"op": "add", "prompt": prompt, "name": "x"}))
+    text = script.dump()
+    assert text.replace("\n", "").isprintable()
+    assert "é😀" in text
+    assert Script.parse(text) == script
 
 
 def test_a_value_is_checked_in_python_too() -> None:

@@ -50,10 +50,21 @@ def parse_commands(example: Example) -> None:
         match program:
             case "make":
                 assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-            case "pip":
-                (extra,) = re.findall(r"\[(\w+)\]", words[-1])
+            case "pip" if words[0] == "install":
+                assert words[1:3] == ["-c", "constraints.txt"]
                 project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-                assert extra in project["optional-dependencies"]
+                match = re.fullmatch(
+                    r"(\.|dist/sega_session-(.+)-py3-none-any.whl)(\[(\w+)\])?", words[3]
+                )
+                assert match is not None
+                assert match[2] in (None, project["version"])
+                assert match[4] is None or match[4] in project["optional-dependencies"]
+            case "pip":
+                assert words == ["wheel", "--no-deps", "-w", "dist", "."]
+            case "python3" | ".":
+                assert words in (["-m", "venv", "sega"], ["sega/bin/activate"])
+            case "sega-session" if words == ["--version"]:
+                pass
             case _:
                 assert program == "sega-session"
                 command = [sys.executable, "-m", "sega_session", words[0], "--help"]

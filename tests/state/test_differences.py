@@ -59,3 +59,11 @@ def test_a_name_counts_as_renamed_once() -> None:
     assert renamed(state(cap, hat), state(hat)) == {}
     # Both were, and one was added: it is the first's new name, and nobody else's.
     assert renamed(state(cap, hat), state(crown)) == {"cap": "crown"}
+
+
+def test_the_words_are_one_printable_line() -> None:
+    name = "a\x1b[2J\n\u202eb"
+    one = EditState(concepts=(Concept(name=name, prompt=name),))
+    other = EditState(concepts=(Concept(name=name, prompt="x\ny"),))
+    assert diff(EditState(), one) == r"a\x1b[2J\n\u202eb added"
+    assert diff(one, other) == r"a\x1b[2J\n\u202eb: prompt a\x1b[2J\n\u202eb -> x\ny"

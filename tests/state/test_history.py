@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -72,7 +73,7 @@ def test_inconsistencies_are_found() -> None:
         (History(good.entries, 1, good.visited, {}, "b"), "there is no branch 'b'"),
         (History((entry,), 0), "history entry 0 has id 1, parent 0"),
         (
-            History((good.entries[0], Entry(1, 1, entry.state, "")), 1, (None, None)),
+            History((good.entries[0], Entry(1, 1, entry.state, "x")), 1, (None, None)),
             "history entry 1 has id 1, parent 1",
         ),
     ]:
@@ -245,3 +246,12 @@ def walk(pipeline: Any, *, runs: int, steps: int) -> Counter[str]:
     )
     assert Machine.counts["walks"] >= runs
     return Machine.counts
+
+
+@pytest.mark.parametrize("label", ["", " ", "a\nb", "a\x1b[2J", "a\x9bb", "a\u202eb", "a\u2028b"])
+def test_labels_and_branches_are_lines(label: str) -> None:
+    with pytest.raises(InvalidValueError, match=r"label is .*; allowed: text in one line"):
+        Entry(0, None, EditState(), label)
+    history = attrs.evolve(History(), branches={label: 0})
+    (problem,) = history.problems()
+    assert problem == f"the branch's name {label!r} is not one line of text"

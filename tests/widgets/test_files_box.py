@@ -10,6 +10,7 @@ from sega_widgets import EditPanel
 from sega_widgets.png import BLANK
 
 from sega_session import EditSession
+from sega_session.scripts import Script
 
 from .fakes import Model, add, new_session
 
@@ -43,6 +44,64 @@ def test_save_load_and_script(panel: EditPanel, model: Model, tmp_path: Path) ->
     panel.sessions.value = 0
     assert panel.view is old
     assert [concept.name for concept in panel.session.concepts] == ["glasses", "beard"]
+
+
+def test_a_script_is_replaced_at_the_second_click(panel: EditPanel, tmp_path: Path) -> None:
+    files, script = panel.view.files, tmp_path / "one.json"
+    script.write_text("mine")
+    files.file.value = str(tmp_path / "one.safetensors")
+    files.script.click()
+    assert "one.json is there already. Export again to replace it." in panel.messages.value
+    assert script.read_text() == "mine"
+    add(panel, "glasses")  # an edit forgets the first click
+    files.script.click()
+    assert script.read_text() == "mine"
+    files.script.click()
+    assert Script.load(script) == panel.session.script()
+    files.script.click()
+    assert "is there already" in panel.messages.value
+
+
+def test_a_script_needs_the_name_of_a_session(panel: EditPanel, tmp_path: Path) -> None:
+    files = panel.view.files
+    for name in ("victim.conf", "victim", "victim.json"):
+        files.file.value = str(tmp_path / name)
+        files.script.click()
+        assert "allowed: a name that ends in .safetensors" in panel.messages.value
+    assert not [*tmp_path.iterdir()]
+
+
+def test_files_stay_in_the_folder(session: EditSession, inline: None, tmp_path: Path) -> None:
+    folder, outside = tmp_path / "here", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    session.save(outside / "a.safetensors")
+    (folder / "away").symlink_to(outside)
+    (folder / "b.safetensors").symlink_to(outside / "b.safetensors")
+    (folder / "c.json").symlink_to(outside / "c.json")
+    (folder / "loop").symlink_to("loop")
+    before = {path.name for path in outside.iterdir()}
+    panel = EditPanel(session, folder=folder)
+    panel.view.scene.new.click()  # other sessions of the panel, too
+    files = panel.view.files
+    for name in (
+        *("../outside/a.safetensors", str(outside / "a.safetensors"), "away/a.safetensors"),
+        *("b.safetensors", "loop/a.safetensors", "a\0.safetensors", ".", ".."),
+    ):
+        files.file.value = name
+        for button in (files.save, files.load, files.script, files.download):
+            panel.messages.clear()
+            button.click()
+            assert "File is" in panel.messages.value
+    files.file.value = "c.safetensors"
+    files.script.click()
+    assert "File is" in panel.messages.value
+    assert {path.name for path in outside.iterdir()} == before
+    files.save.click()
+    files.load.click()
+    assert "Loaded" in panel.messages.value
+    assert (folder / "c.safetensors").is_file()
+    panel.close()
 
 
 def test_other_sessions_keep_the_budgets(model: Model, inline: None, tmp_path: Path) -> None:

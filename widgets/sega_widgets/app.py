@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sega_session import EditSession
 from sega_session.models import load_quietly, recommended_or_published
 
@@ -18,7 +20,7 @@ def open_panel(
     device: str | None = None,
     dtype: str | None = None,
 ) -> EditPanel | Messages:
-    """Open a panel on a saved session or on a new one.
+    """Open a panel on a saved session or on a new one; its files stay in the current folder.
 
     Args:
         file: a file that a session was saved to; None: begin a new session.
@@ -35,14 +37,20 @@ def open_panel(
     try:
         pipeline = load_quietly(model, device, dtype)
         if file is not None:
-            panel = EditPanel(EditSession.load(file, pipeline))
-            panel.view.files.file.value = file
+            panel = EditPanel(EditSession.load(file, pipeline), folder=Path.cwd())
+            panel.view.files.file.value = _name(Path(file))
             return panel
-        return EditPanel(_new_session(pipeline, prompt, seed))
+        return EditPanel(_new_session(pipeline, prompt, seed), folder=Path.cwd())
     except Exception as error:  # The page would show no details of it.
         message = Messages()
         message.error(error)
         return message
+
+
+def _name(file: Path) -> str:
+    """Return a file's path in the current folder; of one elsewhere, the name to save it under."""
+    inside = file.is_relative_to(Path.cwd())
+    return str(file.relative_to(Path.cwd())) if inside else file.name
 
 
 def _new_session(pipeline: object, prompt: str | None, seed: int | None) -> EditSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class FilesBox(VBox):
         save: saves the session while nothing is rendered, and returns a summary.
         load: continues with the session in a file.
         png: returns the image as a PNG file, or None if there is none.
+        folder: the folder that all files stay in; None: they may be anywhere.
     """
 
     def __init__(
@@ -34,7 +36,11 @@ class FilesBox(VBox):
         save: Callable[[Path], str],
         load: Callable[[Path], None],
         png: Callable[[], bytes | None],
+        folder: Path | None = None,
     ) -> None:
+        self._folder = folder
+        # The script's file that was there, and that the next click replaces.
+        self._replaced: Path | None = None
         self._session = session
         self._guard = guard
         self._png = png
@@ -77,16 +83,36 @@ class FilesBox(VBox):
     def refresh(self) -> None:
         """Remove the link to the image, which is outdated after an edit."""
         self.link.value = ""
+        self._replaced = None
 
     def _path(self) -> Path:
+        """Return the path in the field. Raises InvalidValueError."""
         name = self.file.value.strip()
         if not Path(name).name:
             raise InvalidValueError("File", name, "the name of a file")
-        return Path(name)
+        if self._folder is not None and not _is_inside(self._folder / name, self._folder):
+            raise InvalidValueError("File", name, f"a file in {self._folder}")
+        return Path(name) if self._folder is None else self._folder / name
 
     def _export(self) -> None:
-        path = self._path().with_suffix(".json")
+        """Write the script beside the session's file; one that is there, at the second click."""
+        path = self._path()
+        if path.suffix != ".safetensors":
+            raise InvalidValueError(
+                "File",
+                self.file.value,
+                "a name that ends in .safetensors",
+                "The script gets .json.",
+            )
+        path = path.with_suffix(".json")
+        if self._folder is not None and not _is_inside(path, self._folder):
+            raise InvalidValueError("File", self.file.value, f"a file in {self._folder}")
+        if os.path.lexists(path) and path != self._replaced:
+            self._replaced = path
+            self._guard.messages.note(f"{path} is there already. Export again to replace it.")
+            return
         self._session.script().save(path)
+        self._replaced = None
         self._guard.messages.note(f"Written: {path}")
 
     def _show_link(self) -> None:
@@ -100,3 +126,11 @@ class FilesBox(VBox):
             f'<a download="{name}" href="data:image/png;base64,{data}">Download {name}</a>'
             f" ({len(png) / 1000:.0f} kB)"
         )
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Return whether a path leads down from a folder, with all links followed."""
+    try:
+        return folder.resolve() in path.resolve().parents
+    except (OSError, RuntimeError, ValueError):  # links in a circle; a null character
+        return False

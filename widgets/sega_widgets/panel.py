@@ -8,6 +8,7 @@ from threading import Lock
 from ipywidgets import Button, Dropdown, HBox, Layout, Text, VBox
 
 from sega_session import EditSession
+from sega_session.errors import printable
 
 from .access import PANEL, Access
 from .children import close_all, iter_widgets
@@ -30,6 +31,7 @@ class EditPanel(VBox):
 
     Args:
         session: the session to edit. Call `refresh` after edits by code.
+        folder: the folder that files are saved to and loaded from; None: any folder.
 
     Attributes:
         messages: the line with the last note or error.
@@ -37,7 +39,8 @@ class EditPanel(VBox):
         end: the button that closes the current session.
     """
 
-    def __init__(self, session: EditSession) -> None:
+    def __init__(self, session: EditSession, *, folder: Path | None = None) -> None:
+        self._folder = folder
         self.messages = Messages()
         self._guard = Guard(self.messages)
         self._place = VBox()
@@ -102,7 +105,7 @@ class EditPanel(VBox):
         super().close()
 
     def _new_view(self, session: EditSession) -> SessionView:
-        return SessionView(session, self._guard, self._load, self._begin, self._lock)
+        return SessionView(session, self._guard, self._load, self._begin, self._lock, self._folder)
 
     def _begin(self, session: EditSession) -> None:
         """Continue with another session."""
@@ -163,4 +166,4 @@ class EditPanel(VBox):
 
 def _title(session: EditSession) -> str:
     seeds = ", ".join(map(str, session.scene.seeds))
-    return f"{session.scene.prompt}, seed {seeds}"
+    return f"{printable(session.scene.prompt)}, seed {seeds}"

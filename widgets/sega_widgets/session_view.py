@@ -37,6 +37,7 @@ class SessionView(VBox):
         load: continues with the session in a file.
         begin: continues with a new session.
         lock: held while rendering, since sessions of one pipeline must not render at the same time.
+        folder: the folder that all files stay in; None: they may be anywhere.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class SessionView(VBox):
         load: Callable[[Path], None],
         begin: Callable[[EditSession], None],
         lock: Lock,
+        folder: Path | None = None,
     ) -> None:
         self.session = session
         self._failed: set[EditState] = set()
@@ -55,7 +57,9 @@ class SessionView(VBox):
         self.strip = StripView(session, self._changed, guard, rerender=self._rerender)
         self.progress = ProgressView(self.pause, lambda: guard.run(self.refresh))
         self.history = HistoryView(session, self._changed, guard)
-        self.files = FilesBox(session, guard, save=self._save, load=load, png=self.image.png)
+        self.files = FilesBox(
+            session, guard, save=self._save, load=load, png=self.image.png, folder=folder
+        )
         self._worker = RenderWorker(
             session,
             show=self._show,
