@@ -7,6 +7,7 @@ SegaSessionError                     the base class of all errors
 ├── CheckpointError                  a checkpoint is missing or cannot be read
 ├── HistoryError                     the history has no such entry, or cannot be moved now
 ├── ModelMismatchError               a session file was made with another model
+│   └── ModelChangedError            a session's model was changed since it began
 ├── NotFiniteError                   a render overflowed
 ├── OutOfMemoryError                 a render does not fit the device (also a MemoryError)
 ├── ScriptError                      a script is not valid, or an operation of it failed
@@ -85,6 +86,22 @@ class HistoryError(SegaSessionError, LookupError):
 
 class ModelMismatchError(SegaSessionError):
     """A session file was made with another model, scheduler or precision than the pipeline's."""
+
+
+class ModelChangedError(ModelMismatchError):
+    """A session's weights, adapters or scheduler were changed since it began.
+
+    Attributes:
+        changes: one line for each, such as ``unet: adapter 'x' added``.
+    """
+
+    def __init__(self, changes: tuple[str, ...]) -> None:
+        self.changes = changes
+        super().__init__(
+            f"the session's model has changed: {'; '.join(changes)}; allowed: the model that its "
+            "recorded predictions are from. Put it back, or call refresh_model(), which forgets "
+            "what was recorded and keeps the history."
+        )
 
 
 class NotFiniteError(SegaSessionError, ArithmeticError):
