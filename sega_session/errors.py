@@ -3,7 +3,8 @@
 SegaSessionError                     the base class of all errors
 ├── InvalidValueError                a value is outside its allowed range (also a ValueError)
 │   ├── DuplicateConceptError        another concept has this name
-│   └── UnknownConceptError          no concept has this name
+│   ├── UnknownConceptError          no concept has this name
+│   └── UnknownPresetError           a checkpoint recommends nothing for it (also a KeyError)
 ├── CheckpointError                  a checkpoint is missing or cannot be read
 ├── HistoryError                     the history has no such entry, or cannot be moved now
 ├── ModelMismatchError               a session file was made with another model
@@ -74,6 +75,17 @@ class UnknownConceptError(InvalidValueError):
             f"one of {names}" if names else "no name, since the session has no concepts",
             "Add a concept with add(prompt).",
         )
+
+
+class UnknownPresetError(InvalidValueError, KeyError):
+    """A checkpoint recommends no settings for a concept."""
+
+    def __init__(self, prompt: object, known: Iterable[str], hint: str) -> None:
+        super().__init__("concept", prompt, f"one of {', '.join(map(repr, known))}", hint)
+
+    def __str__(self) -> str:
+        # A KeyError shows its message in quotes.
+        return str(self.args[0])
 
 
 class CheckpointError(SegaSessionError):

@@ -455,15 +455,6 @@ def test_what_a_user_does_to_a_result_stays_with_the_user(pipeline: Any) -> None
     assert torch.equal(session.render(output_type="latent").latents, expected)
 
 
-def test_a_scheduler_put_on_the_pipeline_later_is_another_sessions() -> None:
-    pipeline = tiny_stable_diffusion()
-    session = make(pipeline, cache_bytes=0)
-    expected = session.render(output_type="latent").latents
-    pipeline.scheduler = SCHEDULERS["Euler"]()
-    assert torch.equal(session.render(output_type="latent").latents, expected)
-    assert not torch.equal(make(pipeline).render(output_type="latent").latents, expected)
-
-
 # Refusals: one typed error with the remedy, and the session as it was.
 
 

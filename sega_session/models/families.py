@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from diffusers import StableDiffusionPipeline
-
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
+from .quiet import StableDiffusionPipeline
 from .stable_diffusion import StableDiffusion
 
 

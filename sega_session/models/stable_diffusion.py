@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from ..errors import (
@@ -27,6 +26,7 @@ from .base import (
     Role,
 )
 from .inputs import check_finite, copy_embeddings
+from .quiet import StableDiffusionPipeline
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
 
