@@ -122,8 +122,8 @@ class EditSession:
     >>> session.render().image.show()
 
     Args:
-        pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x), a pipeline
-            of a family that was registered with `sega_session.models.as_model`, or a
+        pipeline: a `diffusers.StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`
+            (Stable Diffusion 1.x and 2.x), a pipeline of a family that was registered with `sega_session.models.as_model`, or a
             `sega_session.models.DiffusionModel`.
         prompt: a description of the image. A prompt over the text encoder's limit is sliced, as in
             `SemanticStableDiffusionPipeline`, with a warning.

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from diffusers.loaders import TextualInversionLoaderMixin
 from torch import Tensor
 
 from ..errors import (
@@ -44,7 +45,10 @@ PLAIN_UNET = (
 
 
 class StableDiffusion(DiffusionModel):
-    """A `DiffusionModel` over a `StableDiffusionPipeline`, which is never changed.
+    """A `DiffusionModel` over a pipeline of Stable Diffusion, which is never changed.
+
+    Args:
+        pipeline: a `StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`.
 
     Raises:
         UnsupportedPipelineError: a model is missing or has no weights, the U-Net needs inputs
@@ -112,8 +116,10 @@ class StableDiffusion(DiffusionModel):
         """
         tokenizer = self._pipeline.tokenizer
         limit, negative = self._token_limit, role == "negative"
-        # A textual inversion of several vectors is one word in the prompt and several for CLIP.
-        text = self._pipeline.maybe_convert_prompt(prompt, tokenizer)
+        text = prompt
+        if isinstance(self._pipeline, TextualInversionLoaderMixin):
+            # A textual inversion of several vectors is one word in the prompt, several for CLIP.
+            text = self._pipeline.maybe_convert_prompt(prompt, tokenizer)
         tokens = tokenizer(
             text, padding="max_length", max_length=limit, return_tensors="pt", verbose=False
         ).input_ids

@@ -13,23 +13,21 @@ from torch import nn
 from sega_session import EditSession
 from sega_session.errors import ModelMismatchError, UnsupportedPipelineError
 from sega_session.models import component_digests, fingerprint
-from sega_session.models.glance import SAMPLES
 from tests.support.adapters import load_lora, unload_lora
 from tests.support.pipelines import tiny_stable_diffusion
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the tensors that were read for a digest, larger than a glance."""
+    """The sizes of the tensors that were read for a digest."""
     sizes: list[int] = []
-    original = torch.Tensor.numpy
+    original = fingerprint._bytes
 
-    def numpy(tensor: torch.Tensor, **arguments: Any) -> Any:
-        if tensor.nbytes > 8 * SAMPLES:
-            sizes.append(tensor.nbytes)
-        return original(tensor, **arguments)
+    def read_bytes(tensor: torch.Tensor) -> bytes:
+        sizes.append(tensor.nbytes)
+        return original(tensor)
 
-    monkeypatch.setattr(torch.Tensor, "numpy", numpy)
+    monkeypatch.setattr(fingerprint, "_bytes", read_bytes)
     return sizes
 
 
