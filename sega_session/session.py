@@ -123,8 +123,8 @@ class EditSession:
 
     Args:
         pipeline: a `diffusers.StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`
-            (Stable Diffusion 1.x and 2.x), a pipeline of a family that was registered with `sega_session.models.as_model`, or a
-            `sega_session.models.DiffusionModel`.
+            (Stable Diffusion 1.x and 2.x), a pipeline of a family that was registered with
+            `sega_session.models.as_model`, or a `sega_session.models.DiffusionModel`.
         prompt: a description of the image. A prompt over the text encoder's limit is sliced, as in
             `SemanticStableDiffusionPipeline`, with a warning.
         negative_prompt: replaces the empty text of the unconditional prediction.
@@ -601,8 +601,8 @@ class EditSession:
             shape, sampler = self._shape_and_sampler(model)
             guidance = copy_guidance(old.guider.sem_guidance, sampler.calls, shape, model.spec)
             conditionings = Conditionings(model, self._scene)
-            given = {concept.embedding for entry in self.history for concept in entry.state}
-            for digest in given - {None}:
+            concepts = (concept for entry in self.history for concept in entry.state)
+            for digest in {one.embedding for one in concepts if one.embedding is not None}:
                 conditionings.restore_embeddings(digest, self._conditionings.embeddings(digest))
             conditionings.prepare(self.state)
             self._renderer = attrs.evolve(

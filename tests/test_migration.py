@@ -102,7 +102,10 @@ def test_recorded_guidance_is_replayed() -> None:
         ({"height": "16", "num_images_per_prompt": 2}, "height is '16'; allowed: an integer"),
         ({"generator": [generator(1)] * 2}, "generator is 'a list of 2'; allowed: one, or a list"),
         ({"editing_prompt_embeddings": torch.zeros(4, 16, 16)}, "editing_prompt is"),
-        ({"output_type": "np"}, r"output_type is 'np'; allowed: .pil.. Pass it to render\(output_t"),
+        (
+            {"output_type": "np"},
+            r"output_type is 'np'; allowed: .pil.. Pass it to render\(output_t",
+        ),
         ({"return_dict": False}, r"return_dict is False; allowed: True. render\(\) returns a Rend"),
         ({"callback": print}, r"callback is .*; allowed: None. Pass render\(callback_on_step_end="),
         ({"edit_warmup_steps": float("nan")}, r"warmup is nan; allowed"),
@@ -163,7 +166,7 @@ OUTDATED = {
     "steps_offset": 0,
     "clip_sample": True,
 }
-"""Settings that the constructor of StableDiffusionPipeline corrects, in the user's own scheduler."""
+"""Settings that the constructor of StableDiffusionPipeline corrects in the user's scheduler."""
 
 
 def semantic(pipeline: Any, scheduler: Any) -> Any:
@@ -187,7 +190,7 @@ def test_a_semantic_pipeline_is_taken_as_it_is() -> None:
 
 def test_the_advice_for_other_pipelines_keeps_the_users_image() -> None:
     class Other:
-        components: ClassVar = {}
+        components: ClassVar[dict[str, Any]] = {}
 
     with pytest.raises(UnsupportedPipelineError) as caught:
         as_model(Other())

@@ -39,6 +39,8 @@ def unwrapped(component: Any) -> Any:
 
 def plain_name(name: str) -> str:
     """Return a module's or tensor's name as it is without ``torch.compile``."""
+    if "_orig_mod" not in name:
+        return name
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 

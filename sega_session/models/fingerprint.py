@@ -117,10 +117,12 @@ def _parts(name: str, value: Any) -> Iterator[bytes]:
 
 
 def _quantized_parts(name: str, tensor: Tensor) -> Iterator[bytes]:
-    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-        scales = (tensor.q_scale(), tensor.q_zero_point())
-    else:
-        scales = (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+    whole = tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
+    scales: tuple[Any, Any] = (
+        (tensor.q_scale(), tensor.q_zero_point())
+        if whole
+        else (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+    )
     return _parts(f"{name} {tensor.dtype}", (tensor.int_repr(), *scales))
 
 

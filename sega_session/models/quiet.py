@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 import diffusers
 import transformers
-from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+
+__all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "without_notices"]
 
 
 @contextmanager
@@ -47,5 +49,4 @@ def without_bars() -> Iterator[None]:
 
 with without_notices():
     # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
-    from diffusers import DiffusionPipeline as DiffusionPipeline
-    from diffusers import StableDiffusionPipeline as StableDiffusionPipeline
+    from diffusers import DiffusionPipeline, StableDiffusionPipeline

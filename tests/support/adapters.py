@@ -45,7 +45,8 @@ class LoraLinear(nn.Module):
     def delta(self, name: str) -> Tensor:
         a: Any = self.lora_A[name]
         b: Any = self.lora_B[name]
-        return self.scaling[name] * (b.weight @ a.weight)
+        delta: Tensor = self.scaling[name] * (b.weight @ a.weight)
+        return delta
 
     def merge(self) -> None:
         for name in self._active:
