@@ -111,8 +111,9 @@ class ModelChangedError(ModelMismatchError):
         self.changes = changes
         super().__init__(
             f"the session's model has changed: {'; '.join(changes)}; allowed: the model that its "
-            "recorded predictions are from. Put it back, or call refresh_model(), which forgets "
-            "what was recorded and keeps the history."
+            "recorded predictions are from. Put it back (what was changed in place counts as "
+            "changed for good), or call refresh_model(), which forgets what was recorded and keeps "
+            "the history."
         )
 
 

@@ -1,4 +1,4 @@
-"""What images depend on in a component besides the values of its weights."""
+"""Facts about a component that images depend on, besides the values of its weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def settings(component: Any) -> dict[str, Any]:
     """Return a component's settings, without its folder and library versions."""
     config: Any = getattr(component, "config", {})
     # A model's config is a class in transformers and a dict in diffusers.
-    plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    if hasattr(config, "to_dict"):
+        config = config.to_dict()
+    plain = config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
     return {
         key: value
         for key, value in plain.items()

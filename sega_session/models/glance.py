@@ -145,7 +145,7 @@ def _samples(tensors: Sequence[Tensor]) -> list[bytes]:
 def _diagonal(tensor: Tensor) -> Tensor:
     """Return the bits of values along a tensor's diagonal, the same in every memory format."""
     numbers = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    bits = numbers.detach().view(BITS[numbers.itemsize])
+    bits = numbers.detach().as_subclass(Tensor).view(BITS[numbers.itemsize])
     if not bits.numel():
         return bits.flatten()
     count = min(SAMPLES, max(bits.shape, default=1))
@@ -175,8 +175,14 @@ def _changes(before: Glance | None, after: Glance | None) -> Iterator[str]:
             yield f"adapter {name!r} {_adapter_change(old_layers, new_layers)}"
     # The tensors of an adapter come and go with it.
     moved = before.adapters.keys() ^ after.adapters.keys()
-    if _without(before.weights, moved) != _without(after.weights, moved):
-        yield "weights changed"
+    old_weights, new_weights = _without(before.weights, moved), _without(after.weights, moved)
+    if old_weights != new_weights:
+        in_place = any(
+            one.version < new_weights[name].version
+            for name, one in old_weights.items()
+            if name in new_weights
+        )
+        yield "weights changed in place" if in_place else "weights changed"
 
 
 def _adapter_change(before: Mapping[str, AdapterLayer], after: Mapping[str, AdapterLayer]) -> str:

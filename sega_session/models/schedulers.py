@@ -183,10 +183,10 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
     except ImportError as error:
         raise UnsupportedPipelineError(f"{type(scheduler).__name__}: {error}") from error
     except FAILURES as error:
-        raise _failed(scheduler, num_inference_steps, str(error)) from error
+        raise _failed(scheduler, num_inference_steps, error) from error
     # Not a number fails this too.
     if not bool((fresh.timesteps < longest).all()):
-        reason = f"its timesteps leave the range that the model was trained with, below {longest}"
+        reason = f"with them timesteps are not all below {longest}, as the model was trained"
         raise _failed(scheduler, num_inference_steps, reason)
     return fresh
 
@@ -209,7 +209,7 @@ def _rehearse(scheduler: Any, num_inference_steps: int) -> None:
             run.model_input(run.latents)
             run.step(latents)
     except FAILURES as error:
-        raise _failed(scheduler, num_inference_steps, str(error)) from error
+        raise _failed(scheduler, num_inference_steps, error) from error
     _REHEARSED.add(rehearsed)
 
 
@@ -220,7 +220,7 @@ def _begin(scheduler: Any, origin: Origin, eta: float) -> SchedulerRun:
     return SchedulerRun(scheduler, origin.noise * scheduler.init_noise_sigma, arguments)
 
 
-def _failed(scheduler: Any, num_inference_steps: int, reason: str) -> InvalidValueError:
+def _failed(scheduler: Any, num_inference_steps: int, reason: object) -> InvalidValueError:
     """Return the error for a scheduler that its own settings break."""
     name = type(scheduler).__name__
     parameters = inspect.signature(type(scheduler).__init__).parameters
@@ -229,11 +229,13 @@ def _failed(scheduler: Any, num_inference_steps: int, reason: str) -> InvalidVal
         for key, value in scheduler.config.items()
         if key in parameters and value != parameters[key].default
     )
+    # Some failures have no message.
+    words = str(reason).strip().rstrip(".") or type(reason).__name__
     return InvalidValueError(
         "num_inference_steps",
         num_inference_steps,
-        f"a number that {name} can take with its settings ({special or 'the defaults'}; it says: "
-        f"{reason.strip().rstrip('.') or 'nothing'})",
+        f"an integer, at least 1, that the scheduler can take with its settings "
+        f"({special or 'the defaults'}; {name} says: {words})",
         "Try 50, or set other settings: pipeline.scheduler = "
         f"{name}.from_config(pipeline.scheduler.config, ...).",
     )
