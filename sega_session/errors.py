@@ -3,11 +3,13 @@
 SegaSessionError                     the base class of all errors
 ├── InvalidValueError                a value is outside its allowed range (also a ValueError)
 │   ├── DuplicateConceptError        another concept has this name
-│   └── UnknownConceptError          no concept has this name
+│   ├── UnknownConceptError          no concept has this name
+│   └── UnknownPresetError           a checkpoint recommends nothing for it (also a KeyError)
 ├── CheckpointError                  a checkpoint is missing or cannot be read
 ├── FixedSettingError                a session's attribute was assigned to (also an AttributeError)
 ├── HistoryError                     the history has no such entry, or cannot be moved now
 ├── ModelMismatchError               a session file was made with another model
+│   └── ModelChangedError            a session's model was changed since it began
 ├── NotFiniteError                   a render overflowed
 ├── OutOfMemoryError                 a render does not fit the device (also a MemoryError)
 ├── ScriptError                      a script is not valid, or an operation of it failed
@@ -93,6 +95,17 @@ class UnknownConceptError(InvalidValueError):
         )
 
 
+class UnknownPresetError(InvalidValueError, KeyError):
+    """A checkpoint recommends no settings for a concept."""
+
+    def __init__(self, prompt: object, known: Iterable[str], hint: str) -> None:
+        super().__init__("concept", prompt, f"one of {', '.join(map(repr, known))}", hint)
+
+    def __str__(self) -> str:
+        # A KeyError shows its message in quotes.
+        return str(self.args[0])
+
+
 class CheckpointError(SegaSessionError):
     """A checkpoint is missing, incomplete or unreadable."""
 
@@ -115,6 +128,23 @@ class ModelMismatchError(SegaSessionError):
     def __init__(self, found: str, hint: str = "") -> None:
         self.found = printable(found)
         super().__init__(f"{found} {hint}" if hint else found)
+
+
+class ModelChangedError(ModelMismatchError):
+    """A session's weights, adapters or scheduler were changed since it began.
+
+    Attributes:
+        changes: one line for each, such as ``unet: adapter 'x' added``.
+    """
+
+    def __init__(self, changes: tuple[str, ...]) -> None:
+        self.changes = changes
+        super().__init__(
+            f"the session's model has changed: {'; '.join(changes)}; allowed: the model that its "
+            "recorded predictions are from. Put it back (what was changed in place counts as "
+            "changed for good), or call refresh_model(), which forgets what was recorded and keeps "
+            "the history."
+        )
 
 
 class NotFiniteError(SegaSessionError, ArithmeticError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -28,13 +29,16 @@ def from_diffusers(
     eta: float = 0.0,
     generator: Generator | Sequence[Generator] | None = None,
     latents: Tensor | None = None,
-    *,
+    output_type: str = "pil",
+    return_dict: bool = True,
+    callback: object = None,
+    callback_steps: int = 1,
     editing_prompt: str | Sequence[str] | None = None,
     editing_prompt_embeddings: Tensor | None = None,
     reverse_editing_direction: bool | Sequence[bool] = False,
     edit_guidance_scale: float | Sequence[float] = 5,
-    edit_warmup_steps: int | Sequence[int] = 10,
-    edit_cooldown_steps: int | Sequence[int | None] | None = None,
+    edit_warmup_steps: float | Sequence[float] = 10,
+    edit_cooldown_steps: float | Sequence[float | None] | None = None,
     edit_threshold: float | Sequence[float] = 0.9,
     edit_momentum_scale: float = 0.1,
     edit_mom_beta: float = 0.4,
@@ -43,9 +47,10 @@ def from_diffusers(
 ) -> EditSession:
     """Return the session whose first render equals ``SemanticStableDiffusionPipeline(...)``.
 
-    Accepts the arguments of that pipeline's call, in its order and with its defaults, except those
-    for the output, which belong to `EditSession.render`. Concepts are named after their prompts;
-    a prompt that is given twice gets a number.
+    Accepts the arguments of that pipeline's call, in its order and with its defaults. Those for
+    the output belong to `EditSession.render`: other values than their defaults are refused with a
+    message that says what to pass there. Concepts are named after their prompts; a prompt that is
+    given twice gets a number.
 
     Intended differences: values that `Concept` and `EditSession` do not allow are refused, such as
     negative weights (there: silently 0), a cool-down before the warm-up, momentum outside its
@@ -55,13 +60,14 @@ def from_diffusers(
     stochastic schedulers add later differs.
 
     Args:
-        pipeline: a `diffusers.StableDiffusionPipeline`.
+        pipeline: a `diffusers.SemanticStableDiffusionPipeline` or `StableDiffusionPipeline`.
         prompt: one prompt (a session has one; open a session for each).
 
     Raises:
         InvalidValueError: several prompts, a list shorter than the concepts, or a value outside
-            the ranges of `EditSession` and `Concept`.
+            the ranges of `EditSession` and `Concept`; an argument that belongs to `render`.
     """
+    _check_output(output_type, return_dict=return_dict, callback=callback)
     seeds, latents = _noise(pipeline, height, width, num_images_per_prompt, generator, latents)
     session = EditSession(
         pipeline,
@@ -79,7 +85,9 @@ def from_diffusers(
     session.momentum(scale=edit_momentum_scale, beta=edit_mom_beta)
 
     if editing_prompt_embeddings is None:
-        prompts = [editing_prompt] if isinstance(editing_prompt, str) else editing_prompt or []
+        # An empty text turns the editing off there, as None does.
+        texts = editing_prompt or []
+        prompts = [texts] if isinstance(texts, str) else texts
         embeddings: list[Tensor | None] = [None] * len(prompts)
     else:
         embeddings = list(editing_prompt_embeddings)
@@ -89,9 +97,10 @@ def from_diffusers(
     scales = _each("edit_guidance_scale", edit_guidance_scale, count)
     inverted = _each("reverse_editing_direction", reverse_editing_direction, count)
     thresholds = _each("edit_threshold", edit_threshold, count)
-    warmups = _each("edit_warmup_steps", edit_warmup_steps, count)
-    cooldowns = _each("edit_cooldown_steps", edit_cooldown_steps, count)
-    weights = _each("edit_weights", 1.0 if edit_weights is None else edit_weights, count)
+    warmups = [_call(one) for one in _each("edit_warmup_steps", edit_warmup_steps, count)]
+    cooldowns = [_call(one) for one in _each("edit_cooldown_steps", edit_cooldown_steps, count)]
+    weighted = edit_weights is not None and len(edit_weights) > 0
+    weights = _each("edit_weights", edit_weights if weighted else 1.0, count)
     for i, (concept, embeds) in enumerate(zip(prompts, embeddings, strict=True)):
         # The reference multiplies by the scale, so a negative one reverses the direction.
         turned = isinstance(scales[i], Real) and scales[i] < 0
@@ -107,6 +116,28 @@ def from_diffusers(
             prompt_embeds=embeds,
         )
     return session
+
+
+def _check_output(output_type: str, *, return_dict: bool, callback: object) -> None:
+    """Refuse what a session cannot honour before it renders. Raises InvalidValueError."""
+    if output_type != "pil":
+        hint = f"Pass it to render(output_type={output_type!r})."
+        raise InvalidValueError("output_type", output_type, '"pil"', hint)
+    if return_dict is not True:
+        hint = "render() returns a Render with images and nsfw_content_detected."
+        raise InvalidValueError("return_dict", return_dict, "True", hint)
+    if callback is not None:
+        hint = (
+            "Pass render(callback_on_step_end=f): it calls f(session, call, timestep, "
+            '{"latents": latents}) after each model call.'
+        )
+        raise InvalidValueError("callback", callback, "None", hint)
+
+
+def _call(step: Any) -> Any:
+    """Return the first model call that is not before a step, which can be between two calls."""
+    fraction = isinstance(step, float) and math.isfinite(step)
+    return math.ceil(step) if fraction else step
 
 
 def _free_name(prompt: str, session: EditSession) -> str:

@@ -16,9 +16,9 @@ from attrs import Factory, frozen
 from torch import Tensor
 
 from .engine import OnStep
-from .errors import InvalidValueError, SegaSessionError
+from .errors import InvalidValueError, ModelChangedError, SegaSessionError
 from .files import file_errors
-from .models import ImageType, ModelIdentity, as_model, identify
+from .models import ImageType, ModelGlance, ModelIdentity, as_model, changes, glance, identify
 from .saving import Provenance, image_paths, png_text
 from .state import EditState, Scene
 
@@ -31,10 +31,12 @@ class ModelReference:
 
     Args:
         pipeline: the pipeline or model that the session was given.
+        begun: the model at a glance, as it rendered.
     """
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, begun: ModelGlance) -> None:
         self._pipeline: ref[Any] | None = ref(pipeline)
+        self._begun = begun
         self._identity: ModelIdentity | None = None
 
     def identity(self) -> ModelIdentity:
@@ -42,6 +44,7 @@ class ModelReference:
 
         Raises:
             InvalidValueError: the pipeline is gone, and was not identified before.
+            ModelChangedError: it was changed, and not identified before.
             UnsupportedPipelineError: its weights are not in memory.
         """
         if self._identity is None:
@@ -54,14 +57,17 @@ class ModelReference:
                     "were not identified before",
                     "Save renders while their pipeline is there, or pass metadata=False.",
                 )
-            self._identity = identify(as_model(pipeline))
+            model = as_model(pipeline)
+            if found := changes(self._begun, glance(model)):
+                raise ModelChangedError(found)
+            self._identity = identify(model)
         return self._identity
 
     def __getstate__(self) -> dict[str, Any]:
         # The images are worth keeping without it; `Render.save` says what is missing.
         with suppress(SegaSessionError):
             self.identity()
-        return {"_pipeline": None, "_identity": self._identity}
+        return {"_pipeline": None, "_begun": {}, "_identity": self._identity}
 
 
 @frozen(eq=False)

@@ -34,8 +34,10 @@ from .errors import (
     warn_caller,
 )
 from .models import (
+    DiffusionModel,
     LatentsShape,
     OutputType,
+    Sampler,
     SerialModel,
     as_model,
     check_spec,
@@ -120,8 +122,9 @@ class EditSession:
     and evaluates no prediction twice: predictions evaluated at the same latents are reused. Every
     state stays in `history`, a tree; `undo`, `redo`, `checkout` and `branch` move in it.
 
-    The pipeline is never changed. Its models must not change during the session (by loading LoRA
-    weights, for example), because recorded predictions would no longer match them.
+    The pipeline is never changed. If its weights, adapters or scheduler are changed meanwhile (by
+    loading a LoRA, for example), recorded predictions are no longer the model's: what would mix
+    them with new ones raises ModelChangedError. Put back what was changed, or call `refresh_model`.
 
     Any thread may render; renders wait for each other. Edits may be made meanwhile, from one
     thread at a time: each replaces the state that it read.
@@ -131,9 +134,9 @@ class EditSession:
     >>> session.render().image.show()
 
     Args:
-        pipeline: a `diffusers.StableDiffusionPipeline` (Stable Diffusion 1.x and 2.x), a pipeline
-            of a family that was registered with `sega_session.models.as_model`, or a
-            `sega_session.models.DiffusionModel`.
+        pipeline: a `diffusers.StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`
+            (Stable Diffusion 1.x and 2.x), a pipeline of a family that was registered with
+            `sega_session.models.as_model`, or a `sega_session.models.DiffusionModel`.
         prompt: a description of the image. A prompt over the text encoder's limit is sliced, as in
             `SemanticStableDiffusionPipeline`, with a warning.
         negative_prompt: replaces the empty text of the unconditional prediction.
@@ -196,10 +199,7 @@ class EditSession:
             width=default_width if width is None else width,
             eta=eta,
         )
-        shape = (len(scene.seeds), *self._model.latents_shape(scene.height, scene.width))
-        sampler = self._model.sampler(
-            scene.num_inference_steps, scene.height, scene.width, scene.eta
-        )
+        shape, sampler = self._shape_and_sampler(self._model)
         noise = copy_noise(latents, shape, self._spec)
         guidance = copy_guidance(sem_guidance, sampler.calls, shape, self._spec)
         check_choice("batch_plan", batch_plan, get_args(BatchPlan))
@@ -220,7 +220,7 @@ class EditSession:
             batch_plan=batch_plan,
         )
         self._made_by = self._identification()
-        self._timeline = Timeline(before=self._conditionings.prepare, after=self._note)
+        self._timeline = Timeline(before=self._prepare, after=self._note)
         self._autosave: Autosave | None = None
         # The state of the last exact render, which the other modes start from.
         self._reference: EditState | None = None
@@ -556,6 +556,7 @@ class EditSession:
         Raises:
             InvalidValueError: an unknown mode or output type, or the callback returned other
                 latents.
+            ModelChangedError: the model was changed since the session began.
             NotFiniteError: the latents overflowed.
             OutOfMemoryError: the memory does not suffice for one condition of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
@@ -660,6 +661,49 @@ class EditSession:
         with self._rendering:
             return heat_map(self._renderer.guidance(render.state, part))
 
+    # The model.
+
+    def refresh_model(self) -> None:
+        """Adopt the pipeline as it is now, after its weights or its scheduler were changed.
+
+        Everything recorded is dropped, and texts are encoded again. Scene, history, embeddings,
+        budgets and autosave stay. Another scheduler can have another number of model calls.
+
+        Raises:
+            UnsupportedPipelineError: the pipeline is no longer supported.
+            InvalidValueError: the scene, or tensors that the session was given, do not fit it.
+
+        Warns:
+            NoEffectWarning: the warm-up of a concept ends after the last model call.
+            AutosaveWarning: the autosaved file cannot be written.
+        """
+        with self._rendering:
+            old = self._renderer
+            model = SerialModel(as_model(self._pipeline))
+            shape, sampler = self._shape_and_sampler(model)
+            guidance = copy_guidance(old.guider.sem_guidance, sampler.calls, shape, model.spec)
+            conditionings = Conditionings(model, self._scene)
+            concepts = (concept for entry in self.history for concept in entry.state)
+            for digest in {one.embedding for one in concepts if one.embedding is not None}:
+                conditionings.restore_embeddings(digest, self._conditionings.embeddings(digest))
+            conditionings.prepare(self.state)
+            self._renderer = attrs.evolve(
+                old,
+                model=model,
+                spec=model.spec,
+                sampler=sampler,
+                shape=shape,
+                noise=copy_noise(old.noise, shape, model.spec),
+                guider=attrs.evolve(old.guider, sem_guidance=guidance),
+                conditionings=conditionings,
+                store=TrajectoryStore(self.cache.max_bytes, self.cache.max_spilled_bytes),
+            )
+            self._model, self._spec, self._conditionings = model, model.spec, conditionings
+            self._reference = None
+            self._made_by = self._identification()
+            self._warn_of_idle(self.state, EditState())
+            self._refresh_autosave()
+
     # Files.
 
     def save(self, path: str | Path, *, include: Include = "all") -> Saved:
@@ -676,6 +720,7 @@ class EditSession:
             The file's path, size and number of recorded renders; prints as one line.
 
         Raises:
+            ModelChangedError: the model was changed since the session began.
             SessionFileError: the file cannot be written.
             UnsupportedPipelineError: the pipeline's weights are not in memory.
         """
@@ -880,13 +925,24 @@ class EditSession:
 
     def _edit(self, state: EditState) -> None:
         """Adopt the state after an edit."""
-        self._conditionings.prepare(state)
-        self._warn_of_idle(state)
+        self._prepare(state)
+        self._warn_of_idle(state, self.state)
         self._timeline.commit(state)
 
-    def _warn_of_idle(self, state: EditState) -> None:
+    def _prepare(self, state: EditState) -> None:
+        """Encode what a state needs. Raises InvalidValueError or ModelChangedError."""
+        self._conditionings.prepare(state)
+
+    def _shape_and_sampler(self, model: DiffusionModel) -> tuple[LatentsShape, Sampler]:
+        """Return the latents' shape and the sampler of the scene. Raises InvalidValueError."""
+        scene = self._scene
+        channels, height, width = model.latents_shape(scene.height, scene.width)
+        sampler = model.sampler(scene.num_inference_steps, scene.height, scene.width, scene.eta)
+        return (len(scene.seeds), channels, height, width), sampler
+
+    def _warn_of_idle(self, state: EditState, before: EditState) -> None:
         """Warn of concepts that cannot change the image, unless they could not before."""
-        known = {one.name: {*idle_reasons(one, self.num_calls)} for one in self.concepts}
+        known = {one.name: {*idle_reasons(one, self.num_calls)} for one in before}
         for concept in state:
             for reason in idle_reasons(concept, self.num_calls):
                 if reason not in known.get(concept.name, ()):
@@ -896,7 +952,7 @@ class EditSession:
         """Return a user's state, ready to be rendered. Raises InvalidValueError."""
         if not isinstance(state, EditState):
             raise InvalidValueError("state", state, "an EditState, such as one of the history's")
-        self._conditionings.prepare(state)
+        self._prepare(state)
         return state
 
     def _render_current(
@@ -926,6 +982,7 @@ class EditSession:
         check_spec(self._model.spec, self._spec)
         check_choice("output_type", output_type, get_args(OutputType))
         with self._rendering:
+            self._model.check_unchanged()
             made = self._renderer.render(
                 state, mode, reference, output_type, lambda bar: watch_steps(self, bar, callback)
             )
@@ -949,7 +1006,7 @@ class EditSession:
             "sem_guidance": self._renderer.guider.sem_guidance,
         }
         given = tuple(name for name, tensor in tensors.items() if tensor is not None)
-        return MadeBy(self._scene, given, ModelReference(self._pipeline))
+        return MadeBy(self._scene, given, ModelReference(self._pipeline, self._model.begun))
 
     def _check_own(self, render: Render) -> None:
         """Raise InvalidValueError unless this session made a render with its present model."""
@@ -972,7 +1029,8 @@ class EditSession:
             self._autosave.refresh()
 
     def _snapshot(self, include: Include) -> Snapshot:
-        """Return the content of the session's file."""
+        """Return the content of the session's file. Raises ModelChangedError."""
+        self._model.check_unchanged()
         return take_snapshot(self._scene, self.history, self._renderer, self._reference, include)
 
     def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sega_session import EditSession
 from sega_session.errors import (
     InvalidValueError,
+    ModelChangedError,
     NoEffectWarning,
     NotFiniteError,
     PromptTruncatedWarning,
@@ -27,7 +28,7 @@ from sega_session.errors import (
     UnsupportedPipelineError,
     redirect_warnings,
 )
-from tests.support.pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
+from tests.support.pipelines import SCHEDULERS, TOKENS, tiny_stable_diffusion
 
 
 @pytest.fixture(scope="module")
@@ -458,15 +459,6 @@ def test_what_a_user_does_to_a_result_stays_with_the_user(pipeline: Any) -> None
     assert torch.equal(session.render(output_type="latent").latents, expected)
 
 
-def test_a_scheduler_put_on_the_pipeline_later_is_another_sessions() -> None:
-    pipeline = tiny_stable_diffusion()
-    session = make(pipeline, cache_bytes=0)
-    expected = session.render(output_type="latent").latents
-    pipeline.scheduler = SCHEDULERS["Euler"]()
-    assert torch.equal(session.render(output_type="latent").latents, expected)
-    assert not torch.equal(make(pipeline).render(output_type="latent").latents, expected)
-
-
 # Refusals: one typed error with the remedy, and the session as it was.
 
 
@@ -551,8 +543,6 @@ def test_embeddings_of_another_shape_are_refused(pipeline: Any) -> None:
 def test_other_objects_than_pipelines_are_refused() -> None:
     with pytest.raises(UnsupportedPipelineError, match=r"a str; .*load_pipeline\(name_or_path\)"):
         EditSession("stable-diffusion", "a cat")
-    with pytest.raises(UnsupportedPipelineError, match=r"pass StableDiffusionPipeline\(\*\*it"):
-        EditSession(reference_pipeline(tiny_stable_diffusion()), "a cat")
 
 
 @pytest.mark.parametrize(
@@ -602,13 +592,17 @@ def test_a_scheduler_says_how_many_steps_it_takes() -> None:
 def test_a_pipeline_that_was_cast_is_refused() -> None:
     pipeline = tiny_stable_diffusion()
     session = make(pipeline)
-    expected = session.render(output_type="latent").latents
+    session.render()
     pipeline.to(dtype=torch.float16)
     for call in (session.render, lambda: session.add("hat", warmup=2)):
         with pytest.raises(UnsupportedPipelineError, match=r"in torch\.float16 now; allowed: cpu"):
             call()
+    # Casting back does not bring back the digits that were lost.
     pipeline.to(dtype=torch.float32)
-    assert torch.equal(session.render(output_type="latent").latents, expected)
+    with pytest.raises(ModelChangedError, match=r"unet: weights changed"):
+        session.render()
+    session.refresh_model()
+    assert session.render().evaluations > 0
 
 
 def test_an_overflow_is_named_and_the_next_render_works(pipeline: Any) -> None:
@@ -620,17 +614,14 @@ def test_an_overflow_is_named_and_the_next_render_works(pipeline: Any) -> None:
     assert session.render(output_type="latent").latents.isfinite().all()
 
 
-def test_images_that_are_not_finite_are_refused() -> None:
+def test_images_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = tiny_stable_diffusion()
     session = make(pipeline)
-    weight = pipeline.vae.decoder.conv_out.weight
-    good = weight.detach().clone()
-    with torch.no_grad():
-        weight[0, 0, 0, 0] = torch.nan
-    with pytest.raises(NotFiniteError, match=r"the decoded images overflowed in torch\.float32"):
-        session.render()
-    with torch.no_grad():
-        weight.copy_(good)
+    broken = torch.full((1, 3, 16, 16), torch.nan)
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline.vae, "decode", lambda *_, **__: (broken,))
+        with pytest.raises(NotFiniteError, match=r"the decoded images overflowed in torch\.float3"):
+            session.render()
     # The latents were recorded, so nothing is evaluated again.
     assert session.render().evaluations == 0
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from diffusers import StableDiffusionPipeline
+import diffusers
 
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
+from .quiet import StableDiffusionPipeline
 from .stable_diffusion import StableDiffusion
 
 
@@ -27,12 +28,18 @@ def as_model(source: object) -> DiffusionModel:
     hint = "Load the checkpoint with sega_session.load_pipeline(name_or_path)."
     if hasattr(source, "components"):
         hint = (
-            "If its models are Stable Diffusion's, pass StableDiffusionPipeline(**it.components)."
+            "If its models are Stable Diffusion's, pass a StableDiffusionPipeline of them: "
+            "sd = StableDiffusionPipeline(**{**it.components, 'scheduler': None}), and then "
+            "sd.scheduler = it.scheduler, since the constructor would change its settings."
         )
     raise UnsupportedPipelineError(
-        f"pipeline is a {type(source).__name__}; allowed: a StableDiffusionPipeline "
-        f"(Stable Diffusion 1.x and 2.x). {hint}"
+        f"pipeline is a {type(source).__name__}; allowed: a StableDiffusionPipeline or "
+        f"SemanticStableDiffusionPipeline (Stable Diffusion 1.x and 2.x). {hint}"
     )
 
 
 as_model.register(StableDiffusionPipeline, StableDiffusion)
+# It has the same models, and an image of its own: its scheduler's settings are not corrected.
+# diffusers has deprecated it, so a later release may lack it.
+if hasattr(diffusers, "SemanticStableDiffusionPipeline"):
+    as_model.register(diffusers.SemanticStableDiffusionPipeline, StableDiffusion)

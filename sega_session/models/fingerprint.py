@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from attrs import astuple
 from torch import Tensor, nn
 
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
+from .components import canonical, plain_name, plain_tensors, settings, unwrapped
+from .glance import Glance, glance_at
 from .identity import ModelIdentity
 
-NOT_SETTINGS = ("architectures", "dtype", "torch_dtype", "transformers_version")
-"""Config entries that are not settings; the tensors' own types are part of the digest."""
+PLAIN = (str, bytes, int, float, torch.dtype, type(None))
+"""Entries of a network's ``state_dict`` that are not tensors and have a stable text."""
 
-SAMPLES = 16
-"""The number of values of a tensor that are compared to notice replaced weights."""
-
-_KNOWN: WeakKeyDictionary[nn.Module, tuple[Hashable, str]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[Glance, str]] = WeakKeyDictionary()
 
 
 def identify(model: DiffusionModel) -> ModelIdentity:
     """Return the identity of a model: one digest, and one of each component.
 
-    A network's digest covers name, dtype, shape and bytes of every tensor, sorted by name, and its
-    settings. A tokenizer's digest covers its vocabulary, a scheduler's its class and settings.
-    Files, folders and devices are not covered. A network is read once, and again after its weights
-    have changed; gigabytes take seconds.
+    A network's digest covers name, dtype, shape and bytes of every tensor, sorted by name, its
+    settings, the states and scales of its adapters, and FreeU. A tokenizer's digest covers its
+    vocabulary, a scheduler's its class and settings. Files, folders, devices and compilation are
+    not covered. A network is read once, and again after its weights have changed; gigabytes take
+    seconds.
 
     Raises:
-        UnsupportedPipelineError: weights are not in memory.
+        UnsupportedPipelineError: weights are not in memory, or cannot be read.
     """
     components = model.components()
     digests = component_digests(components)
@@ -51,8 +52,9 @@ def component_digests(components: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _digest(component: Any) -> str:
+    component = unwrapped(component)
     if isinstance(component, nn.Module):
-        return _module_digest(component)
+        return _network_digest(component)
     if hasattr(component, "get_vocab"):
         return _hash([_vocabulary(component).encode(), str(component.model_max_length).encode()])
     return _hash([_settings(component)])
@@ -61,38 +63,67 @@ def _digest(component: Any) -> str:
 def _vocabulary(tokenizer: Any) -> str:
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:
-        return _canonical(tokenizer.get_vocab())
+        return canonical(tokenizer.get_vocab())
     # The JSON has merges and rules too, and the arguments of the tokenizer's last call.
     parts = json.loads(fast.to_str())
-    return _canonical({k: v for k, v in parts.items() if k not in ("padding", "truncation")})
+    return canonical({k: v for k, v in parts.items() if k not in ("padding", "truncation")})
 
 
-def _module_digest(module: nn.Module) -> str:
-    tensors = sorted(module.state_dict().items())
-    state = tuple((name, *_glance(name, tensor)) for name, tensor in tensors)
-    known = _KNOWN.get(module)
-    if known is None or known[0] != state:
-        parts = (part for name, tensor in tensors for part in _parts(name, tensor))
-        known = _KNOWN[module] = (state, _hash([_settings(module), *parts]))
+def _network_digest(network: nn.Module) -> str:
+    seen = glance_at(network)
+    known = _KNOWN.get(network)
+    if known is None or known[0] != seen:
+        state = {plain_name(name): value for name, value in network.state_dict().items()}
+        tensors = (part for name in sorted(state) for part in _parts(name, state[name]))
+        known = _KNOWN[network] = (seen, _hash([_settings(network), *tensors, *_extras(seen)]))
     return known[1]
 
 
-def _glance(name: str, tensor: Tensor) -> tuple[Hashable, ...]:
-    """Return a value that changes with a tensor's values, but not when it moves to a device.
+def _extras(seen: Glance) -> Iterator[bytes]:
+    """Yield what a network has only with adapters or FreeU."""
+    if seen.adapters:
+        states = {
+            name: {path: astuple(layer) for path, layer in layers.items()}
+            for name, layers in seen.adapters.items()
+        }
+        yield f"adapters {canonical(states)}".encode()
+    if seen.free_u:
+        yield f"FreeU {canonical(seen.free_u)}".encode()
 
-    Changes in place increase the tensor's version, except those through ``.data``; these replace
-    all values, so a few values are compared too. Addresses would change with every offloading.
+
+def _parts(name: str, value: Any) -> Iterator[bytes]:
+    """Yield what a network's entry of this name consists of: tensors in most cases.
+
+    Raises:
+        UnsupportedPipelineError: the values are not in memory, or are none that can be read.
     """
-    _check_in_memory(name, tensor)
-    flat = tensor.detach().flatten()
-    samples = flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES]
-    version = tensor._version  # noqa: SLF001 - the only counter of changes in place
-    return tensor.dtype, tuple(tensor.shape), version, _bytes(samples)
+    if isinstance(value, Tensor) and value.is_quantized:
+        yield from _quantized_parts(name, value)
+    elif isinstance(value, Tensor):
+        for part, tensor in plain_tensors(name, value):
+            _check_in_memory(part, tensor)
+            yield f"{part} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield _bytes(tensor)
+    elif isinstance(value, tuple | list):
+        for index, one in enumerate(value):
+            yield from _parts(f"{name}.{index}", one)
+    elif isinstance(value, PLAIN):
+        yield f"{name} {value!r}".encode()
+    else:
+        raise UnsupportedPipelineError(
+            f"{name} is a {type(value).__name__}; allowed: networks whose state_dict() holds "
+            "tensors and numbers, so that a file can name the weights. Load other weights."
+        )
 
 
-def _parts(name: str, tensor: Tensor) -> Iterable[bytes]:
-    yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-    yield _bytes(tensor)
+def _quantized_parts(name: str, tensor: Tensor) -> Iterator[bytes]:
+    whole = tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
+    scales: tuple[Any, Any] = (
+        (tensor.q_scale(), tensor.q_zero_point())
+        if whole
+        else (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+    )
+    return _parts(f"{name} {tensor.dtype}", (tensor.int_repr(), *scales))
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -109,20 +140,7 @@ def _check_in_memory(name: str, tensor: Tensor) -> None:
 
 
 def _settings(component: Any) -> bytes:
-    """Return a component's class and settings, without its folder and library versions."""
-    config: Any = getattr(component, "config", {})
-    # A model's config is a class in transformers and a dict in diffusers.
-    plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)
-    settings = {
-        key: value
-        for key, value in plain.items()
-        if not key.startswith("_") and key not in NOT_SETTINGS
-    }
-    return f"{type(component).__name__} {_canonical(settings)}".encode()
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    return f"{type(component).__name__} {canonical(settings(component))}".encode()
 
 
 def _hash(parts: Iterable[bytes]) -> str:

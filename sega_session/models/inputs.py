@@ -18,7 +18,7 @@ def check_spec(now: ModelSpec, then: ModelSpec) -> None:
     if (now.device, now.dtype) != (then.device, then.dtype):
         raise UnsupportedPipelineError(
             f"the pipeline is on {now.device} in {now.dtype} now; allowed: {then.device} and "
-            f"{then.dtype}, as when the session began. Move it back, or begin a new session."
+            f"{then.dtype}, as when the session began. Move it back, or call refresh_model()."
         )
 
 

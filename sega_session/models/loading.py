@@ -8,9 +8,9 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import DiffusionPipeline
 
-from ..errors import CheckpointError, InvalidValueError
+from ..errors import CheckpointError, InvalidValueError, suggest
+from .quiet import DiffusionPipeline, without_bars
 
 AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
 """The directory of the embedded checkpoint."""
@@ -32,14 +32,19 @@ def load_pipeline(
     *,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    variant: str | None = None,
 ) -> Any:
     """Load a checkpoint in diffusers' layout from a directory or the Hugging Face hub.
+
+    Nothing is printed, except bars of downloads.
 
     Args:
         name_or_path: a directory that holds ``model_index.json``, or a hub id ("owner/name").
         device: where the models go; None: "cuda" if there is one, else "cpu".
         dtype: the models' precision, or its name, "float16" for example; None: float16 on CUDA,
             else float32.
+        variant: the files to read where a checkpoint has several, "fp16" for example; None: those
+            without a variant in their names.
 
     Returns:
         The pipeline that the checkpoint declares.
@@ -52,14 +57,22 @@ def load_pipeline(
     if dtype is None:
         dtype = "float16" if device.type == "cuda" else "float32"
     precision = _dtype(dtype)
+    path = _path(name_or_path)
+    source = str(name_or_path if path is None else path)
     try:
-        pipeline = DiffusionPipeline.from_pretrained(str(name_or_path), dtype=precision)
+        with without_bars():
+            pipeline = DiffusionPipeline.from_pretrained(source, dtype=precision, variant=variant)
     except (OSError, ValueError) as error:
         reason = str(error).split("\n", 1)[0].rstrip(". ")
+        hub = (
+            ', or a hub id such as "stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine '
+            "can reach"
+            if path is None
+            else ""
+        )
         raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} cannot be loaded: {reason}. Give a directory with "
-            "model_index.json and all the files it names, undamaged, or a hub id such as "
-            '"stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine can reach.'
+            f"checkpoint {source!r} cannot be loaded: {reason}. Give a directory with "
+            f"model_index.json and all the files it names, undamaged{hub}."
         ) from error
     return pipeline.to(device)
 
@@ -92,6 +105,35 @@ def load_quietly(
     return pipeline
 
 
+def _path(name_or_path: str | Path) -> Path | None:
+    """Return the directory that is meant; None: it can only be a hub id.
+
+    Raises:
+        CheckpointError: there is no such directory.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path
+    # A hub id is a name, or an owner and a name.
+    looks_like_a_path = (
+        isinstance(name_or_path, Path)
+        or path.exists()
+        or len(path.parts) > 2
+        or path.parts[:1] in (("/",), ("..",))
+        or name_or_path.startswith((".", "~"))
+        or (len(path.parts) == 2 and path.parent.is_dir())
+    )
+    if not looks_like_a_path:
+        return None
+    parent = path.absolute().parent
+    names = [one.name for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else []
+    problem = "is not a directory" if path.exists() else "does not exist"
+    raise CheckpointError(
+        f"checkpoint {str(name_or_path)!r} {problem}; allowed: a directory with model_index.json. "
+        f"{suggest(path.name, names) or 'Check the path.'}"
+    )
+
+
 def _dtype(given: str | torch.dtype) -> torch.dtype:
     """Return a floating-point precision, given itself or its name."""
     found = getattr(torch, given, None) if isinstance(given, str) else given
@@ -106,6 +148,11 @@ def _device(name: str | torch.device) -> torch.device:
         return torch.empty(0, device=name).device
     # Without CUDA support torch.cuda asserts; other refusals are RuntimeErrors.
     except (RuntimeError, AssertionError) as error:
+        cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        found = ["cpu", *(f"cuda:{index}" for index in range(cuda))]
         raise InvalidValueError(
-            "device", str(name), 'one that this machine has, such as "cpu" or "cuda"'
+            "device",
+            str(name),
+            f"one that this machine has: {', '.join(found)}",
+            "" if cuda else f"torch {torch.__version__} finds no CUDA device here.",
         ) from error

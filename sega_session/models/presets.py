@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from .. import files as strict
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UnknownPresetError, suggest
 
 PRESETS_FILE = "recommended.json"
 """The name of the file in a checkpoint's directory."""
@@ -48,6 +48,13 @@ class Preset:
         }
 
 
+class Presets(dict[str, Preset]):
+    """Presets by the concept's prompt; a missing one raises UnknownPresetError."""
+
+    def __missing__(self, prompt: str) -> Preset:
+        raise UnknownPresetError(prompt, self, suggest(prompt, self))
+
+
 @frozen(kw_only=True)
 class Recommended:
     """The recommended scene of a checkpoint, and settings of concepts.
@@ -62,8 +69,8 @@ class Recommended:
     prompt: str
     seed: int
     guidance_scale: float
-    concepts: Mapping[str, Preset]
-    removals: Mapping[str, Preset]
+    concepts: Mapping[str, Preset] = field(converter=Presets)
+    removals: Mapping[str, Preset] = field(converter=Presets)
 
 
 PUBLISHED = Recommended(

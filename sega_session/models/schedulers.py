@@ -10,16 +10,33 @@ import inspect
 from typing import Any, Self
 
 import numpy as np
+import torch
+from diffusers import CMStochasticIterativeScheduler
 from torch import Tensor
 
 from ..errors import InvalidValueError, UnsupportedPipelineError
 from .base import Origin
+from .components import canonical
 
 ARGUMENTS = {"self", "model_output", "timestep", "sample", "eta", "generator"}
 """The arguments of a scheduler's ``step`` that a run can pass."""
 
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""The errors of schedulers at settings that they do not support; they check few of them."""
+
 DEFAULTED = "_use_default_values"
 """The key under which diffusers' configs list the settings that were not given."""
+
+_REHEARSED: set[tuple[type, str, int]] = set()
 
 
 def check_scheduler(scheduler: Any) -> None:
@@ -28,6 +45,10 @@ def check_scheduler(scheduler: Any) -> None:
     problem = ""
     if not hasattr(scheduler, "init_noise_sigma") or not hasattr(scheduler, "scale_model_input"):
         problem = "is for flow matching"
+    elif isinstance(scheduler, CMStochasticIterativeScheduler):
+        problem = "is for consistency models, whose outputs are images and not noise"
+    elif "num_train_timesteps" not in config:
+        problem = "does not count timesteps as the U-Net was trained to"
     elif str(config.get("variance_type")).startswith("learned"):
         problem = "expects a learned variance"
     elif config.get("noise_sampler_seed", 0) is None:
@@ -56,7 +77,7 @@ class SchedulerSampler:
         eta: DDIM's noise, 0 to 1; passed only to schedulers that accept it.
 
     Raises:
-        InvalidValueError: the scheduler does not support that many steps.
+        InvalidValueError: the scheduler does not support that many steps, or not its settings.
         UnsupportedPipelineError: a library that the scheduler needs is missing.
     """
 
@@ -64,7 +85,9 @@ class SchedulerSampler:
         self._scheduler = scheduler
         self._steps = steps
         self._eta = eta
-        self._shares = signal_and_noise(fresh_scheduler(scheduler, steps))
+        fresh = fresh_scheduler(scheduler, steps)
+        self._shares = signal_and_noise(fresh)
+        _rehearse(fresh, steps)
 
     @property
     def calls(self) -> int:
@@ -73,11 +96,7 @@ class SchedulerSampler:
 
     def start(self, origin: Origin) -> SchedulerRun:
         """Begin a run from ``origin.noise``, scaled by the scheduler's ``init_noise_sigma``."""
-        scheduler = fresh_scheduler(self._scheduler, self._steps)
-        offered = {"eta": self._eta, "generator": list(origin.generators)}
-        accepted = inspect.signature(scheduler.step).parameters
-        arguments = {name: value for name, value in offered.items() if name in accepted}
-        return SchedulerRun(scheduler, origin.noise * scheduler.init_noise_sigma, arguments)
+        return _begin(fresh_scheduler(self._scheduler, self._steps), origin, self._eta)
 
     def signal_and_noise(self, call: int) -> tuple[float, float]:
         """See `Sampler.signal_and_noise`."""
@@ -121,7 +140,12 @@ class SchedulerRun:
     def fork(self) -> Self:
         """See `SamplerRun.fork`."""
         other = copy.copy(self)
-        other._scheduler = copy.deepcopy(self._scheduler)  # noqa: SLF001 - of the same class
+        # The tree of SDE noise cannot be copied. It need not be: its seed alone makes its values,
+        # in whatever order they are drawn.
+        noise = getattr(self._scheduler, "noise_sampler", None)
+        other._scheduler = copy.deepcopy(  # noqa: SLF001 - of the same class
+            self._scheduler, {id(noise): noise}
+        )
         if "generator" in self._arguments:
             clones = [one.clone_state() for one in self._arguments["generator"]]
             other._arguments = {**self._arguments, "generator": clones}  # noqa: SLF001
@@ -138,30 +162,83 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
     """Return a new scheduler with the same settings, its timesteps set, on the host.
 
     Raises:
-        InvalidValueError: the scheduler does not support that many steps.
+        InvalidValueError: the scheduler does not support that many steps, or not its settings.
         UnsupportedPipelineError: a library that it needs is missing.
     """
     # Pipelines correct settings that were left at their defaults (DDIM's clip_sample among them);
     # from_config would reset what is listed as a default.
     config = {key: value for key, value in scheduler.config.items() if key != DEFAULTED}
-    fresh = type(scheduler).from_config(config)
-    longest = fresh.config.num_train_timesteps
-    try:
-        fresh.set_timesteps(num_inference_steps)
-        fits = num_inference_steps <= longest and bool(fresh.timesteps.max() < longest)
-        reason = f"the model was trained with {longest}"
-    except ImportError as error:
-        raise UnsupportedPipelineError(f"{type(scheduler).__name__}: {error}") from error
-    except (ValueError, IndexError) as error:
-        fits, reason = False, f"{type(scheduler).__name__} says: {error}"
-    if not fits:
+    longest = config["num_train_timesteps"]
+    # Before anything of that length is allocated.
+    if num_inference_steps > longest:
         raise InvalidValueError(
             "num_inference_steps",
             num_inference_steps,
-            f"an integer, at least 1, that the scheduler can take ({reason})",
+            f"an integer, at least 1, up to the {longest} that the model was trained with",
             "Try 50.",
         )
+    try:
+        fresh = type(scheduler).from_config(config)
+        fresh.set_timesteps(num_inference_steps)
+    except ImportError as error:
+        raise UnsupportedPipelineError(f"{type(scheduler).__name__}: {error}") from error
+    except FAILURES as error:
+        raise _failed(scheduler, num_inference_steps, error) from error
+    # Not a number fails this too.
+    if not bool((fresh.timesteps < longest).all()):
+        reason = f"with them timesteps are not all below {longest}, as the model was trained"
+        raise _failed(scheduler, num_inference_steps, reason)
     return fresh
+
+
+def _rehearse(scheduler: Any, num_inference_steps: int) -> None:
+    """Drive a fresh scheduler with latents of one pixel, to find early what its settings break.
+
+    Raises:
+        InvalidValueError: a step fails.
+    """
+    # Once for equal settings: some schedulers take a second for 50 steps.
+    rehearsed = type(scheduler), canonical(scheduler.config), num_inference_steps
+    if rehearsed in _REHEARSED:
+        return
+    latents = torch.ones(1, 4, 1, 1)
+    origin = Origin(latents, [torch.Generator()])
+    try:
+        run = _begin(scheduler, origin, eta=0.0)
+        for _ in scheduler.timesteps:
+            run.model_input(run.latents)
+            run.step(latents)
+    except FAILURES as error:
+        raise _failed(scheduler, num_inference_steps, error) from error
+    _REHEARSED.add(rehearsed)
+
+
+def _begin(scheduler: Any, origin: Origin, eta: float) -> SchedulerRun:
+    offered = {"eta": eta, "generator": list(origin.generators)}
+    accepted = inspect.signature(scheduler.step).parameters
+    arguments = {name: value for name, value in offered.items() if name in accepted}
+    return SchedulerRun(scheduler, origin.noise * scheduler.init_noise_sigma, arguments)
+
+
+def _failed(scheduler: Any, num_inference_steps: int, reason: object) -> InvalidValueError:
+    """Return the error for a scheduler that its own settings break."""
+    name = type(scheduler).__name__
+    parameters = inspect.signature(type(scheduler).__init__).parameters
+    special = ", ".join(
+        f"{key}={value!r}"
+        for key, value in scheduler.config.items()
+        if key in parameters and value != parameters[key].default
+    )
+    # Some failures have no message.
+    words = str(reason).strip().rstrip(".") or type(reason).__name__
+    return InvalidValueError(
+        "num_inference_steps",
+        num_inference_steps,
+        f"an integer, at least 1, that the scheduler can take with its settings "
+        f"({special or 'the defaults'}; {name} says: {words})",
+        "Try 50, or set other settings: pipeline.scheduler = "
+        f"{name}.from_config(pipeline.scheduler.config, ...).",
+    )
 
 
 def signal_and_noise(scheduler: Any) -> tuple[tuple[float, float], ...]:

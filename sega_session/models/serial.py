@@ -1,4 +1,4 @@
-"""A lock around a model's networks."""
+"""A lock around a model's networks, and a watch on them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import ModelChangedError
 from .base import (
     Conditioning,
     Decoded,
@@ -19,19 +20,35 @@ from .base import (
     Role,
     Sampler,
 )
+from .glance import changes, glance
 
 
 class SerialModel:
-    """A model whose networks run for one thread at a time.
+    """A model whose networks run for one thread at a time, and are watched for changes.
 
     A prompt may be encoded while another thread renders. With offloading both would move weights
     at once, so encoding, evaluating and decoding hold a lock. It is released between model calls,
     so encoding waits for one model call only.
+
+    Predictions of changed weights must not mix with recorded ones, so encoding raises
+    ModelChangedError once the model is not what it was when this object was made. Callers ask
+    `check_unchanged` before they evaluate, decode or identify, once for many calls.
+
+    Attributes:
+        begun: the model at a glance, when this object was made.
     """
 
     def __init__(self, model: DiffusionModel) -> None:
         self._model = model
         self._lock = RLock()
+        self.begun = glance(model)
+
+    def check_unchanged(self) -> None:
+        """Raise ModelChangedError if the model is not what it was when this object was made."""
+        with self._lock:
+            now = glance(self._model)
+        if now != self.begun:
+            raise ModelChangedError(changes(self.begun, now))
 
     @property
     def spec(self) -> ModelSpec:
@@ -49,11 +66,13 @@ class SerialModel:
     def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
         """See `DiffusionModel.encode_prompt`."""
         with self._lock:
+            self.check_unchanged()
             return self._model.encode_prompt(prompt, role)
 
     def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
         """See `DiffusionModel.encode_embeddings`."""
         with self._lock:
+            self.check_unchanged()
             return self._model.encode_embeddings(embeds, images)
 
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:

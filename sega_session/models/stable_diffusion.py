@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers.loaders import TextualInversionLoaderMixin
 from torch import Tensor
 
 from ..errors import (
@@ -27,8 +27,12 @@ from .base import (
     Role,
 )
 from .inputs import check_finite, copy_embeddings
+from .quiet import StableDiffusionPipeline
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+"""The components that images depend on."""
 
 PLAIN_UNET = (
     "time_cond_proj_dim",
@@ -41,15 +45,18 @@ PLAIN_UNET = (
 
 
 class StableDiffusion(DiffusionModel):
-    """A `DiffusionModel` over a `StableDiffusionPipeline`, which is never changed.
+    """A `DiffusionModel` over a pipeline of Stable Diffusion, which is never changed.
+
+    Args:
+        pipeline: a `StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`.
 
     Raises:
-        UnsupportedPipelineError: a model is missing, or the U-Net needs inputs beyond latents,
-            timestep and text, or the scheduler does not accept its predictions.
+        UnsupportedPipelineError: a model is missing or has no weights, the U-Net needs inputs
+            beyond latents, timestep and text, or the scheduler does not accept its predictions.
     """
 
     def __init__(self, pipeline: StableDiffusionPipeline) -> None:
-        for part in ("vae", "text_encoder", "tokenizer", "unet", "scheduler"):
+        for part in PARTS:
             if getattr(pipeline, part) is None:
                 raise UnsupportedPipelineError(
                     f"the pipeline's {part} is None; allowed: one it was trained with. "
@@ -69,9 +76,8 @@ class StableDiffusion(DiffusionModel):
                     "Stable Diffusion 1.x and 2.x. Load such a checkpoint, without adapters."
                 )
         self._pipeline: Any = pipeline
-        # Kept, because another scheduler set on the pipeline later would render other images.
-        self._scheduler: Any = pipeline.scheduler
-        check_scheduler(self._scheduler)
+        check_scheduler(pipeline.scheduler)
+        _check_in_memory(pipeline)
 
     @property
     def spec(self) -> ModelSpec:
@@ -97,7 +103,7 @@ class StableDiffusion(DiffusionModel):
 
     def sampler(self, steps: int, height: int, width: int, eta: float) -> SchedulerSampler:
         """See `DiffusionModel.sampler`; the size does not matter here."""
-        return SchedulerSampler(self._scheduler, steps, eta)
+        return SchedulerSampler(self._pipeline.scheduler, steps, eta)
 
     def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
         """Return the conditioning on a text, cut as the reference cuts it.
@@ -110,8 +116,10 @@ class StableDiffusion(DiffusionModel):
         """
         tokenizer = self._pipeline.tokenizer
         limit, negative = self._token_limit, role == "negative"
-        # A textual inversion of several vectors is one word in the prompt and several for CLIP.
-        text = self._pipeline.maybe_convert_prompt(prompt, tokenizer)
+        text = prompt
+        if isinstance(self._pipeline, TextualInversionLoaderMixin):
+            # A textual inversion of several vectors is one word in the prompt, several for CLIP.
+            text = self._pipeline.maybe_convert_prompt(prompt, tokenizer)
         tokens = tokenizer(
             text, padding="max_length", max_length=limit, return_tensors="pt", verbose=False
         ).input_ids
@@ -162,9 +170,7 @@ class StableDiffusion(DiffusionModel):
 
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`."""
-        names = ("unet", "vae", "text_encoder", "tokenizer")
-        models = {name: getattr(self._pipeline, name) for name in names}
-        return {**models, "scheduler": self._scheduler}
+        return {name: getattr(self._pipeline, name) for name in PARTS}
 
     def progress_bar(self, total: int) -> AbstractContextManager[Any]:
         """Return the pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
@@ -187,6 +193,21 @@ class StableDiffusion(DiffusionModel):
         tokenizer, encoder = self._pipeline.tokenizer, self._pipeline.text_encoder
         limit: int = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         return limit
+
+
+def _check_in_memory(pipeline: Any) -> None:
+    """Raise UnsupportedPipelineError if a model has shapes only.
+
+    Under sequential offloading weights are elsewhere between calls: accelerate's hooks fetch them.
+    """
+    for name in ("unet", "vae", "text_encoder"):
+        network = getattr(pipeline, name)
+        offloaded = any(hasattr(module, "_hf_hook") for module in network.modules())
+        if not offloaded and any(tensor.is_meta for tensor in network.parameters()):
+            raise UnsupportedPipelineError(
+                f"the {name} is on the meta device, without weights; allowed: weights in memory. "
+                "Load the checkpoint with sega_session.load_pipeline(name_or_path)."
+            )
 
 
 def _conditioning(embeds: Tensor) -> Conditioning:

@@ -67,10 +67,9 @@ def test_an_edit_changes_the_image_where_the_concept_is(pipeline: Any) -> None:
     check_edit(pipeline, [6], 12)
 
 
-@pytest.mark.parametrize("missing", ["/no/such/checkpoint", "no such checkpoint"])
-def test_a_missing_checkpoint_is_named(missing: str) -> None:
-    with pytest.raises(CheckpointError, match=f"checkpoint '{missing}' cannot be loaded: .*"):
-        load_pipeline(missing)
+def test_a_missing_checkpoint_is_named() -> None:
+    with pytest.raises(CheckpointError, match="checkpoint 'no such checkpoint' cannot be loaded: "):
+        load_pipeline("no such checkpoint")
 
 
 def test_an_incomplete_checkpoint_is_named(tmp_path: Path) -> None:

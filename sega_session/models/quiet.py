@@ -1,0 +1,52 @@
+"""diffusers' pipelines, imported and loaded without notices and bars that are not ours.
+
+The user's settings of both libraries are what they were afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import diffusers
+import transformers
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+
+__all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "without_notices"]
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Let transformers log errors only."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Show no bars of files that are read; a download, which can take minutes, still has one."""
+    shown = [
+        library.logging
+        for library in (transformers, diffusers)
+        if library.logging.is_progress_bar_enabled()
+    ]
+    downloads_shown = not are_progress_bars_disabled()
+    for logging in shown:
+        logging.disable_progress_bar()
+    if downloads_shown:
+        # transformers turns these off with its own.
+        enable_progress_bars()
+    try:
+        yield
+    finally:
+        for logging in shown:
+            logging.enable_progress_bar()
+
+
+with without_notices():
+    # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
+    from diffusers import DiffusionPipeline, StableDiffusionPipeline

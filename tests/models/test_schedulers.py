@@ -1,0 +1,190 @@
+"""Schedulers at odd settings: one typed error before anything is rendered."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from torch import Tensor
+
+from sega_session import EditSession, anchored
+from sega_session.errors import InvalidValueError, UnsupportedPipelineError
+from sega_session.models import Origin, SchedulerSampler
+from sega_session.models.schedulers import FAILURES, check_scheduler
+from sega_session.testing import FakeModel
+from tests.support.pipelines import BETAS, SCHEDULERS, tiny_stable_diffusion
+
+
+def unipc() -> Any:
+    return diffusers.UniPCMultistepScheduler(**BETAS, solver_order=3, lower_order_final=False)
+
+
+def edm() -> Any:
+    return diffusers.EDMDPMSolverMultistepScheduler(
+        solver_order=3, algorithm_type="sde-dpmsolver++"
+    )
+
+
+def inverse(**settings: Any) -> Any:
+    return diffusers.DPMSolverMultistepInverseScheduler(**BETAS, **settings)
+
+
+ODD: dict[str, tuple[Any, int, str]] = {
+    "singular": (unipc, 5, r"solver_order=3, lower_order_final=False"),
+    "unbound": (edm, 5, r"algorithm_type='sde-dpmsolver\+\+'"),
+    "assertion": (
+        lambda: inverse(solver_order=3, algorithm_type="sde-dpmsolver++"),
+        5,
+        r"solver_order=3, algorithm_type='sde-dpmsolver\+\+'",
+    ),
+    "index": (lambda: inverse(use_exponential_sigmas=True), 25, "use_exponential_sigmas=True"),
+    "prediction": (
+        lambda: diffusers.EulerAncestralDiscreteScheduler(**BETAS, prediction_type="sample"),
+        5,
+        "prediction_type='sample'",
+    ),
+    "few steps": (lambda: diffusers.PNDMScheduler(**BETAS), 2, "could not be broadcast"),
+    "setting": (
+        lambda: diffusers.DDIMInverseScheduler(
+            **BETAS, clip_sample=False, timestep_spacing="linspace"
+        ),
+        5,
+        "timestep_spacing='linspace'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_settings_that_break_a_scheduler_are_named_at_the_start(name: str) -> None:
+    make, steps, setting = ODD[name]
+    pipeline = tiny_stable_diffusion(scheduler=make())
+    words = rf"num_inference_steps is {steps}; allowed: an integer.* {type(make()).__name__} says"
+    with pytest.raises(InvalidValueError, match=words) as caught:
+        EditSession(pipeline, "a cat", num_inference_steps=steps)
+    assert setting.replace("\\", "") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_diffusers_fails_there_too(name: str) -> None:
+    make, steps, _ = ODD[name]
+    pipeline = tiny_stable_diffusion(scheduler=make())
+    with pytest.raises(FAILURES):
+        pipeline("a cat", num_inference_steps=steps, output_type="latent")
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_rehearsing_changes_no_image(name: str) -> None:
+    scheduler = SCHEDULERS[name]()
+    noise = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
+    sampler = SchedulerSampler(scheduler, 7)
+    assert SchedulerSampler(scheduler, 7).calls == sampler.calls
+    scheduler.set_timesteps(7)
+    run = sampler.start(Origin(noise, [torch.Generator().manual_seed(2)]))
+    assert run.latents.equal(noise * scheduler.init_noise_sigma)
+    assert run.timestep == scheduler.timesteps[0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *SCHEDULERS.values(),
+        diffusers.DEISMultistepScheduler,
+        diffusers.DPMSolverSinglestepScheduler,
+        diffusers.EDMEulerScheduler,
+        diffusers.IPNDMScheduler,
+        diffusers.LCMScheduler,
+        diffusers.SASolverScheduler,
+        diffusers.TCDScheduler,
+    ],
+)
+@pytest.mark.parametrize("steps", [1001, 10**9, 10**30])
+def test_more_steps_than_trained_are_refused_before_anything_is_allocated(
+    make: Any, steps: int
+) -> None:
+    with pytest.raises(InvalidValueError, match=rf"num_inference_steps is {steps}; .* up to the 1"):
+        EditSession(FakeModel(make()), "a cat", num_inference_steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "problem"),
+    [
+        (diffusers.CMStochasticIterativeScheduler, "is for consistency models, whose outputs are"),
+        (diffusers.DDPMWuerstchenScheduler, "does not count timesteps as the U-Net was trained"),
+        (diffusers.FlowMatchEulerDiscreteScheduler, "is for flow matching"),
+    ],
+)
+def test_schedulers_of_other_models_are_told_apart(scheduler: Any, problem: str) -> None:
+    with pytest.raises(UnsupportedPipelineError, match=problem):
+        check_scheduler(scheduler())
+
+
+# Noise from a tree, which torchsde makes. The tests do without it.
+
+
+class Tree:
+    """A Brownian motion whose values depend on its seed and the times alone; it has no copies."""
+
+    def __init__(self, *, size: Any, dtype: torch.dtype, entropy: int, **_: Any) -> None:
+        self._size, self._dtype, self._entropy = size, dtype, entropy
+
+    def __call__(self, t0: float, t1: float) -> Tensor:
+        return self._at(t1) - self._at(t0)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tree:
+        raise KeyError("an interval of another tree")
+
+    def _at(self, t: float) -> Tensor:
+        seed = hash((self._entropy, round(float(t), 6))) % 2**31
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(self._size, dtype=self._dtype, generator=generator)
+
+
+@pytest.fixture
+def sde(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """diffusers' DPMSolverSDEScheduler, with a stand-in for torchsde."""
+    name = "diffusers.schedulers.scheduling_dpmsolver_sde"
+    torchsde: Any = ModuleType("torchsde")
+    torchsde.BrownianInterval = Tree
+    monkeypatch.setitem(sys.modules, "torchsde", torchsde)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    yield importlib.import_module(name).DPMSolverSDEScheduler(**BETAS, noise_sampler_seed=3)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_fork_of_an_sde_run_adds_the_same_noise(sde: Any) -> None:
+    sampler = SchedulerSampler(sde, 6)
+    noise = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
+
+    def start() -> Any:
+        return sampler.start(Origin(noise, [torch.Generator().manual_seed(2)]))
+
+    def drive(run: Any, calls: int) -> Any:
+        for _ in range(calls):
+            run.step(run.model_input(run.latents) / 2)
+        return run
+
+    expected = drive(start(), sampler.calls).latents
+    for forked_at in (0, 1, 4):
+        run = drive(start(), forked_at)
+        rest = sampler.calls - forked_at
+        assert torch.equal(drive(run.fork(), rest).latents, expected)
+        assert torch.equal(drive(run, rest).latents, expected)
+
+
+def test_estimates_work_with_sde_noise(sde: Any) -> None:
+    session = EditSession(tiny_stable_diffusion(scheduler=sde), "a cat", num_inference_steps=6)
+    session.add("hat", warmup=2)
+    session.render()
+    session.reweight("hat", scale=6)
+    assert session.render("preview").mode == "preview"
+    assert not session.render(anchored(every=3)).exact
+    found = session.render(output_type="latent").latents
+    fresh = EditSession(session.pipeline, "a cat", num_inference_steps=6)
+    fresh.add("hat", warmup=2, scale=6)
+    assert torch.equal(found, fresh.render(output_type="latent").latents)
