@@ -6,6 +6,7 @@ from .errors import DuplicateConceptError as DuplicateConceptError
 from .errors import FixedSettingError as FixedSettingError
 from .errors import HistoryError as HistoryError
 from .errors import InvalidValueError as InvalidValueError
+from .errors import ModelChangedError as ModelChangedError
 from .errors import ModelMismatchError as ModelMismatchError
 from .errors import NoEffectWarning as NoEffectWarning
 from .errors import NotFiniteError as NotFiniteError
@@ -17,6 +18,7 @@ from .errors import SegaSessionWarning as SegaSessionWarning
 from .errors import SessionFileError as SessionFileError
 from .errors import SessionFormatError as SessionFormatError
 from .errors import UnknownConceptError as UnknownConceptError
+from .errors import UnknownPresetError as UnknownPresetError
 from .errors import UnsupportedPipelineError as UnsupportedPipelineError
 from .migration import from_diffusers as from_diffusers
 from .models import as_model as as_model

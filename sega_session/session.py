@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -28,6 +29,7 @@ from .errors import (
     AutosaveWarning,
     FixedSettingError,
     InvalidValueError,
+    ModelChangedError,
     ModelMismatchError,
     NoEffectWarning,
     shorten,
@@ -94,6 +96,7 @@ from .state import (
 from .state.fields import check_choice
 
 logger = logging.getLogger("sega_session")
+"""It tells each render's mode, evaluations and seconds, at the level INFO."""
 
 STREAM: tuple[ModeName, ...] = ("preview", "anchored", "exact")
 """The modes of `EditSession.stream`."""
@@ -254,6 +257,57 @@ class EditSession:
             "its states, history and renders, which are values",
             "For an independent session call copy(); for another process, save() and load().",
         )
+
+    def copy(self) -> Self:
+        """Return an independent session in the same state, with the same history.
+
+        Recorded tensors are shared, so nothing is evaluated again, and each session evicts its own.
+        The copy does not autosave.
+
+        Raises:
+            ModelChangedError: the model was changed since the session began.
+        """
+        with self._rendering:
+            self._model.check_unchanged()
+            old = self._renderer
+            other = self.from_scene(
+                self._scene,
+                self._pipeline,
+                latents=old.noise,
+                sem_guidance=old.guider.sem_guidance,
+                cache_bytes=self.cache.max_bytes,
+                spill_bytes=self.cache.max_spilled_bytes,
+                batch_plan=self.batch_plan,
+            )
+            other._conditionings.restore_all(old.conditionings)  # noqa: SLF001
+            other._timeline.go(self.history)  # noqa: SLF001
+            other._renderer = attrs.evolve(other._renderer, store=old.store.copy())  # noqa: SLF001
+            other._reference = self._reference  # noqa: SLF001
+            return other
+
+    def close(self) -> None:
+        """Bring the autosaved file up to date, stop autosaving, and free the recorded tensors.
+
+        At the end of ``with EditSession(...) as session:`` this is called. A closed session can
+        still be used; what it needs is evaluated again.
+
+        Warns:
+            AutosaveWarning: the file cannot be written. The edits are in its journal.
+        """
+        with self._rendering:
+            # Of a model that was changed only the history can be kept, and the journal has that.
+            with suppress(ModelChangedError):
+                self._refresh_autosave()
+            self._autosave = None
+            cache = self.cache
+            store = TrajectoryStore(cache.max_bytes, cache.max_spilled_bytes)
+            self._renderer = attrs.evolve(self._renderer, store=store)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # A session as a collection of its concepts.
 
@@ -983,9 +1037,12 @@ class EditSession:
         check_choice("output_type", output_type, get_args(OutputType))
         with self._rendering:
             self._model.check_unchanged()
+            start = time.perf_counter()
             made = self._renderer.render(
                 state, mode, reference, output_type, lambda bar: watch_steps(self, bar, callback)
             )
+            seconds = time.perf_counter() - start
+        logger.info("%s render: %d evaluations, %.2f s", made.mode, made.evaluations, seconds)
         return Render(
             images=made.decoded.images,
             latents=made.latents,

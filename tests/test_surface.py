@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import torch
 
 import sega_session
 from sega_session import (
@@ -167,3 +169,49 @@ def test_every_error_is_at_the_top() -> None:
     assert kinds <= set(dir(sega_session))
     assert {"History", "Measurement", "CacheInfo"} <= set(dir(sega_session))
     assert attrs.has(sega_session.Measurement)
+
+
+def test_a_copy_is_independent_and_evaluates_nothing_again() -> None:
+    model = FakeModel()
+    noise = torch.randn(1, 4, 8, 8)
+    session = EditSession(model, "a portrait", latents=noise, spill_bytes=2**20, cache_bytes=2**19)
+    session.add("glasses")
+    session.add(name="gaze", prompt_embeds=torch.randn(1, 1))
+    before = session.render(output_type="latent")
+    session.branch("here")
+    copied, rows = session.copy(), model.rows
+    assert (copied.scene, copied.history) == (session.scene, session.history)
+    assert copied.cache.max_spilled_bytes == 2**20
+    again = copied.render(output_type="latent")
+    assert torch.equal(again.latents, before.latents)
+    assert (again.evaluations, model.rows) == (0, rows)
+    copied.remove("gaze")
+    copied.reweight("glasses", 9)
+    assert not copied.render("preview", output_type="latent").exact  # it starts from the original
+    assert session["glasses"].scale == 5
+    assert "gaze" in session
+    copied.close()
+    assert (copied.cache.bytes, session.cache.bytes > 0) == (0, True)
+    assert session.render(output_type="latent").evaluations == 0
+
+
+def test_a_session_closes_at_the_end_of_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "portrait.safetensors"
+    model = FakeModel()
+    with EditSession(model, "a portrait") as session:
+        session.autosave(path)
+        session.render(output_type="latent")
+        session.add("glasses")
+        assert session.cache.bytes > 0
+    assert session.cache.bytes == 0
+    assert "glasses" in EditSession.load(path, model)  # with nothing left to recover
+    session.add("beard")
+    assert session.render(output_type="latent").exact
+    assert "beard" not in EditSession.load(path, model)
+
+
+def test_renders_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    session = EditSession(FakeModel(), "a portrait", num_inference_steps=5)
+    with caplog.at_level("INFO", logger="sega_session"):
+        session.render(output_type="latent")
+    assert caplog.messages[0].startswith("exact render: 10 evaluations, 0.0")

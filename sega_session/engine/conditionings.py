@@ -54,6 +54,11 @@ class Conditionings(Mapping[str, Conditioning]):
         """Add embeddings from a file, under the digest that they have there."""
         self._keep(digest, embeds, self._model.encode_embeddings(embeds, self._images))
 
+    def restore_all(self, other: Conditionings) -> None:
+        """Add all conditionings and embeddings of another session with this model."""
+        self._found.update(other._found)
+        self._embeddings.update(other._embeddings)
+
     def embeddings(self, digest: str) -> Tensor:
         """Return embeddings that were added, ``(1 or images, tokens, width)``."""
         return self._embeddings[digest]

@@ -133,6 +133,16 @@ class TrajectoryStore:
         else:
             self._put_on_host(key, tensor)
 
+    def copy(self) -> TrajectoryStore:
+        """Return an independent store of the same budgets with the same tensors.
+
+        Recorded tensors never change, so both refer to them, and each counts them.
+        """
+        other = TrajectoryStore(self._device.max_bytes, self._host.max_bytes)
+        other._device, other._host = self._device.copy(), self._host.copy()
+        other._finals = self._finals
+        return other
+
     def count_hits(self, count: int) -> None:
         """Count recorded tensors that were used instead of an evaluation."""
         self._hits += count
@@ -268,6 +278,14 @@ class _Memory:
         if known is None:
             return sum(tensor.nbytes for tensor, _ in tuple(self._tensors.values()))
         return known
+
+    def copy(self) -> _Memory:
+        """Return an independent memory of the same budget with the same tensors."""
+        other = _Memory(self.max_bytes)
+        for key in self:
+            tensor, device = self._tensors[key]
+            other.add(key, tensor, device)
+        return other
 
     def size(self, key: Key) -> int:
         """Return the bytes of a tensor."""
