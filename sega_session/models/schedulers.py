@@ -78,13 +78,14 @@ class SchedulerSampler:
 
     Raises:
         InvalidValueError: the scheduler does not support that many steps, or not its settings.
-        UnsupportedPipelineError: a library that the scheduler needs is missing.
+        UnsupportedPipelineError: the scheduler is for other models, or a library is missing.
     """
 
     def __init__(self, scheduler: Any, steps: int, eta: float = 0.0) -> None:
         self._scheduler = scheduler
         self._steps = steps
         self._eta = eta
+        check_scheduler(scheduler)
         fresh = fresh_scheduler(scheduler, steps)
         self._shares = signal_and_noise(fresh)
         _rehearse(fresh, steps)
