@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from diffusers import SemanticStableDiffusionPipeline
 
 import sega_session
-from sega_session import EditSession
+from sega_session import EditSession, Limits
 from sega_session.testing import FakeModel
 
 ROOT = Path(__file__).parent.parent
@@ -165,3 +166,18 @@ def test_the_seconds_are_as_measured() -> None:
         *(f"{fit['ms_per_evaluation']:.1f}", f"{fit['ms_per_model_call']:.1f}"),
         *(f"{fit['r_squared']:.2f}", f"{overhead['ratio']:.2%}"),
     ]
+
+
+def test_install_lines_work_in_a_checkout() -> None:
+    lines = re.findall(r"^pip install .*$", README.read_text(), flags=re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        assert line.startswith("pip install -c constraints.txt ")
+        assert '"sega-session' not in line  # which is on no index
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert f"Python {python.removeprefix('>=')} or later" in README.read_text()
+
+
+def test_limits_are_the_defaults() -> None:
+    (stated,) = re.findall(r"`Limits\((operations=[^)]*)\)`", README.read_text())
+    assert eval(f"Limits({stated})", {"Limits": Limits}) == Limits()

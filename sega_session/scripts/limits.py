@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from ..errors import ScriptError
+from ..files import shorten
 from ..state.fields import as_int, check_integer, checked_by
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Limits:
         allowed = getattr(self, name)
         if asked > allowed:
             raise ScriptError(
-                f"the script asks for {asked} {name}; allowed: {allowed}. If you trust the script, "
+                f"the script asks for {shorten(asked)} {name}; allowed: {allowed}. If you trust the script, "
                 f"allow more: Limits({name}=...), --max-{name} of the command."
             )
 

@@ -62,7 +62,7 @@ def parse_commands(example: Example) -> None:
             case "pip":
                 assert words == ["wheel", "--no-deps", "-w", "dist", "."]
             case "python3" | ".":
-                assert words in (["-m", "venv", "sega"], ["sega/bin/activate"])
+                assert words in (["-m", "venv", ".venv"], [".venv/bin/activate"])
             case "sega-session" if words == ["--version"]:
                 pass
             case _:
