@@ -178,7 +178,7 @@ class Renderer:
                 "cache_bytes",
                 self.store.info.max_bytes,
                 "enough for all predictions of this render, and of those rendered since",
-                "Start a session with more, and render() there.",
+                "Start a session with more, or with spill_bytes=, and render() there.",
             )
         recording = recording.load(self.store)
         predictions = (recording.predictions(call) for call in range(self.calls))
@@ -196,7 +196,8 @@ class Renderer:
             return Task(target, own, Exact(), tuple(own.keys()), planned=0)
         # Not evicted meanwhile: the unedited render, the one that this one starts from, and what
         # this one will find recorded.
-        kept = list(self._recording(EditState()).keys())
+        base = self._recording(EditState())
+        kept = list(base.keys()) if base.trajectory.final in self.store else []
         recording = own if reference is None else self._recording(reference)
         if reference is None or mode == Exact() or not recording.is_complete(self.store):
             mode, recording = Exact(), own
