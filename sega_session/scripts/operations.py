@@ -37,20 +37,21 @@ def _check_mode(what: str, value: object) -> None:
 
 @frozen(kw_only=True)
 class Add:
-    """Add a concept; if its name is None, the prompt is its name."""
+    """Add a concept; None: its name is the prompt, it starts after a fifth of the model calls."""
 
     op: ClassVar = "add"
     prompt: str = fields.field_like(Concept, "prompt")
     name: str | None = fields.field_like(Concept, "name", default=None)
     scale: float = fields.field_like(Concept, "scale")
     threshold: float = fields.field_like(Concept, "threshold")
-    warmup: int = fields.field_like(Concept, "warmup")
+    warmup: int | None = fields.field_like(Concept, "warmup", default=None)
     cooldown: int | None = fields.field_like(Concept, "cooldown")
     weight: float = fields.field_like(Concept, "weight")
     inverted: bool = fields.field_like(Concept, "inverted")
 
     def __attrs_post_init__(self) -> None:
-        Concept(**{**attrs.asdict(self), "name": "any"})
+        # The lowest warmup where none is given, since the number of calls is not known here.
+        Concept(**{**attrs.asdict(self), "name": "any", "warmup": self.warmup or 0})
 
 
 @frozen(kw_only=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from attrs import field, frozen
@@ -15,10 +17,34 @@ from ..state import Scene, fields
 from .limits import DEFAULT_LIMITS, Limits
 from .operations import Expect, Operation, Render, Transaction
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The version that is written."""
 
 MAX_BYTES = 4 * 2**20
 """The size of the largest script that is read."""
+
+
+def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
+    """Write the warm-up into each "add" that has none: it was 10, and is a share of the calls now.
+
+    Values of the wrong type stay, since they are refused when the migrated document is read.
+    """
+
+    def migrate(operation: Any) -> Any:
+        if not isinstance(operation, dict):
+            return operation
+        migrated = {"warmup": 10, **operation} if operation.get("op") == "add" else operation
+        return migrate_list(migrated)
+
+    def migrate_list(owner: dict[str, Any]) -> dict[str, Any]:
+        inner = owner.get("operations")
+        return {**owner, "operations": [*map(migrate, inner)]} if type(inner) is list else owner
+
+    return migrate_list(document)
+
+
+MIGRATIONS: Mapping[int, strict.Migration] = MappingProxyType({1: _from_1_to_2})
+"""For each older version, the function that turns a document of it into one of the next."""
 
 
 @frozen(kw_only=True)
@@ -95,7 +121,7 @@ class Script:
         if len(text) > MAX_BYTES:
             raise ScriptError(f"the script is too large; allowed: {MAX_BYTES} bytes.")
         try:
-            document = strict.check_version(strict.parse(text), FORMAT_VERSION)
+            document = strict.check_version(strict.parse(text), FORMAT_VERSION, MIGRATIONS)
             # Editors find the schema by this key.
             strict.structure(document.pop("$schema", ""), str, ("$schema",))
             if isinstance(document.get("operations"), list):

@@ -49,10 +49,10 @@ def test_every_edit_is_the_plainest() -> None:
         state = change(state)
         history = history.commit(state)
     cap = state.concept("cap")
-    again = Add(prompt="hat", name="cap", scale=cap.scale, inverted=True)
-    bow = (Add(prompt="a red bow", name="bow"), Disable(name="bow"))
+    again = Add(prompt="hat", warmup=10, name="cap", scale=cap.scale, inverted=True)
+    bow = (Add(prompt="a red bow", warmup=10, name="bow"), Disable(name="bow"))
     assert script_from_history(SCENE, history).operations[:9] == (
-        Add(prompt="hat"),
+        Add(prompt="hat", warmup=10),
         Reweight(name="hat", scale=6),
         Invert(name="hat"),
         Disable(name="hat"),
@@ -71,7 +71,7 @@ def test_branches_and_the_position_are_kept() -> None:
     history = History().commit(EditState(concepts=(HAT,))).with_branch("main")
     history = history.commit(EditState()).undo()
     assert script_from_history(SCENE, history).operations == (
-        Add(prompt="hat"),
+        Add(prompt="hat", warmup=10),
         Remove(name="hat"),
         *(Checkout(target=2), Branch(name="main")),
         *(Checkout(target=2), Checkout(target=1)),
@@ -82,5 +82,5 @@ def test_branches_and_the_position_are_kept() -> None:
 def test_a_label_of_its_own_makes_a_transaction() -> None:
     history = History().commit(EditState(concepts=(HAT,)), "dress up")
     assert script_from_history(SCENE, history).operations[0] == Transaction(
-        label="dress up", operations=(Add(prompt="hat"),)
+        label="dress up", operations=(Add(prompt="hat", warmup=10),)
     )
