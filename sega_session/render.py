@@ -57,11 +57,21 @@ class ModelReference:
                     "were not identified before",
                     "Save renders while their pipeline is there, or pass metadata=False.",
                 )
-            model = as_model(pipeline)
-            if found := changes(self._begun, glance(model)):
-                raise ModelChangedError(found)
-            self._identity = identify(model)
+            self._identity = self._identify(pipeline)
         return self._identity
+
+    def prepare(self, pipeline: Any) -> None:
+        """Identify the pipeline before it goes, unless it was changed or cannot be identified."""
+        if self._identity is None:
+            with suppress(SegaSessionError):
+                self._identity = self._identify(pipeline)
+
+    def _identify(self, pipeline: Any) -> ModelIdentity:
+        model = as_model(pipeline)
+        now = glance(model)
+        if now != self._begun:
+            raise ModelChangedError(changes(self._begun, now))
+        return identify(model)
 
     def __getstate__(self) -> dict[str, Any]:
         # The images are worth keeping without it; `Render.save` says what is missing.

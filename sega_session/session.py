@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, get_args
+from weakref import WeakSet
 
 import attrs
 import torch
@@ -168,6 +170,10 @@ class EditSession:
     Raises:
         UnsupportedPipelineError: the pipeline's class, or a model in it, is not supported.
         InvalidValueError: a value is outside its range.
+
+    Warns:
+        PromptTruncatedWarning: the end of a prompt does not fit the text encoder.
+        NoEffectWarning: eta is not 0, and the scheduler does not use it.
     """
 
     def __init__(
@@ -223,6 +229,7 @@ class EditSession:
             batch_plan=batch_plan,
         )
         self._made_by = self._identification()
+        self._renders: WeakSet[Render] = WeakSet()
         self._timeline = Timeline(before=self._prepare, after=self._note)
         self._autosave: Autosave | None = None
         # The state of the last exact render, which the other modes start from.
@@ -249,6 +256,12 @@ class EditSession:
                     "session.another(attrs.evolve(session.scene, prompt=...))."
                 )
             super().__setattr__(name, value)
+
+    def __del__(self) -> None:
+        # Renders may outlive the session and its pipeline, and are then saved with their metadata.
+        renders = getattr(self, "_renders", ())
+        if len(renders) and not sys.is_finalizing():
+            self._made_by.model.prepare(self._pipeline)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise InvalidValueError(
@@ -1043,7 +1056,7 @@ class EditSession:
             )
             seconds = time.perf_counter() - start
         logger.info("%s render: %d evaluations, %.2f s", made.mode, made.evaluations, seconds)
-        return Render(
+        render = Render(
             images=made.decoded.images,
             latents=made.latents,
             evaluations=made.evaluations,
@@ -1055,6 +1068,8 @@ class EditSession:
             made_by=self._made_by,
             nsfw_content_detected=made.decoded.nsfw_content_detected,
         )
+        self._renders.add(render)
+        return render
 
     def _identification(self) -> MadeBy:
         """Return what tells this session, with its present model, from others."""

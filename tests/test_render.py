@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from sega_session import EditSession, Render, anchored
-from sega_session.errors import InvalidValueError
+from sega_session.errors import InvalidValueError, ModelChangedError
+from sega_session.models import as_model, identify
 from sega_session.saving import read_provenance
 from sega_session.testing import FakeModel
 from tests.support.pipelines import tiny_stable_diffusion
@@ -34,6 +35,16 @@ def edited_session(**arguments: Any) -> EditSession:
 
 
 # Whose it is.
+
+
+def test_a_render_from_before_a_change_of_the_model_is_not_measured() -> None:
+    session = edited_session()
+    render = session.render()
+    session.refresh_model()
+    for attempt in (session.measure, lambda one: session.heat_map(one, "hat")):
+        with pytest.raises(InvalidValueError, match="with the model that it has now"):
+            attempt(render)
+    session.measure(session.render())
 
 
 def test_another_sessions_render_is_not_measured() -> None:
@@ -146,26 +157,39 @@ def test_a_render_is_saved_with_its_metadata_when_the_session_is_gone(tmp_path: 
     assert before == after
 
 
-def test_without_the_pipeline_a_render_is_saved_if_it_was_identified(tmp_path: Path) -> None:
-    pipeline = tiny_stable_diffusion()
-    known, unknown = (
-        EditSession(pipeline, "a cat", num_inference_steps=2).render() for _ in range(2)
-    )
-    pickled_before = pickle.dumps(known)
-    del pipeline
+def test_a_render_is_saved_with_its_metadata_when_the_pipeline_is_gone(tmp_path: Path) -> None:
+    def make() -> Render:
+        return EditSession(tiny_stable_diffusion(), "a cat", num_inference_steps=2).render()
+
+    render = make()
     gc.collect()
-    for render in (known, pickle.loads(pickled_before)):
-        render.save(tmp_path / "known.png")
-        assert read_provenance(tmp_path / "known.png")[0].model == known.provenance().model
-    for render in (unknown, pickle.loads(pickle.dumps(unknown))):
+    for one in (render, pickle.loads(pickle.dumps(render))):
+        one.save(tmp_path / "known.png")
+        found, _ = read_provenance(tmp_path / "known.png")
+        assert found.model == identify(as_model(tiny_stable_diffusion())).digest
+
+
+def test_a_pipeline_that_was_changed_is_not_named_as_the_one_that_rendered(tmp_path: Path) -> None:
+    def make() -> Render:
+        session = EditSession(tiny_stable_diffusion(), "a cat", num_inference_steps=2)
+        render = session.render()
+        with torch.no_grad():
+            session.pipeline.unet.conv_in.weight.mul_(2)
+        with pytest.raises(ModelChangedError, match="unet: weights changed"):
+            render.save(tmp_path / "changed.png")
+        return render
+
+    render = make()
+    gc.collect()
+    for one in (render, pickle.loads(pickle.dumps(render))):
         with pytest.raises(
             InvalidValueError,
             match=r"metadata is True; allowed: False, because the pipeline that made this render "
             r"is gone .* Save renders while their pipeline is there, or pass metadata=False\.",
         ):
-            render.save(tmp_path / "unknown.png")
-        assert not (tmp_path / "unknown.png").exists()
-        render.save(tmp_path / "pixels.png", metadata=False)
+            one.save(tmp_path / "changed.png")
+        assert not (tmp_path / "changed.png").exists()
+        one.save(tmp_path / "pixels.png", metadata=False)
 
 
 # Progress.

@@ -14,7 +14,7 @@ import torch
 from diffusers import CMStochasticIterativeScheduler
 from torch import Tensor
 
-from ..errors import InvalidValueError, UnsupportedPipelineError
+from ..errors import InvalidValueError, NoEffectWarning, UnsupportedPipelineError, warn_caller
 from .base import Origin
 from .components import canonical
 
@@ -79,6 +79,9 @@ class SchedulerSampler:
     Raises:
         InvalidValueError: the scheduler does not support that many steps, or not its settings.
         UnsupportedPipelineError: the scheduler is for other models, or a library is missing.
+
+    Warns:
+        NoEffectWarning: eta is not 0, and the scheduler does not accept it.
     """
 
     def __init__(self, scheduler: Any, steps: int, eta: float = 0.0) -> None:
@@ -89,6 +92,12 @@ class SchedulerSampler:
         fresh = fresh_scheduler(scheduler, steps)
         self._shares = signal_and_noise(fresh)
         _rehearse(fresh, steps)
+        if eta and "eta" not in inspect.signature(scheduler.step).parameters:
+            warn_caller(
+                f"eta={eta:g} has no effect: {type(scheduler).__name__} does not use it. "
+                "Set eta to 0, or use DDIMScheduler.",
+                NoEffectWarning,
+            )
 
     @property
     def calls(self) -> int:

@@ -189,7 +189,7 @@ def _check_fits(document: Document, model: DiffusionModel) -> None:
     try:
         shape = (len(scene.seeds), *model.latents_shape(scene.height, scene.width))
         steps = scene.num_inference_steps
-        calls = model.sampler(steps, scene.height, scene.width, scene.eta).calls
+        calls = model.sampler(steps, scene.height, scene.width, eta=0.0).calls
     except InvalidValueError as error:
         raise SessionFormatError(f"the file's scene is damaged: {error}") from None
     if (shape, calls) != (document.latents_shape, document.calls):

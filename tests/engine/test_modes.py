@@ -225,9 +225,10 @@ def check_scheduler(scheduler: str, prediction_type: str) -> None:
     pipeline = tiny_stable_diffusion(
         scheduler=SCHEDULERS[scheduler](), prediction_type=prediction_type
     )
+    eta = 0.5 if scheduler == "DDIM" else 0.0
 
     def latents(edit: str | None, mode: Any = "exact", **arguments: Any) -> torch.Tensor:
-        session = edited(pipeline, EDITS[edit] if edit else lambda s: None, eta=0.5, **arguments)
+        session = edited(pipeline, EDITS[edit] if edit else lambda s: None, eta=eta, **arguments)
         return session.render(mode, output_type="latent").latents
 
     exact, before = latents("invert", cache_bytes=0), latents(None)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from sega_session import EditSession, anchored
-from sega_session.errors import InvalidValueError, UnsupportedPipelineError
+from sega_session.errors import InvalidValueError, NoEffectWarning, UnsupportedPipelineError
 from sega_session.models import Origin, SchedulerSampler
 from sega_session.models.schedulers import FAILURES, check_scheduler
+from sega_session.testing import FakeModel
 from tests.support.pipelines import BETAS, SCHEDULERS, tiny_stable_diffusion
 
 
@@ -187,3 +188,12 @@ def test_estimates_work_with_sde_noise(sde: Any) -> None:
     fresh = EditSession(session.pipeline, "a cat", num_inference_steps=6)
     fresh.add("hat", warmup=2, scale=6)
     assert torch.equal(found, fresh.render(output_type="latent").latents)
+
+
+def test_an_eta_without_effect_is_said_once() -> None:
+    with pytest.warns(NoEffectWarning, match="eta=0.5 has no effect: Euler") as found:
+        session = EditSession(FakeModel(SCHEDULERS["Euler"]()), "a cat", eta=0.5)
+    session.add("hat")
+    session.render(output_type="latent")
+    assert len(found) == 1
+    EditSession(FakeModel(SCHEDULERS["DDIM"]()), "a cat", eta=0.5)
