@@ -67,8 +67,8 @@ def take_snapshot(
         tensors[SEM_GUIDANCE] = (guidance,)
     embeddings = {
         concept.embedding: renderer.conditionings.embeddings(concept.embedding)
-        for entry in history
-        for concept in entry.state
+        for state in history.states()
+        for concept in state
         if concept.embedding is not None
     }
     tensors |= {embedding_name(digest): (embeds,) for digest, embeds in embeddings.items()}

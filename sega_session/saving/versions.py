@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..files import Migration, StrictError
+from ..files import Migration, StrictError, structure, unstructure
+from ..state import History
+from .tables import pack
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The version that is written."""
 
 
@@ -27,7 +29,18 @@ def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2})
+def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
+    """Turn the history's objects, one for each entry, into tables."""
+    plain = document.get("history")
+    history = structure(plain, History, ("history",))
+    if unstructure(history) != plain:
+        raise StrictError("a field is left out", ("history",))
+    for problem in history.problems():
+        raise StrictError(problem)
+    return {**document, "history": unstructure(pack(history))}
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2, 2: _from_2_to_3})
 """For each older version, the function that turns a document of it into one of the next."""
 
 

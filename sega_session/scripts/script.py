@@ -9,7 +9,7 @@ from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of
 
 from .. import files as strict
-from ..errors import ScriptError
+from ..errors import ScriptError, SessionFileError
 from ..state import Scene, fields
 from .operations import Expect, Operation, Render, Transaction
 
@@ -76,10 +76,9 @@ class Script:
     def load(cls, path: str | Path) -> Script:
         """Read a script's file, of at most 4 MiB. Raises ScriptError."""
         try:
-            with Path(path).open("rb") as file:
-                return cls.parse(file.read(MAX_BYTES + 1))
-        except OSError as error:
-            raise ScriptError(f"{path} cannot be read: {error.strerror}.") from error
+            return cls.parse(strict.read_regular(Path(path), MAX_BYTES))
+        except SessionFileError as error:
+            raise ScriptError(str(error)) from error
 
     @classmethod
     def parse(cls, text: str | bytes) -> Script:

@@ -7,8 +7,8 @@ therefore computes nothing, and an edit after an undo adds a sibling.
 from __future__ import annotations
 
 import html
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 
 import attrs
 from attrs import field, frozen
@@ -17,6 +17,10 @@ from ..errors import HistoryError, InvalidValueError
 from .differences import diff
 from .fields import check_line
 from .values import EditState
+
+
+BLOCK = 1024
+"""The number of visits that are compared at a time."""
 
 
 @frozen
@@ -111,15 +115,14 @@ class History:
         at_end = self.branch is not None and branches[self.branch] == self.current
         if self.branch is not None and at_end:
             branches = {**branches, self.branch: new.id}
-        return _moved_to(
-            attrs.evolve(
-                self,
-                entries=(*self.entries, new),
-                visited=(*self.visited, None),
-                branches=branches,
-                branch=self.branch if at_end else None,
-            ),
-            new.id,
+        visited = [*self.visited, None]
+        visited[self.current] = new.id
+        return History(
+            entries=(*self.entries, new),
+            current=new.id,
+            visited=tuple(visited),
+            branches=branches,
+            branch=self.branch if at_end else None,
         )
 
     def undo(self) -> History:
@@ -169,6 +172,35 @@ class History:
             found.append(self.entries[parent])
         return tuple(reversed(found))
 
+    def entries_in_common(self, other: History) -> int:
+        """Return how many entries another history shares with this one: the first ones.
+
+        One of the histories grew from the other, or both from a third.
+        """
+        count = min(len(self), len(other))
+        return bisect_left(
+            range(count), True, key=lambda one: self.entries[one] is not other.entries[one]
+        )
+
+    def other_visits(self, other: History, count: int) -> Iterator[int]:
+        """Yield the entries that another history left for another child than this one.
+
+        Args:
+            other: another history.
+            count: the number of entries in common; this history left no others.
+        """
+        for begin in range(0, len(other), BLOCK):
+            end = min(begin + BLOCK, len(other))
+            ours = self.visited[begin : min(end, count)]
+            ours += (None,) * (end - begin - len(ours))
+            theirs = other.visited[begin:end]
+            if ours != theirs:
+                yield from (begin + i for i in range(end - begin) if ours[i] != theirs[i])
+
+    def states(self) -> list[EditState]:
+        """Return the entries' states, each object once: several entries may share it."""
+        return list({id(entry.state): entry.state for entry in self.entries}.values())
+
     def children(self) -> dict[int, list[int]]:
         """Return the children of each entry, by its id; an entry without children is left out."""
         found: dict[int, list[int]] = {}
@@ -184,35 +216,34 @@ class History:
             found.setdefault(end, []).append(name)
         return found
 
-    def problems(self) -> list[str]:
+    def problems(self) -> Iterator[str]:
         """Describe the inconsistencies, for a history that was read from a file.
 
-        The list is empty for every history made by the methods.
+        There is none in a history made by the methods.
         """
-        found = []
         count = len(self.entries)
-        for number, entry in enumerate(self.entries):
+        if len(self.visited) != count:
+            yield f"visited has {len(self.visited)} values for {count} entries"
+            return
+        for number, (entry, child) in enumerate(zip(self.entries, self.visited, strict=True)):
             parent_fits = entry.parent is None if not number else entry.parent in range(number)
             if entry.id != number or not parent_fits:
-                found.append(f"history entry {number} has id {entry.id}, parent {entry.parent}")
-            names = [concept.name for concept in entry.state]
-            if len({*names}) < len(names):
-                found.append(f"history entry {number} has two concepts of one name")
-        if self.current not in range(count):
-            found.append(f"the history is at entry {self.current} of {count}")
-        for number, child in enumerate(self.visited):
+                yield f"history entry {number} has id {entry.id}, parent {entry.parent}"
             if child is not None and (
                 child not in range(count) or self.entries[child].parent != number
             ):
-                found.append(f"history entry {number} was left for {child}, which is no child")
-        if len(self.visited) != count:
-            found.append(f"visited has {len(self.visited)} values for {count} entries")
+                yield f"history entry {number} was left for {child}, which is no child"
+        for state in self.states():
+            names = [concept.name for concept in state]
+            if len({*names}) < len(names):
+                yield "a state of the history has two concepts of one name"
+        if self.current not in range(count):
+            yield f"the history is at entry {self.current} of {count}"
         for name, end in self.branches.items():
             if end not in range(count):
-                found.append(f"branch {name!r} is at entry {end} of {count}")
+                yield f"branch {name!r} is at entry {end} of {count}"
         if self.branch is not None and self.branch not in self.branches:
-            found.append(f"there is no branch {self.branch!r}")
-        return found
+            yield f"there is no branch {self.branch!r}"
 
     def __repr__(self) -> str:
         return f"<History: {len(self)} entries, at {self.current}>"
@@ -249,8 +280,23 @@ class History:
 
 
 def _moved_to(history: History, target: int) -> History:
-    """Make an entry current, and remember it as visited last on the path to it."""
-    visited = list(history.visited)
-    for before, after in pairwise(history.path(target)):
-        visited[before.id] = after.id
-    return attrs.evolve(history, current=target, visited=tuple(visited))
+    """Make an entry current, and remember it as visited last on the path to it.
+
+    The path to the current entry is remembered already, so only the rest of the new one is walked.
+    """
+    before, after, visits = history.current, target, {}
+    while before != after:
+        # A parent has a smaller number than its children, so both paths meet.
+        parent = history.entries[max(before, after)].parent or 0
+        if before > after:
+            before = parent
+        else:
+            visits[parent] = after
+            after = parent
+    visited = history.visited
+    if any(visited[parent] != child for parent, child in visits.items()):
+        changed = list(visited)
+        for parent, child in visits.items():
+            changed[parent] = child
+        visited = tuple(changed)
+    return attrs.evolve(history, current=target, visited=visited)
