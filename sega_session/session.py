@@ -884,7 +884,7 @@ class EditSession:
             self._conditionings.restore_embeddings(digest, embeds)
         self._timeline.go(document.history)
         if same_model:
-            restore_recorded(snapshot, self._renderer.store)
+            restore_recorded(snapshot, self._renderer)
             if document.start is not None:
                 self._reference = document.history[document.start].state
 

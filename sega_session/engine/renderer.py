@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import Tensor
 
 from ..errors import InvalidValueError
@@ -68,6 +68,7 @@ class Renderer:
         conditionings: of every condition that states name.
         store: recorded latents and predictions.
         batch_plan: the batching of conditions.
+        rendered: the states that were rendered exactly. Of any other, the store need not be asked.
     """
 
     model: DiffusionModel
@@ -80,6 +81,7 @@ class Renderer:
     conditionings: Conditionings
     store: TrajectoryStore
     batch_plan: BatchPlan
+    rendered: set[EditState] = field(factory=set)
 
     @property
     def calls(self) -> int:
@@ -139,6 +141,8 @@ class Renderer:
             mode, done, evaluations = self._denoise(state, mode, reference, on_step)
             bar.update(self.calls - bar.n)
         check_finite("latents", done.latents)
+        if done.exact:
+            self.rendered.add(state)
         with memory_for("the images' decoding", done.latents.device):
             decoded = self.model.decode(done.latents, output_type)
         mode = Exact() if done.exact else mode

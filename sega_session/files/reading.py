@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +20,13 @@ BINARY = getattr(os, "O_BINARY", 0)
 """The flag that keeps Windows from translating newlines; 0 elsewhere."""
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file to read it. Raises SessionFileError, without waiting for a pipe."""
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read it, without waiting for a pipe.
+
+    Raises:
+        SessionFileError: the file cannot be opened, is no regular file, or the body raises OSError.
+    """
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | BINARY | getattr(os, "O_NONBLOCK", 0))
@@ -30,13 +37,9 @@ def open_regular(path: Path) -> BinaryIO:
             check_regular(os.stat(path).st_mode)
         except ValueError as error:
             raise OSError(errno.EINVAL, str(error)) from None
-        file = open(path, "rb", opener=opener)
-        try:
+        with open(path, "rb", opener=opener) as file:
             check_regular(os.fstat(file.fileno()).st_mode)
-        except OSError:
-            file.close()
-            raise
-        return file
+            yield file
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
@@ -46,7 +49,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         SessionFileError: it does not exist, cannot be read, is no regular file, or is longer than
             ``max_bytes``.
     """
-    with open_regular(path) as file, file_errors(path, "cannot be read"):
+    with open_regular(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise SessionFileError(

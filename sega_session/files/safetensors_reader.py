@@ -26,7 +26,6 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ..errors import SessionFormatError
-from .errors import file_errors
 from .reading import open_regular
 from .strict_json import StrictError, parse, shorten, structure
 
@@ -106,17 +105,14 @@ class TensorFile:
     def read_into(self, name: str, buffer: memoryview) -> None:
         """Fill a buffer of bytes with a tensor's.
 
-        Raises:
-            SessionFormatError: the file is shorter than it was.
-            SessionFileError: the file cannot be read.
+        Raises SessionFormatError if the file is shorter than it was.
         """
-        with file_errors(self._path, "cannot be read"):
-            self._file.seek(len(self.head) + self.tensors[name].begin)
-            # A buffered file reads on until the buffer is full, or the file is at its end.
-            if self._file.readinto(buffer) < buffer.nbytes:  # type: ignore[attr-defined]
-                raise SessionFormatError(
-                    f"{str(self._path)!r} became shorter while it was read. Load it again."
-                )
+        self._file.seek(len(self.head) + self.tensors[name].begin)
+        # A buffered file reads on until the buffer is full, or the file is at its end.
+        if self._file.readinto(buffer) < buffer.nbytes:  # type: ignore[attr-defined]
+            raise SessionFormatError(
+                f"{str(self._path)!r} became shorter while it was read. Load it again."
+            )
 
 
 @contextmanager
@@ -124,14 +120,14 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
     """Open a file and check its header; the tensors' bytes are not read.
 
     Raises:
-        SessionFileError: the file does not exist, cannot be read, or is a folder, pipe or device.
+        SessionFileError: the file does not exist, cannot be read, or is a folder, pipe or device;
+            or the body raises OSError.
         SessionFormatError: the file is not a safetensors file, has a duplicate key, or exceeds a
             limit of this module.
     """
     with open_regular(path) as file:
         try:
-            with file_errors(path, "cannot be read"):
-                opened = TensorFile(path, file)
+            opened = TensorFile(path, file)
         except StrictError as error:
             raise SessionFormatError(
                 f"{str(path)!r} is no session, or a damaged one: {error}. Load another copy of it."

@@ -200,9 +200,7 @@ def structure(value: Any, kind: Any, path: Path = ()) -> Any:
     if origin in UNION:
         return structure(value, _choose_member(value, kind, path), path)
     if origin is tuple:
-        if _is_simple(value, arguments[0]):
-            return tuple(value)
-        return tuple(structure(v, arguments[0], (*path, i)) for i, v in enumerate(value))
+        return _structure_list(value, arguments[0], path)
     if origin is Mapping:
         return {
             _check_text(k, path): structure(v, arguments[1], (*path, k)) for k, v in value.items()
@@ -362,6 +360,12 @@ def _choose_tagged(value: dict[str, Any], kinds: list[type], path: Path) -> type
     if type(tag) is not str or tag not in tags:
         raise StrictError(f"{shorten(tag)} is not one of {allowed}", (*path, TAG))
     return tags[tag]
+
+
+def _structure_list(value: list[Any], kind: Any, path: Path) -> tuple[Any, ...]:
+    if _is_simple(value, kind):
+        return tuple(value)
+    return tuple(structure(one, kind, (*path, index)) for index, one in enumerate(value))
 
 
 def _structure_object(value: dict[str, Any], kind: type, path: Path) -> Any:

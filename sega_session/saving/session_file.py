@@ -18,7 +18,6 @@ from ..errors import InvalidValueError, SessionFileError, SessionFormatError
 from ..files import (
     TensorFile,
     TensorRows,
-    file_errors,
     locked,
     open_regular,
     open_tensors,
@@ -162,7 +161,7 @@ def read_digest(path: Path) -> str | None:
     """
     if not path.exists():
         return None
-    with open_regular(path) as file, file_errors(path, "cannot be read"):
+    with open_regular(path) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - DIGEST_BYTES))
         return file.read(DIGEST_BYTES).hex()
 

@@ -7,8 +7,8 @@ therefore computes nothing, and an edit after an undo adds a sibling.
 from __future__ import annotations
 
 import html
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import attrs
 from attrs import field, frozen
@@ -17,10 +17,10 @@ from ..errors import HistoryError, InvalidValueError
 from .differences import diff
 from .fields import check_line
 from .values import EditState
+from .vector import Vector
 
-
-BLOCK = 1024
-"""The number of visits that are compared at a time."""
+MAX_PROBLEMS = 10
+"""The most inconsistencies that are described; a damaged file may have millions."""
 
 
 @frozen
@@ -56,9 +56,11 @@ class History:
             branch's end; None: no branch.
     """
 
-    entries: tuple[Entry, ...] = (Entry(0, None, EditState(), "unedited"),)
+    entries: Vector[Entry] = field(
+        default=(Entry(0, None, EditState(), "unedited"),), converter=Vector[Entry].of
+    )
     current: int = 0
-    visited: tuple[int | None, ...] = (None,)
+    visited: Vector[int | None] = field(default=(None,), converter=Vector[int | None].of)
     branches: Mapping[str, int] = field(factory=dict)
     branch: str | None = None
 
@@ -115,12 +117,10 @@ class History:
         at_end = self.branch is not None and branches[self.branch] == self.current
         if self.branch is not None and at_end:
             branches = {**branches, self.branch: new.id}
-        visited = [*self.visited, None]
-        visited[self.current] = new.id
         return History(
-            entries=(*self.entries, new),
+            entries=self.entries.appended(new),
             current=new.id,
-            visited=tuple(visited),
+            visited=self.visited.appended(None).replaced({self.current: new.id}),
             branches=branches,
             branch=self.branch if at_end else None,
         )
@@ -173,14 +173,8 @@ class History:
         return tuple(reversed(found))
 
     def entries_in_common(self, other: History) -> int:
-        """Return how many entries another history shares with this one: the first ones.
-
-        One of the histories grew from the other, or both from a third.
-        """
-        count = min(len(self), len(other))
-        return bisect_left(
-            range(count), True, key=lambda one: self.entries[one] is not other.entries[one]
-        )
+        """Return how many entries another history shares with this one: the first ones."""
+        return next(self.entries.differing(other.entries), len(self))
 
     def other_visits(self, other: History, count: int) -> Iterator[int]:
         """Yield the entries that another history left for another child than this one.
@@ -189,13 +183,12 @@ class History:
             other: another history.
             count: the number of entries in common; this history left no others.
         """
-        for begin in range(0, len(other), BLOCK):
-            end = min(begin + BLOCK, len(other))
-            ours = self.visited[begin : min(end, count)]
-            ours += (None,) * (end - begin - len(ours))
-            theirs = other.visited[begin:end]
-            if ours != theirs:
-                yield from (begin + i for i in range(end - begin) if ours[i] != theirs[i])
+        for number in self.visited.differing(other.visited):
+            if number >= count:
+                break
+            if self.visited[number] != other.visited[number]:
+                yield number
+        yield from (one for one in range(count, len(other)) if other.visited[one] is not None)
 
     def states(self) -> list[EditState]:
         """Return the entries' states, each object once: several entries may share it."""
@@ -216,11 +209,14 @@ class History:
             found.setdefault(end, []).append(name)
         return found
 
-    def problems(self) -> Iterator[str]:
-        """Describe the inconsistencies, for a history that was read from a file.
+    def problems(self) -> list[str]:
+        """Describe the first inconsistencies, for a history that was read from a file.
 
-        There is none in a history made by the methods.
+        The list is empty for every history made by the methods.
         """
+        return list(islice(self._problems(), MAX_PROBLEMS))
+
+    def _problems(self) -> Iterator[str]:
         count = len(self.entries)
         if len(self.visited) != count:
             yield f"visited has {len(self.visited)} values for {count} entries"
@@ -293,10 +289,5 @@ def _moved_to(history: History, target: int) -> History:
         else:
             visits[parent] = after
             after = parent
-    visited = history.visited
-    if any(visited[parent] != child for parent, child in visits.items()):
-        changed = list(visited)
-        for parent, child in visits.items():
-            changed[parent] = child
-        visited = tuple(changed)
-    return attrs.evolve(history, current=target, visited=visited)
+    visits = {parent: child for parent, child in visits.items() if history.visited[parent] != child}
+    return attrs.evolve(history, current=target, visited=history.visited.replaced(visits))
