@@ -10,6 +10,8 @@ from .reading import open_regular, read_regular
 from .safetensors_reader import MAX_TENSORS, TensorFile, TensorInfo, open_tensors
 from .safetensors_writer import TensorRows, write_tensors
 from .strict_json import (
+    MAX_CONTAINERS,
+    MAX_VALUES,
     TAG,
     UNION,
     Migration,
@@ -29,7 +31,9 @@ from .strict_json import (
 )
 
 __all__ = [
+    "MAX_CONTAINERS",
     "MAX_TENSORS",
+    "MAX_VALUES",
     "TAG",
     "UNION",
     "Migration",

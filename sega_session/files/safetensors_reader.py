@@ -149,10 +149,12 @@ def _read_head(file: BinaryIO) -> bytes:
 
 def _parse(header: bytes, size: int) -> tuple[Mapping[str, str], Mapping[str, TensorInfo]]:
     """Return a header's metadata and tensors, which must fill ``size`` bytes."""
-    _check_size(header)
+    outline = _outline(header)
     plain = parse(header)
     if type(plain) is not dict or header[:1] != b"{":
         raise StrictError(f"its header is {shorten(plain)}, not an object")
+    if b"-" in outline:
+        raise StrictError("its header has a negative number, or -0")
     metadata = structure(plain.pop(_METADATA, {}), Mapping[str, str], (_METADATA,))
     if len(plain) > MAX_TENSORS:
         raise StrictError(f"it has {len(plain)} tensors; allowed: {MAX_TENSORS}")
@@ -182,13 +184,15 @@ def _checked(name: str, entry: _Entry, begin: int) -> TensorInfo:
     return info
 
 
-def _check_size(header: bytes) -> None:
-    """Raise StrictError for headers that take much memory to parse."""
+def _outline(header: bytes) -> bytes:
+    """Return a header without its texts. Raises StrictError if it takes much memory to parse."""
     # Valid JSON has backslashes only in texts. Without escapes, each quote begins or ends a text.
     bare = header.replace(rb"\\", b"").replace(rb"\"", b"")
     if (texts := bare.count(b'"') // 2) > MAX_TEXTS:
         raise StrictError(f"its header has {texts} texts; allowed: {MAX_TEXTS}")
-    if (outline := len(_TEXT.sub(b"", bare))) > MAX_OUTLINE_BYTES:
+    outline = _TEXT.sub(b"", bare)
+    if len(outline) > MAX_OUTLINE_BYTES:
         raise StrictError(
-            f"its header has {outline} bytes outside of texts; allowed: {MAX_OUTLINE_BYTES}"
+            f"its header has {len(outline)} bytes outside of texts; allowed: {MAX_OUTLINE_BYTES}"
         )
+    return outline

@@ -17,7 +17,7 @@ from ..errors import HistoryError, InvalidValueError
 from .differences import diff
 from .fields import check_line
 from .values import EditState
-from .vector import Vector
+from .vector import Vector, as_vector
 
 MAX_PROBLEMS = 10
 """The most inconsistencies that are described; a damaged file may have millions."""
@@ -57,10 +57,10 @@ class History:
     """
 
     entries: Vector[Entry] = field(
-        default=(Entry(0, None, EditState(), "unedited"),), converter=Vector[Entry].of
+        default=(Entry(0, None, EditState(), "unedited"),), converter=as_vector
     )
     current: int = 0
-    visited: Vector[int | None] = field(default=(None,), converter=Vector[int | None].of)
+    visited: Vector[int | None] = field(default=(None,), converter=as_vector)
     branches: Mapping[str, int] = field(factory=dict)
     branch: str | None = None
 

@@ -18,7 +18,7 @@ class Vector(Sequence[T], Generic[T]):
     Appending or replacing an item copies the item's block and the list of blocks: for 100,000 items
     some hundred references, where a tuple copies all of them. A slice is a tuple.
 
-    >>> tuple(Vector.of("abc").appended("d").replaced({0: "z"}))
+    >>> tuple(as_vector("abc").appended("d").replaced({0: "z"}))
     ('z', 'b', 'c', 'd')
 
     Args:
@@ -30,15 +30,6 @@ class Vector(Sequence[T], Generic[T]):
 
     def __init__(self, blocks: tuple[tuple[T, ...], ...], length: int) -> None:
         self._blocks, self._length = blocks, length
-
-    @classmethod
-    def of(cls, items: Iterable[T]) -> Vector[T]:
-        """Return a sequence of items; itself, if they are one."""
-        if isinstance(items, Vector):
-            return items
-        whole = tuple(items)
-        blocks = (whole[begin : begin + BLOCK] for begin in range(0, len(whole), BLOCK))
-        return cls(tuple(blocks), len(whole))
 
     def appended(self, item: T) -> Vector[T]:
         """Return a sequence with one more item at its end."""
@@ -93,4 +84,13 @@ class Vector(Sequence[T], Generic[T]):
         return hash(self._blocks)
 
     def __repr__(self) -> str:
-        return f"Vector.of({tuple(self)!r})"
+        return f"Vector({tuple(self)!r})"
+
+
+def as_vector(items: Iterable[T]) -> Vector[T]:
+    """Return a sequence of items; the items themselves, if they are one."""
+    if isinstance(items, Vector):
+        return items
+    whole = tuple(items)
+    blocks = (whole[begin : begin + BLOCK] for begin in range(0, len(whole), BLOCK))
+    return Vector(tuple(blocks), len(whole))
