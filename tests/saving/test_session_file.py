@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from sega_session import Concept, EditSession, EditState
 from sega_session.errors import (
@@ -358,13 +356,14 @@ def test_a_document_with_the_tensors_of_another_file_is_refused(tmp_path: Path) 
     contents = []
     for scale in (5.0, 7.0):
         drawn(scale).save(tmp_path / "a.safetensors")
-        contents.append((tmp_path / "a.safetensors").read_bytes())
-    begins = [content.index(b"x\x01", 8 + content[0]) for content in contents]
-    mixed = bytearray(contents[0])
-    # Half of the tensors' bytes are the other file's, as if it had been replaced while it was read.
-    length = 8 + int.from_bytes(mixed[:8], "little")
-    middle = (length + begins[0]) // 2
-    mixed[length:middle] = contents[1][length:middle]
+        content = (tmp_path / "a.safetensors").read_bytes()
+        contents.append((content, 8 + int.from_bytes(content[:8], "little")))
+    (first, begin), (second, other) = contents
+    size = sum(one.nbytes for one in load(first).values() if one.dtype == torch.float32)
+    # The tensors' second half is the other file's, as if it had been replaced while it was read.
+    mixed = first[: begin + size // 2] + second[other + size // 2 : other + size]
+    mixed += first[begin + size :]
+    assert len(mixed) == len(first)
     (tmp_path / "b.safetensors").write_bytes(mixed)
     read_document(tmp_path / "b.safetensors")
     with pytest.raises(SessionFormatError, match="is damaged, or was changed while it was read"):
@@ -407,29 +406,6 @@ def test_any_changed_byte_is_noticed(tmp_path: Path) -> None:
             EditSession.load(bad, FakeModel())
 
 
-def test_a_file_is_never_held_twice(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    noise = torch.randn(1, 4, 1024, 1024, generator=torch.Generator().manual_seed(0))
-    session = EditSession(FakeModel(), "a", height=2048, width=2048, latents=noise)
-    session.save(path)
-    code = """if True:
-        import resource, sys, torch
-        from pathlib import Path
-        from sega_session.saving import read_session
-        read_session(Path(sys.argv[2]), torch.device("cpu"))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        read_session(Path(sys.argv[1]), torch.device("cpu"))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    """
-    small = tmp_path / "b.safetensors"
-    drawn(5.0).save(small)
-    command = [sys.executable, "-c", code, str(path), str(small)]
-    grown = int(subprocess.run(command, check=True, capture_output=True).stdout) * 1024
-    # The tensor, and a quarter of it: whether its numbers are finite.
-    assert noise.nbytes < 1.1 * grown
-    assert grown < 1.6 * noise.nbytes
-
-
 # Long sessions.
 
 
@@ -438,7 +414,7 @@ def long_history(entries: int) -> History:
     others = [Concept(name=f"concept {number}", prompt="a concept") for number in range(4)]
     history = History()
     for number in range(entries - 1):
-        concept = Concept(name="hat", prompt="hat", scale=number % 1000 / 7)
+        concept = Concept(name="hat", prompt="hat", scale=number / 7)
         history = history.commit(EditState(concepts=(*others, concept)), f"hat: {number}")
     return history
 
