@@ -7,7 +7,7 @@ therefore computes nothing, and an edit after an undo adds a sibling.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import attrs
@@ -40,6 +40,14 @@ class Entry:
     label: str
 
 
+def _as_entries(value: Iterable[Entry]) -> Vector[Entry]:
+    return as_vector(value)
+
+
+def _as_visited(value: Iterable[int | None]) -> Vector[int | None]:
+    return as_vector(value)
+
+
 @frozen(repr=False)
 class History:
     """All edit states of a session, the current one, and the branches.
@@ -57,10 +65,10 @@ class History:
     """
 
     entries: Vector[Entry] = field(
-        default=(Entry(0, None, EditState(), "unedited"),), converter=as_vector
+        default=(Entry(0, None, EditState(), "unedited"),), converter=_as_entries
     )
     current: int = 0
-    visited: Vector[int | None] = field(default=(None,), converter=as_vector)
+    visited: Vector[int | None] = field(default=(None,), converter=_as_visited)
     branches: Mapping[str, int] = field(factory=dict)
     branch: str | None = None
 

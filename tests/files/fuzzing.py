@@ -50,7 +50,7 @@ def read_header(path: Path) -> TensorFile:
         return file
 
 
-def peak_megabytes(call: Callable[[], None]) -> float:
+def peak_megabytes(call: Callable[[], object]) -> float:
     tracemalloc.start()
     try:
         call()

@@ -268,7 +268,9 @@ def test_a_lock_file_stays_only_while_it_is_held(tmp_path: Path) -> None:
 
 def test_writers_exclude_each_other_while_locks_come_and_go(tmp_path: Path) -> None:
     """Between many writers that remove the lock file, no two are ever inside at once."""
-    path, code = tmp_path / "a.sega", """if True:
+    path, code = (
+        tmp_path / "a.sega",
+        """if True:
         import os, sys
         from pathlib import Path
         from sega_session.files import locked
@@ -278,7 +280,8 @@ def test_writers_exclude_each_other_while_locks_come_and_go(tmp_path: Path) -> N
                 inside = os.open(path.with_name("inside"), os.O_CREAT | os.O_EXCL)
                 os.close(inside)
                 os.unlink(path.with_name("inside"))
-    """
+    """,
+    )
     writers = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(4)]
     assert [writer.wait() for writer in writers] == [0] * 4
     assert list(tmp_path.iterdir()) == []
@@ -370,9 +373,7 @@ def refusals(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 @on_posix
-@pytest.mark.parametrize(
-    "call", [lambda p: replace_file(p, write_new), append_first]
-)
+@pytest.mark.parametrize("call", [lambda p: replace_file(p, write_new), append_first])
 def test_what_cannot_be_written_is_one_line_with_path_reason_and_remedy(
     tmp_path: Path, call: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -280,7 +280,10 @@ def test_nothing_is_written_that_cannot_be_read(number: float) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[" + "[[]]," * 800_000 + "0]", "it has 1600001 opening brackets; allowed, those in texts"),
+        (
+            "[" + "[[]]," * 800_000 + "0]",
+            "it has 1600001 opening brackets; allowed, those in texts",
+        ),
         ("[" + "0," * 1_900_000 + "0]", "it has 1900001 commas, colons and brackets; allowed"),
         ('["' + "[" * 100_000 + '"]', "it has 100001 opening brackets"),
     ],
@@ -308,7 +311,8 @@ def test_long_lists_are_checked_as_short_ones_are() -> None:
     assert strict.structure([*many, None], tuple[int | None, ...]) == (*many, None)
     assert strict.structure([1, 2.5], tuple[float, ...]) == (1.0, 2.5)
     assert type(strict.structure([1], tuple[float, ...])[0]) is float
-    for wrong in (True, 1.0, None, "1", []):
+    several: list[Any] = [True, 1.0, None, "1", []]
+    for wrong in several:
         with pytest.raises(StrictError, match=r"\[1000\]: .* is not an integer"):
             strict.structure([*many, wrong], tuple[int, ...])
     with pytest.raises(StrictError, match="half a character"):

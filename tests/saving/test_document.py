@@ -174,11 +174,11 @@ def test_every_older_version_has_a_migration() -> None:
 def test_the_files_of_all_versions_say_the_same() -> None:
     first, *others = (
         # Each file has its own name, and the versions and digests of its day.
-        evolve(
-            read_document(DATA / f"session-v{version}.safetensors"),
-            **{"session": "", "versions": {}, "model": DOCUMENT.model},
+        evolve(one, session="", versions={}, model=DOCUMENT.model)
+        for one in (
+            read_document(DATA / f"session-v{version}.safetensors")
+            for version in range(1, FORMAT_VERSION + 1)
         )
-        for version in range(1, FORMAT_VERSION + 1)
     )
     assert first.conditions == ("uncond", "prompt:a portrait", "prompt:hat", "prompt:smile")
     assert others == [first] * (FORMAT_VERSION - 1)

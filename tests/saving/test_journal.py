@@ -20,7 +20,7 @@ from attrs import evolve
 
 from sega_session import Concept, EditSession, EditState
 from sega_session.errors import AutosaveWarning, SessionFileError, UnsupportedPipelineError
-from sega_session.files import dump
+from sega_session.files import dump, open_tensors
 from sega_session.saving import journal as module
 from sega_session.saving import session_file
 from sega_session.saving.document import read_document
@@ -184,7 +184,13 @@ def test_a_plain_save_to_the_autosaved_path(
     link.symlink_to(path)
     folder.symlink_to(path.parent)
     monkeypatch.chdir(path.parent)
-    for spelling in (path, link, folder / path.name, path.name, f"../{path.parent.name}/{path.name}"):
+    for spelling in (
+        path,
+        link,
+        folder / path.name,
+        path.name,
+        f"../{path.parent.name}/{path.name}",
+    ):
         session.save(spelling, include="state")
         assert recover(path).history == session.history
         edited(session, path)
@@ -289,7 +295,9 @@ def test_any_sync_that_fails(
                 told += 1
         told += len(seen)
         refused = any("the edit was not saved" in str(one.message) for one in seen)
-        assert recover(path).history in ([before, session.history] if refused else [session.history])
+        assert recover(path).history in (
+            [before, session.history] if refused else [session.history]
+        )
         edited(session, path)
     # An edit is on the disk before anything is closed.
     assert told or (how, name) == ("edit", "close")
@@ -318,33 +326,24 @@ def test_a_journal_that_cannot_be_removed(
 def test_an_interrupt_anywhere(
     session: EditSession, path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def replace(*args: Any) -> None:
-        if where == "behind the rename":
+    owner: Any = module if where == "behind an append" else os
+    name = "append_line" if where == "behind an append" else "replace"
+    original = getattr(owner, name)
+
+    def interrupted(*args: Any) -> None:
+        if where != "before the rename":
             original(*args)
         raise KeyboardInterrupt
 
-    original: Any = os.replace
     with monkeypatch.context() as patch:
-        if where == "behind an append":
-            original = module.append_line
-            appended: Any = lambda *args: (original(*args), failing_now())  # noqa: E731
-            patch.setattr(module, "append_line", appended)
-        else:
-            patch.setattr(os, "replace", replace)
+        patch.setattr(owner, name, interrupted)
         with pytest.raises(KeyboardInterrupt):
-            if where == "behind an append":
-                session.invert("hat")
-            else:
-                session.render(output_type="latent")
+            session.invert("hat") if owner is module else session.render(output_type="latent")
     assert recover(path).history == session.history
     edited(session, path)
     session.undo()
     session.redo()
     edited(session, path)
-
-
-def failing_now() -> None:
-    raise KeyboardInterrupt
 
 
 def test_a_line_is_only_added_to_the_journal_that_was_left(
@@ -425,7 +424,10 @@ def test_a_journal_that_names_embeddings_the_file_lacks_is_refused_at_that_line(
         ({"current": 3}, "an entry is named, and there are 3"),
         ({"branches": {"a": 3}}, "an entry is named, and there are 3"),
         ({"branch": "a"}, "there is no branch 'a'"),
-        ({"visited": [{"entry": 3, "child": None}]}, "entry 3 was left for None, which is no child"),
+        (
+            {"visited": [{"entry": 3, "child": None}]},
+            "entry 3 was left for None, which is no child",
+        ),
         ({"visited": [{"entry": 0, "child": 2}]}, "history entry 0 was left for 2, which is no"),
         ({"visited": [{"entry": -1, "child": 0}]}, "history entry -1 was left for 0"),
         ({"kept": 2, "current": 0}, "history entry 1 was left for 2, which is no child"),
@@ -475,7 +477,7 @@ def test_a_file_that_is_written_while_it_is_recovered(
     session: EditSession, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The journal is read first; the file that takes the place of its file has its edits."""
-    original = session_file.open_tensors
+    original = open_tensors
 
     def late(path: Path) -> Any:
         monkeypatch.undo()

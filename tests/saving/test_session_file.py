@@ -300,6 +300,7 @@ def test_a_hundred_broken_files(tmp_path: Path, figure: Callable[[str], None]) -
 def test_a_document_must_agree_with_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     edited(FakeModel()).save(path)
+
     def change(*keys: Any, to: Any) -> Any:
         def apply(plain: Any) -> None:
             for key in keys[:-1]:
@@ -378,11 +379,11 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(
     session = drawn(5.0)
     session.save(path)
     (edited(FakeModel()) if other == "shapes" else drawn(7.0)).save(new)
-    original = session_file.document_of
+    original = document.document_of
 
     def replaced(file: Any, path: Path) -> Any:
         found = original(file, path)
-        os.replace(new, path)
+        new.replace(path)
         return found
 
     monkeypatch.setattr(session_file, "document_of", replaced)
@@ -424,7 +425,7 @@ def test_ten_thousand_entries_are_saved_and_loaded(
 ) -> None:
     path = tmp_path / "a.safetensors"
     session = EditSession(FakeModel(), "a cat", num_inference_steps=6)
-    session._timeline.go(long_history(10_000))
+    session._timeline.go(long_history(10_000))  # noqa: SLF001
     session.render(output_type="latent")
     began = time.process_time()
     saved = session.save(path)
@@ -449,7 +450,7 @@ def test_a_limit_is_named_and_the_old_file_stays(
     session.save(path)
     old = path.read_bytes()
     monkeypatch.setattr(document, "MAX_DOCUMENT_BYTES", 1000)
-    with pytest.raises(SessionFileError, match=r"exceeds a limit of session files: .*allowed: 1000"):
+    with pytest.raises(SessionFileError, match=r"exceeds a limit .*: it has .*allowed: 1000"):
         session.save(path)
     assert path.read_bytes() == old
     assert [one.name for one in tmp_path.iterdir()] == ["a.safetensors"]
