@@ -1,4 +1,4 @@
-"""Read and write bytes on disk: files replaced atomically, journals, strict JSON, safetensors.
+"""Read and write bytes on disk: atomic replacement, journals, bounded reads, JSON, safetensors.
 
 This package knows nothing of SEGA and does not import torch. Everything that other packages use is
 re-exported here; its modules are private.
@@ -10,8 +10,6 @@ from .reading import open_regular, read_regular
 from .safetensors_reader import MAX_TENSORS, TensorFile, TensorInfo, open_tensors
 from .safetensors_writer import TensorRows, write_tensors
 from .strict_json import (
-    MAX_CONTAINERS,
-    MAX_VALUES,
     TAG,
     UNION,
     Migration,
@@ -31,9 +29,7 @@ from .strict_json import (
 )
 
 __all__ = [
-    "MAX_CONTAINERS",
     "MAX_TENSORS",
-    "MAX_VALUES",
     "TAG",
     "UNION",
     "Migration",

@@ -33,9 +33,9 @@ TAG = "op"
 """The class variable, and the JSON key, that distinguishes the classes of a union."""
 
 MAX_VALUES = 10**6
-MAX_CONTAINERS = 10**5
-"""The most values, and the most lists and objects, in JSON that is parsed, unless a caller allows
-more. Each takes up to 300 bytes of memory."""
+MAX_PARTS = 5 * 10**5
+"""The most values in JSON that is parsed, and the most of them that take up to 300 bytes of memory
+each: lists, objects and their keys. A caller may set other limits."""
 
 MAX_MESSAGE = 400
 """The longest problem that a message quotes, in characters."""
@@ -91,14 +91,12 @@ def format_path(path: Path) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def parse(
-    text: str | bytes, *, max_values: int = MAX_VALUES, max_containers: int = MAX_CONTAINERS
-) -> Any:
+def parse(text: str | bytes, *, max_values: int = MAX_VALUES, max_parts: int = MAX_PARTS) -> Any:
     """Parse JSON.
 
     Args:
         text: the JSON; bytes are UTF-8, with or without a byte order mark.
-        max_values, max_containers: limits that `check_bounds` checks before anything is parsed.
+        max_values, max_parts: limits that `check_bounds` checks before anything is parsed.
 
     Returns:
         Dicts, lists, texts, numbers, bools and None.
@@ -109,7 +107,7 @@ def parse(
     """
     try:
         text = text if isinstance(text, str) else text.decode("utf-8-sig")
-        check_bounds(text, max_values, max_containers)
+        check_bounds(text, max_values, max_parts)
         return json.loads(
             text,
             parse_constant=_parse_finite,
@@ -125,23 +123,24 @@ def parse(
         raise StrictError(f"the text is not JSON: {error}") from None
 
 
-def check_bounds(text: str, max_values: int, max_containers: int) -> None:
-    """Raise StrictError if JSON may have more values, or more lists and objects, than allowed.
+def check_bounds(text: str, max_values: int, max_parts: int) -> None:
+    """Raise StrictError if JSON may have more values, or more parts, than allowed.
 
     Punctuation is counted without parsing, and that in texts counts too.
+
+    Args:
+        text: the JSON.
+        max_values: the most values.
+        max_parts: the most lists, objects and keys.
     """
-    containers = text.count("[") + text.count("{")
-    values = text.count(",") + text.count(":") + containers
-    if containers > max_containers:
-        raise StrictError(
-            f"it has {containers} opening brackets; allowed, those in texts included: "
-            f"{max_containers}"
-        )
-    if values > max_values:
-        raise StrictError(
-            f"it has {values} commas, colons and brackets; allowed, those in texts included: "
-            f"{max_values}"
-        )
+    parts = text.count("[") + text.count("{") + text.count(":")
+    values = text.count(",") + parts
+    for count, allowed, what in (
+        (parts, max_parts, "colons and opening brackets"),
+        (values, max_values, "commas, colons and opening brackets"),
+    ):
+        if count > allowed:
+            raise StrictError(f"it has {count} {what}; allowed, those in texts included: {allowed}")
 
 
 def check_version(

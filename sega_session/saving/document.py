@@ -92,8 +92,8 @@ MAX_RECORDED_CALLS = 2**19
 """Limits that bound the time a hostile file takes. 10,000 renders of 50 calls are within them."""
 
 MAX_DOCUMENT_BYTES = 32 * 2**20
-MAX_DOCUMENT_VALUES = 5 * 10**6
-MAX_DOCUMENT_CONTAINERS = 10**6
+MAX_DOCUMENT_VALUES = 4 * 10**6
+MAX_DOCUMENT_PARTS = 5 * 10**5
 """Limits of the document, before it is compressed; see `check_bounds`. Histories of 150,000 entries
 of five concepts are within them."""
 
@@ -209,7 +209,7 @@ def dump_document(document: Document) -> bytes:
             raise StrictError(problem)
         if len(raw) > MAX_DOCUMENT_BYTES:
             raise StrictError(f"it has {len(raw)} bytes; allowed: {MAX_DOCUMENT_BYTES}")
-        check_bounds(text, MAX_DOCUMENT_VALUES, MAX_DOCUMENT_CONTAINERS)
+        check_bounds(text, MAX_DOCUMENT_VALUES, MAX_DOCUMENT_PARTS)
     except StrictError as error:
         raise SessionFileError(
             f"the session cannot be written: its document, with {len(document.history)} history "
@@ -275,7 +275,7 @@ def document_of(file: TensorFile, path: Path) -> tuple[Document, bytes]:
             inner = parse(
                 _inflate(packed),
                 max_values=MAX_DOCUMENT_VALUES,
-                max_containers=MAX_DOCUMENT_CONTAINERS,
+                max_parts=MAX_DOCUMENT_PARTS,
             )
             if type(inner) is not dict:
                 raise StrictError(f"{shorten(inner)} is not an object")

@@ -19,8 +19,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import InvalidValueError, SessionFormatError
 from ..files import (
-    MAX_CONTAINERS,
-    MAX_VALUES,
     StrictError,
     check_bounds,
     check_version,
@@ -45,6 +43,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 MAX_HEAD_BYTES = 4 * 2**20
 """The most bytes before the pixels of a PNG file that is read: its texts and colour profile."""
+
+MAX_VALUES = 10**5
+MAX_PARTS = 5 * 10**4
+"""Limits of the text under `KEY`; see `check_bounds`. A thousand concepts are within them."""
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -98,7 +100,7 @@ def png_text(provenance: Provenance, index: int) -> PngInfo:
             "the text's length", _size(text), f"at most {MAX_BYTES} bytes", "Shorten the prompts."
         )
     try:
-        check_bounds(text, MAX_VALUES, MAX_CONTAINERS)
+        check_bounds(text, MAX_VALUES, MAX_PARTS)
     except StrictError as error:
         raise InvalidValueError(
             "the text", text[:60], "what can be read again", f"{error}."
@@ -130,7 +132,9 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
     try:
         if _size(text) > MAX_BYTES:
             raise StrictError(f"it has {_size(text)} bytes; allowed: {MAX_BYTES}")
-        record = check_version(parse(text), FORMAT_VERSION)
+        record = check_version(
+            parse(text, max_values=MAX_VALUES, max_parts=MAX_PARTS), FORMAT_VERSION
+        )
         index = structure(record.pop("index", None), int, ("index",))
         provenance = structure(record, Provenance)
         _check_index(index, provenance)

@@ -282,10 +282,10 @@ def test_nothing_is_written_that_cannot_be_read(number: float) -> None:
     [
         (
             "[" + "[[]]," * 800_000 + "0]",
-            "it has 1600001 opening brackets; allowed, those in texts",
+            "it has 1600001 colons and opening brackets in texts",
         ),
-        ("[" + "0," * 1_900_000 + "0]", "it has 1900001 commas, colons and brackets; allowed"),
-        ('["' + "[" * 100_000 + '"]', "it has 100001 opening brackets"),
+        ("[" + "0," * 1_900_000 + "0]", "it has 1900001 commas, colons and opening"),
+        ('["' + "[" * 500_000 + '"]', "it has 500001 colons and opening brackets"),
     ],
     ids=["lists", "numbers", "brackets in a text"],
 )
@@ -294,8 +294,8 @@ def test_much_json_is_refused_before_it_is_parsed(text: str, problem: str) -> No
     with pytest.raises(StrictError, match=problem):
         strict.parse(text)
     assert time.process_time() - began < 0.1
-    assert strict.parse("[[]]", max_values=2, max_containers=2) == [[]]
-    with pytest.raises(StrictError, match="it has 2 commas, colons and brackets"):
+    assert strict.parse("[[]]", max_values=2, max_parts=2) == [[]]
+    with pytest.raises(StrictError, match="it has 2 commas, colons and opening"):
         strict.parse("[0,0]", max_values=1)
 
 
