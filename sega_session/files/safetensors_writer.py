@@ -14,7 +14,7 @@ from .safetensors_reader import ITEM_BYTES, LENGTH_BYTES
 
 
 class Writable(Protocol):
-    """What is written to: a file, or one that also counts or digests the bytes."""
+    """A file, or an object that also counts or digests the bytes that are written to it."""
 
     def write(self, data: bytes | bytearray | memoryview, /) -> object:
         """Write all of the bytes."""

@@ -415,7 +415,7 @@ def long_history(entries: int) -> History:
     others = [Concept(name=f"concept {number}", prompt="a concept") for number in range(4)]
     history = History()
     for number in range(entries - 1):
-        concept = Concept(name="hat", prompt="hat", scale=number / 7)
+        concept = Concept(name="hat", prompt="hat", scale=number / 7, warmup=1)
         history = history.commit(EditState(concepts=(*others, concept)), f"hat: {number}")
     return history
 
