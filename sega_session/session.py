@@ -57,14 +57,16 @@ from .saving import (
     Saved,
     Snapshot,
     check_carried,
+    continues,
     embedding_name,
     given_noise,
     is_same_model,
-    journal_path,
+    read_journal,
     read_provenance,
     read_session,
     recover_history,
     restore_recorded,
+    session_path,
     take_snapshot,
     write_session,
 )
@@ -294,7 +296,11 @@ class EditSession:
             )
             other._conditionings.restore_all(old.conditionings)  # noqa: SLF001
             other._timeline.go(self.history)  # noqa: SLF001
-            other._renderer = attrs.evolve(other._renderer, store=old.store.copy())  # noqa: SLF001
+            other._renderer = attrs.evolve(  # noqa: SLF001
+                other._renderer,
+                store=old.store.copy(),
+                rendered=set(old.rendered),
+            )
             other._reference = self._reference  # noqa: SLF001
             return other
 
@@ -787,27 +793,30 @@ class EditSession:
             The file's path, size and number of recorded renders; prints as one line.
 
         Raises:
+            InvalidValueError: the path does not end in ".safetensors".
             ModelChangedError: the model was changed since the session began.
             SessionFileError: the file cannot be written.
             UnsupportedPipelineError: the pipeline's weights are not in memory.
         """
         check_choice("include", include, get_args(Include))
-        return write_session(Path(path), self._snapshot(include))
+        expect = () if self._autosave is None else (self._autosave.expect,)
+        return write_session(session_path(path), self._snapshot(include), *expect)
 
     def autosave(self, path: str | Path) -> None:
         """Keep a file up to date from now on, so that no edit is lost.
 
         Every edit is appended to a journal beside the file at once. The file itself, with
         ``include="base"``, is rewritten after every exact render that evaluated something.
-        `recover` reads both.
+        `recover` reads both. If another session or program replaces the file, autosave stops.
 
         Raises:
+            InvalidValueError: the path does not end in ".safetensors".
             SessionFileError: the file cannot be written.
 
         Warns:
-            AutosaveWarning: later, if an edit or a render could not be saved.
+            AutosaveWarning: later, at each edit or render that could not be saved.
         """
-        autosave = Autosave(Path(path), partial(self._snapshot, "base"))
+        autosave = Autosave(session_path(path), partial(self._snapshot, "base"))
         autosave.save()
         self._autosave = autosave
 
@@ -837,18 +846,19 @@ class EditSession:
         Warns:
             AutosaveWarning: a journal beside the file has later edits; see `recover`.
         """
-        if journal_path(Path(path)).exists():
-            warn_caller(
-                f"{path} has a journal with later edits: EditSession.recover() reads both.",
-                AutosaveWarning,
-            )
-        session, _ = cls._from_file(
+        lines = read_journal(Path(path))
+        session, document = cls._from_file(
             Path(path),
             pipeline,
             allow_model_mismatch,
             cache_bytes=cache_bytes,
             spill_bytes=spill_bytes,
         )
+        if continues(lines, document):
+            warn_caller(
+                f"{path} has a journal with later edits: EditSession.recover() reads both.",
+                AutosaveWarning,
+            )
         return session
 
     @classmethod
@@ -868,6 +878,7 @@ class EditSession:
         Warns:
             AutosaveWarning: the journal is damaged; the edits before the damage are recovered.
         """
+        lines = read_journal(Path(path))
         session, document = cls._from_file(
             Path(path),
             pipeline,
@@ -875,8 +886,7 @@ class EditSession:
             cache_bytes=cache_bytes,
             spill_bytes=spill_bytes,
         )
-        history = recover_history(Path(path), document.session, session.history)
-        session._timeline.go(history)  # noqa: SLF001
+        session._timeline.go(recover_history(Path(path), lines, document))  # noqa: SLF001
         return session
 
     @classmethod
@@ -1113,7 +1123,7 @@ class EditSession:
             self._conditionings.restore_embeddings(digest, embeds)
         self._timeline.go(document.history)
         if same_model:
-            restore_recorded(snapshot, self._renderer.store)
+            restore_recorded(snapshot, self._renderer)
             if document.start is not None:
                 self._reference = document.history[document.start].state
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import Tensor
 from tqdm import tqdm
 
@@ -89,6 +89,7 @@ class Renderer:
         conditionings: of every condition that states name.
         store: recorded latents and predictions.
         batch_plan: the batching of conditions.
+        rendered: the states that were rendered exactly. Of any other, the store need not be asked.
     """
 
     model: DiffusionModel
@@ -101,6 +102,7 @@ class Renderer:
     conditionings: Conditionings
     store: TrajectoryStore
     batch_plan: BatchPlan
+    rendered: set[EditState] = field(factory=set)
 
     @property
     def calls(self) -> int:
@@ -154,6 +156,8 @@ class Renderer:
         with self._progress_bar(task) as bar:
             done, evaluations = self._denoise(task, watch(bar))
         check_finite("latents", done.latents)
+        if done.exact:
+            self.rendered.add(state)
         with memory_for("the images' decoding", done.latents.device):
             decoded = self.model.decode(done.latents, output_type)
         mode = Exact() if done.exact else task.mode

@@ -1,11 +1,13 @@
-"""Read and write bytes on disk: files replaced atomically, journals, strict JSON, safetensors.
+"""Read and write bytes on disk: atomic replacement, journals, bounded reads, JSON, safetensors.
 
 This package knows nothing of SEGA and does not import torch. Everything that other packages use is
 re-exported here; its modules are private.
 """
 
-from .atomic import BINARY, append_line, check_regular, file_errors, replace_file
-from .safetensors_header import Header, TensorInfo, read_header
+from .atomic import append_line, locked, replace_file
+from .errors import file_errors
+from .reading import open_regular, read_regular
+from .safetensors_reader import MAX_TENSORS, TensorFile, TensorInfo, open_tensors
 from .safetensors_writer import TensorRows, write_tensors
 from .strict_json import (
     TAG,
@@ -13,6 +15,7 @@ from .strict_json import (
     Migration,
     StrictError,
     Unset,
+    check_bounds,
     check_version,
     dump,
     format_path,
@@ -26,25 +29,28 @@ from .strict_json import (
 )
 
 __all__ = [
-    "BINARY",
+    "MAX_TENSORS",
     "TAG",
     "UNION",
-    "Header",
     "Migration",
     "StrictError",
+    "TensorFile",
     "TensorInfo",
     "TensorRows",
     "Unset",
     "append_line",
-    "check_regular",
+    "check_bounds",
     "check_version",
     "dump",
     "file_errors",
     "format_path",
     "kinds_of",
+    "locked",
     "members_of",
+    "open_regular",
+    "open_tensors",
     "parse",
-    "read_header",
+    "read_regular",
     "replace_file",
     "shorten",
     "structure",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import BinaryIO
+from typing import Protocol
 
 from attrs import frozen
 
 from ..errors import InvalidValueError
-from .safetensors_header import LENGTH_BYTES
+from .safetensors_reader import ITEM_BYTES, LENGTH_BYTES
 
-ITEM_BYTES = MappingProxyType(
-    {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
-)
-"""The types that can be written, by the format's name, and the bytes of one number."""
+
+class Writable(Protocol):
+    """A file, or an object that also counts or digests the bytes that are written to it."""
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> object:
+        """Write all of the bytes."""
 
 
 @frozen(eq=False)
@@ -43,7 +44,7 @@ class TensorRows:
 
 
 def write_tensors(
-    file: BinaryIO, tensors: Mapping[str, TensorRows], metadata: Mapping[str, str]
+    file: Writable, tensors: Mapping[str, TensorRows], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file. At most one chunk of a tensor is alive at a time.
 
@@ -73,7 +74,7 @@ def write_tensors(
         _write_chunks(file, name, tensors[name])
 
 
-def _write_chunks(file: BinaryIO, name: str, rows: TensorRows) -> None:
+def _write_chunks(file: Writable, name: str, rows: TensorRows) -> None:
     written = 0
     for chunk in rows.chunks:
         written += memoryview(chunk).nbytes

@@ -32,6 +32,14 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 TAG = "op"
 """The class variable, and the JSON key, that distinguishes the classes of a union."""
 
+MAX_VALUES = 10**6
+MAX_PARTS = 5 * 10**5
+"""The most values in JSON that is parsed, and the most of them that take up to 300 bytes of memory
+each: lists, objects and their keys. A caller may set other limits."""
+
+MAX_MESSAGE = 400
+"""The longest problem that a message quotes, in characters."""
+
 MAX_DIGITS = 300
 """The longest integer that is read; any integer of this length fits into a float."""
 
@@ -46,6 +54,9 @@ _SIMPLE: dict[Any, tuple[tuple[type, ...], str]] = {
     NoneType: ((NoneType,), "null"),
 }
 """The Python types that each simple kind is read from, and its name in messages."""
+
+_SCALARS = frozenset({bool, int, float, str, NoneType})
+"""The Python types of values that hold no others."""
 
 _NO_MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
 
@@ -65,6 +76,8 @@ class StrictError(ValueError):
     """
 
     def __init__(self, problem: str, path: Path = ()) -> None:
+        if len(problem) > MAX_MESSAGE:
+            problem = f"{problem[: MAX_MESSAGE // 2]} ... {problem[-MAX_MESSAGE // 2 :]}"
         self.problem, self.path = problem, path
         super().__init__(f"{format_path(path)}: {problem}" if path else problem)
 
@@ -78,22 +91,25 @@ def format_path(path: Path) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def parse(text: str | bytes) -> Any:
+def parse(text: str | bytes, *, max_values: int = MAX_VALUES, max_parts: int = MAX_PARTS) -> Any:
     """Parse JSON.
 
     Args:
         text: the JSON; bytes are UTF-8, with or without a byte order mark.
+        max_values, max_parts: limits that `check_bounds` checks before anything is parsed.
 
     Returns:
         Dicts, lists, texts, numbers, bools and None.
 
     Raises:
         StrictError: the text is not JSON or not UTF-8, has a duplicate key, a number that is not
-            finite or too large, or is nested too deep.
+            finite or too large, is nested too deep, or exceeds a limit.
     """
     try:
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
+        check_bounds(text, max_values, max_parts)
         return json.loads(
-            text if isinstance(text, str) else text.decode("utf-8-sig"),
+            text,
             parse_constant=_parse_finite,
             parse_float=_parse_finite,
             parse_int=_parse_integer,
@@ -105,6 +121,26 @@ def parse(text: str | bytes) -> Any:
         raise StrictError(f"the text is not UTF-8: {error.reason}, byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise StrictError(f"the text is not JSON: {error}") from None
+
+
+def check_bounds(text: str, max_values: int, max_parts: int) -> None:
+    """Raise StrictError if JSON may have more values, or more parts, than allowed.
+
+    Punctuation is counted without parsing, and that in texts counts too.
+
+    Args:
+        text: the JSON.
+        max_values: the most values.
+        max_parts: the most lists, objects and keys.
+    """
+    parts = text.count("[") + text.count("{") + text.count(":")
+    values = text.count(",") + parts
+    for count, allowed, what in (
+        (parts, max_parts, "colons and opening brackets"),
+        (values, max_values, "commas, colons and opening brackets"),
+    ):
+        if count > allowed:
+            raise StrictError(f"it has {count} {what}; allowed, those in texts included: {allowed}")
 
 
 def check_version(
@@ -163,7 +199,7 @@ def structure(value: Any, kind: Any, path: Path = ()) -> Any:
     if origin in UNION:
         return structure(value, _choose_member(value, kind, path), path)
     if origin is tuple:
-        return tuple(structure(v, arguments[0], (*path, i)) for i, v in enumerate(value))
+        return _structure_list(value, arguments[0], path)
     if origin is Mapping:
         return {
             _check_text(k, path): structure(v, arguments[1], (*path, k)) for k, v in value.items()
@@ -182,6 +218,8 @@ def unstructure(value: Any, *, omit_defaults: bool = False) -> Any:
         value: a value of any kind.
         omit_defaults: leave out fields that equal their default.
     """
+    if type(value) in _SCALARS:
+        return value
     if attrs.has(type(value)):
         found = {TAG: tag_of(type(value))} if tag_of(type(value)) else {}
         for attribute in attrs.fields(type(value)):
@@ -190,6 +228,8 @@ def unstructure(value: Any, *, omit_defaults: bool = False) -> Any:
                 found[attribute.name] = unstructure(one, omit_defaults=omit_defaults)
         return found
     if isinstance(value, tuple):
+        if {*map(type, value)} <= _SCALARS:
+            return list(value)
         return [unstructure(one, omit_defaults=omit_defaults) for one in value]
     if isinstance(value, Mapping):
         return {key: unstructure(one, omit_defaults=omit_defaults) for key, one in value.items()}
@@ -199,7 +239,10 @@ def unstructure(value: Any, *, omit_defaults: bool = False) -> Any:
 def dump(value: object, *, indent: int | None = None, omit_defaults: bool = False) -> str:
     """Return a value as JSON. Raises ValueError for NaN and infinity."""
     found = unstructure(value, omit_defaults=omit_defaults)
-    return json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False)
+    separators = (",", ":") if indent is None else None
+    return json.dumps(
+        found, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False
+    )
 
 
 def members_of(union: Any) -> list[Any]:
@@ -280,6 +323,26 @@ def _json_types(kind: Any) -> tuple[tuple[type, ...], str]:
     raise TypeError(f"{kind} cannot be read from JSON")
 
 
+@cache
+def _simple_types(kind: Any) -> frozenset[type]:
+    """Return the Python types of a kind's values that are read as they are."""
+    if get_origin(kind) in UNION:
+        return frozenset(chain.from_iterable(map(_simple_types, members_of(kind))))
+    return frozenset({kind} & _SCALARS)
+
+
+def _is_simple(values: list[Any], kind: Any) -> bool:
+    """Return whether a list's values are all read as they are; lists may be long."""
+    found = {*map(type, values)}
+    if not found <= _simple_types(kind):
+        return False
+    try:
+        "".join(one for one in values if type(one) is str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _choose_member(value: Any, kind: Any, path: Path) -> Any:
     """Return the member of a union that a value is read as."""
     fitting = [member for member in members_of(kind) if type(value) in _json_types(member)[0]]
@@ -296,6 +359,12 @@ def _choose_tagged(value: dict[str, Any], kinds: list[type], path: Path) -> type
     if type(tag) is not str or tag not in tags:
         raise StrictError(f"{shorten(tag)} is not one of {allowed}", (*path, TAG))
     return tags[tag]
+
+
+def _structure_list(value: list[Any], kind: Any, path: Path) -> tuple[Any, ...]:
+    if _is_simple(value, kind):
+        return tuple(value)
+    return tuple(structure(one, kind, (*path, index)) for index, one in enumerate(value))
 
 
 def _structure_object(value: dict[str, Any], kind: type, path: Path) -> Any:

@@ -4,7 +4,8 @@ from .document import Document as Document
 from .document import embedding_name as embedding_name
 from .document import read_document as read_document
 from .journal import Autosave as Autosave
-from .journal import journal_path as journal_path
+from .journal import continues as continues
+from .journal import read_journal as read_journal
 from .journal import recover_history as recover_history
 from .png import Provenance as Provenance
 from .png import check_carried as check_carried
@@ -13,6 +14,7 @@ from .png import png_text as png_text
 from .png import read_provenance as read_provenance
 from .session_file import Saved as Saved
 from .session_file import read_session as read_session
+from .session_file import session_path as session_path
 from .session_file import write_session as write_session
 from .snapshot import Snapshot as Snapshot
 from .snapshot import given_noise as given_noise

@@ -6,29 +6,44 @@ FORMAT.md describes the file.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import attrs
 from attrs import field, frozen
 
-from ..errors import SessionFormatError
+from ..errors import SessionFileError, SessionFormatError
 from ..files import (
+    MAX_TENSORS,
     StrictError,
+    TensorFile,
+    check_bounds,
     check_version,
     dump,
+    open_tensors,
     parse,
-    read_header,
     shorten,
     structure,
     unstructure,
 )
 from ..models import ModelIdentity
 from ..state import BatchPlan, History, Scene
+from .tables import HistoryTables, pack, unpack
 from .versions import FORMAT_VERSION, MIGRATIONS
 
 METADATA_KEY = "sega_session"
-"""The document's key in the metadata of the safetensors file."""
+"""The key in the metadata of the safetensors file under which its format version is."""
+
+DOCUMENT = "document"
+"""The name of the compressed document among a file's tensors."""
+
+DIGEST = "sha256"
+"""The name of the file's digest among its tensors: of all bytes before it, since it comes last."""
+
+DIGEST_BYTES = 32
 
 INITIAL_LATENTS = "initial_latents"
 """The name of the initial latents among a file's tensors."""
@@ -76,6 +91,15 @@ MAX_RANK = 8
 MAX_RECORDED_CALLS = 2**19
 """Limits that bound the time a hostile file takes. 10,000 renders of 50 calls are within them."""
 
+MAX_DOCUMENT_BYTES = 32 * 2**20
+MAX_DOCUMENT_VALUES = 4 * 10**6
+MAX_DOCUMENT_PARTS = 5 * 10**5
+"""Limits of the document, before it is compressed; see `check_bounds`. Histories of 150,000 entries
+of five concepts are within them."""
+
+COMPRESSION = 1
+"""The level of zlib: higher ones take several times as long, and save a tenth of the size."""
+
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """The precisions that a session may have, by their names in safetensors files."""
 
@@ -110,8 +134,8 @@ class Recorded:
 
 
 @frozen(kw_only=True)
-class Document:
-    """The description of a session in its file.
+class Description:
+    """All of a document but the history.
 
     Attributes:
         session: a random name, new for every file written, by which a journal refers to its file.
@@ -124,7 +148,6 @@ class Document:
         embeddings: the shapes of the embeddings that define concepts, by digest.
         model: the identity of the model.
         versions: the versions of the packages that wrote the file, for information.
-        history: the entries, the current one, and the branches.
         conditions: the conditions that predictions are recorded for: "uncond", "prompt:<text>" or
             "embedding:<digest>".
         recorded: the recorded renders.
@@ -141,7 +164,6 @@ class Document:
     embeddings: Mapping[str, tuple[int, ...]] = field(factory=dict)
     model: ModelIdentity
     versions: Mapping[str, str]
-    history: History
     conditions: tuple[str, ...] = ()
     recorded: tuple[Recorded, ...] = ()
     start: int | None = None
@@ -161,82 +183,202 @@ class Document:
         return found
 
 
-def dump_document(document: Document) -> str:
-    """Return a document as JSON of the current format version."""
-    return dump({"format_version": FORMAT_VERSION, **unstructure(document)})
+@frozen(kw_only=True)
+class Document(Description):
+    """The description of a session in its file.
+
+    Attributes:
+        history: the entries, the current one, and the branches.
+    """
+
+    history: History
 
 
-def parse_document(text: str) -> Document:
-    """Read a document from its JSON, migrating it if its format version is older.
+def dump_document(document: Document) -> bytes:
+    """Return a document as compressed JSON of the current format version.
 
     Raises:
-        SessionFormatError: the text is not a consistent document; the message says where.
+        SessionFileError: the document, or what it describes, exceeds a limit of this module, which
+            the message names; readers would refuse it.
     """
+    described = {one.name: getattr(document, one.name) for one in attrs.fields(Description)}
+    text = dump({**described, "history": pack(document.history)})
+    raw = text.encode()
     try:
-        plain = check_version(parse(text), FORMAT_VERSION, MIGRATIONS)
-        document = structure(plain, Document)
-        # All fields are always written, so a default filled in here would hide a loss.
-        if unstructure(document) != plain:
-            raise StrictError("a field is left out")
-        for problem in _problems(document):
+        for problem in _exceeded(document):
             raise StrictError(problem)
+        if len(raw) > MAX_DOCUMENT_BYTES:
+            raise StrictError(f"it has {len(raw)} bytes; allowed: {MAX_DOCUMENT_BYTES}")
+        check_bounds(text, MAX_DOCUMENT_VALUES, MAX_DOCUMENT_PARTS)
     except StrictError as error:
-        raise SessionFormatError(f"the session's document cannot be read: {error}.") from None
+        raise SessionFileError(
+            f"the session cannot be written: its document, with {len(document.history)} history "
+            f"entries and {len(document.recorded)} renders, exceeds a limit of session files: "
+            f'{error}. Pass include="base" if the renders are too many; continue in a new session '
+            "if the entries are."
+        ) from None
+    return zlib.compress(raw, COMPRESSION)
+
+
+def parse_document(plain: Any) -> Document:
+    """Read a document from its parsed JSON, migrating it if its format version is older.
+
+    Raises:
+        StrictError: it is not a consistent document; the message says where.
+    """
+    plain = check_version(plain, FORMAT_VERSION, MIGRATIONS)
+    tables = structure(plain.pop("history", None), HistoryTables, ("history",))
+    described = structure(plain, Description)
+    # All fields are always written, so a default filled in here would hide a loss.
+    if unstructure(described) != plain:
+        raise StrictError("a field is left out")
+    fields = {one.name: getattr(described, one.name) for one in attrs.fields(Description)}
+    document = Document(history=unpack(tables), **fields)
+    for problem in _problems(document):
+        raise StrictError(problem)
     return document
 
 
 def read_document(path: Path) -> Document:
     """Read the document of a session file, and check it against the file's tensors.
 
-    The bytes of the tensors are not read.
+    The bytes of the other tensors are not read.
 
     Raises:
         SessionFormatError: the file is not a session file, or it is damaged.
         SessionFileError: the file cannot be read.
     """
-    header = read_header(path)
-    if set(header.metadata) != {METADATA_KEY}:
+    with open_tensors(path) as file:
+        return document_of(file, path)[0]
+
+
+def document_of(file: TensorFile, path: Path) -> tuple[Document, bytes]:
+    """Return the document of an open session file, and its bytes as they are in the file.
+
+    Older versions have no bytes of their own: their document is in the header.
+
+    Args:
+        file: the file.
+        path: its path, for messages. Raises: as `read_document` does.
+    """
+    if set(file.metadata) != {METADATA_KEY}:
         raise SessionFormatError(
-            f"{path} has the metadata {shorten(sorted(header.metadata))}; allowed: "
+            f"{path} has the metadata {shorten(sorted(file.metadata))}; allowed: "
             f"{METADATA_KEY!r} alone. Pass a file that sega-session wrote."
         )
+    packed = b""
     try:
-        document = parse_document(header.metadata[METADATA_KEY])
-    except SessionFormatError as error:
-        raise SessionFormatError(f"{path}: {error}") from None
+        plain = parse(file.metadata[METADATA_KEY])
+        has_document = DOCUMENT in file.tensors
+        if type(plain) is dict and plain.keys() == {"format_version"} and has_document:
+            packed = _read_bytes(file, DOCUMENT, MAX_DOCUMENT_BYTES)
+            inner = parse(
+                _inflate(packed),
+                max_values=MAX_DOCUMENT_VALUES,
+                max_parts=MAX_DOCUMENT_PARTS,
+            )
+            if type(inner) is not dict:
+                raise StrictError(f"{shorten(inner)} is not an object")
+            plain = {**inner, **plain}
+        document = parse_document(plain)
+    except StrictError as error:
+        raise SessionFormatError(
+            f"{path}: the session's document cannot be read: {error}."
+        ) from None
+    types = {name: (info.dtype, info.shape) for name, info in file.tensors.items()}
+    if packed:
+        for name in (DOCUMENT, DIGEST):
+            types.pop(name, None)
+        _check_digest_info(file, path)
+    check_tensors(document, types, f"{path} is damaged")
+    return document, packed
+
+
+def check_tensors(
+    document: Document, types: Mapping[str, tuple[str, tuple[int, ...]]], wrong: str
+) -> None:
+    """Raise SessionFormatError unless the types of a file's tensors are what a document says.
+
+    Args:
+        document: the file's document.
+        types: the format's name of the type, and the shape, of each tensor, by name.
+        wrong: how the message begins.
+    """
     shapes = document.shapes()
-    for name in sorted(shapes.keys() ^ header.tensors.keys()):
+    for name in sorted(shapes.keys() ^ types.keys()):
         state = "missing" if name in shapes else "not in the document"
-        raise SessionFormatError(f"{path} is damaged: the tensor {shorten(name)} is {state}.")
-    for name, info in header.tensors.items():
-        if DTYPES.get(info.dtype) != document.model.dtype or info.shape != shapes[name]:
+        raise SessionFormatError(f"{wrong}: the tensor {shorten(name)} is {state}.")
+    for name, (dtype, shape) in types.items():
+        if DTYPES.get(dtype) != document.model.dtype or shape != shapes[name]:
             raise SessionFormatError(
-                f"{path} is damaged: the tensor {name} is {info.dtype} {shorten(info.shape)}, and "
+                f"{wrong}: the tensor {name} is {dtype} {shorten(shape)}, and "
                 f"the document says {shorten(document.model.dtype)} {shorten(shapes[name])}."
             )
-    return document
+
+
+def _check_digest_info(file: TensorFile, path: Path) -> None:
+    """Raise SessionFormatError unless a file ends in its digest."""
+    *_, last = file.tensors
+    info = file.tensors[last]
+    if (last, info.dtype, info.shape) != (DIGEST, "U8", (DIGEST_BYTES,)):
+        raise SessionFormatError(f"{path} is damaged: it does not end in its digest.")
+
+
+def _read_bytes(file: TensorFile, name: str, max_bytes: int) -> bytes:
+    info = file.tensors[name]
+    if info.dtype != "U8" or len(info.shape) != 1 or info.nbytes > max_bytes:
+        kind = f"{info.dtype} {shorten(info.shape)}"
+        raise StrictError(f"its tensor is {kind}; allowed: U8, up to {max_bytes}")
+    content = bytearray(info.nbytes)
+    file.read_into(name, memoryview(content))
+    return bytes(content)
+
+
+def _inflate(packed: bytes) -> bytes:
+    """Decompress a document, up to its limit."""
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(packed, MAX_DOCUMENT_BYTES + 1)
+    except zlib.error as error:
+        raise StrictError(f"it cannot be decompressed: {error}") from None
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise StrictError(f"it has more than {MAX_DOCUMENT_BYTES} bytes, the most that is read")
+    if not inflater.eof or inflater.unused_data:
+        raise StrictError("its compressed bytes are not complete, or are too many")
+    return raw
+
+
+def _exceeded(document: Document) -> Iterator[str]:
+    """Yield the limits that a document exceeds: those that sessions have not."""
+    calls, steps = document.calls, document.scene.num_inference_steps
+    if any(len(state.concepts) > MAX_CONCEPTS for state in document.history.states()):
+        yield f"a state has more than {MAX_CONCEPTS} concepts"
+    for name, value in (("num_inference_steps", steps), ("calls", calls)):
+        if not 1 <= value <= MAX_CALLS:
+            yield f"{name} is {shorten(value)}, not 1 to {MAX_CALLS}"
+    if calls * len(document.recorded) > MAX_RECORDED_CALLS:
+        yield (
+            f"{len(document.recorded)} renders of {calls} calls; allowed: {MAX_RECORDED_CALLS} "
+            "calls in all"
+        )
+    elif (tensors := len(document.shapes())) > MAX_TENSORS - 2:
+        yield f"{tensors} tensors; allowed: {MAX_TENSORS - 2}"
 
 
 def _problems(document: Document) -> Iterator[str]:
     """Yield contradictions between values that are valid each on its own."""
-    shape, calls, entries = document.latents_shape, document.calls, len(document.history)
-    scene = document.scene
+    shape, entries, scene = document.latents_shape, len(document.history), document.scene
     yield from document.history.problems()
-    concepts = {concept for entry in document.history for concept in entry.state}
-    missing = {one.embedding for one in concepts} - {None, *document.embeddings}
-    if missing:
-        yield f"the embeddings {shorten(sorted(map(str, missing))[0])} are missing"
+    for concept in (concept for state in document.history.states() for concept in state):
+        if concept.embedding is not None and concept.embedding not in document.embeddings:
+            yield f"the embeddings {shorten(concept.embedding)} are missing"
+    yield from _exceeded(document)
     for digest, sizes in document.embeddings.items():
         # Readers multiply the sizes of empty tensors too, in 64 bits.
         if not 1 <= len(sizes) <= MAX_RANK or min(sizes) < 1:
             yield f"the embeddings {shorten(digest)} have the shape {shorten(sizes)}"
-    if any(len(entry.state.concepts) > MAX_CONCEPTS for entry in document.history):
-        yield f"a state has more than {MAX_CONCEPTS} concepts"
     if len(shape) != 4 or min(shape) < 1 or shape[0] != len(scene.seeds):
         yield f"latents_shape {shorten(shape)} is not that of {len(scene.seeds)} images"
-    for name, value in (("num_inference_steps", scene.num_inference_steps), ("calls", calls)):
-        if not 1 <= value <= MAX_CALLS:
-            yield f"{name} is {shorten(value)}, not 1 to {MAX_CALLS}"
     if document.start is not None and document.start not in range(entries):
         yield f"start is entry {shorten(document.start)}, and there are {entries}"
     yield from _problems_of_recorded(document)
@@ -246,9 +388,7 @@ def _problems(document: Document) -> Iterator[str]:
 
 
 def _problems_of_recorded(document: Document) -> Iterator[str]:
-    calls, entries = document.calls, len(document.history)
-    if calls * len(document.recorded) > MAX_RECORDED_CALLS:
-        yield f"{len(document.recorded)} renders of {calls} calls are more than are read"
+    entries = len(document.history)
     recorded = [render.entry for render in document.recorded]
     if len({*recorded}) < len(recorded) or any(one not in range(entries) for one in recorded):
         yield "recorded entries are unknown, or there twice"

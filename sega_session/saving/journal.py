@@ -1,19 +1,42 @@
-"""Autosave a session: its file, and a journal of the edits made since the file was written."""
+"""Autosave a session: its file, and a journal of the edits made since the file was written.
+
+An edit is saved if it is in the file, or in a journal that belongs to the file. What is on the disk
+decides, not what this process believes: before each line, the digest in the file at the path says
+which of the files that this session wrote it is, and the line continues that one. So nothing
+depends on how a file got there, or on where a write was interrupted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 
 import attrs
 from attrs import frozen
 
-from ..errors import AutosaveWarning, SessionFileError, warn_caller
-from ..files import StrictError, append_line, dump, file_errors, parse, structure
+from ..errors import AutosaveWarning, SegaSessionError, SessionFileError, warn_caller
+from ..files import (
+    StrictError,
+    append_line,
+    dump,
+    locked,
+    parse,
+    read_regular,
+    shorten,
+    structure,
+)
 from ..state import Entry, History
-from .session_file import write_session
+from .document import MAX_CONCEPTS, Document
+from .session_file import journal_path, read_digest, replace_session, write_session
 from .snapshot import Snapshot
+
+MAX_JOURNAL_BYTES = 32 * 2**20
+"""The longest journal that is read. A longer one is not written: the file is written again."""
+
+MAX_KNOWN = 8
+"""The number of files written last that a session recognises at its autosave path."""
 
 
 @frozen
@@ -49,37 +72,33 @@ class Change:
 
 def compute_change(session: str, before: History, after: History) -> Change:
     """Return the change from one history to another that grew from it."""
-    same = 0
-    for one, other in zip(before.entries, after.entries, strict=False):
-        if one is not other:
-            break
-        same += 1
-    old = {**dict(enumerate(before.visited)), **dict.fromkeys(range(same, len(after)))}
-    visits = (Visit(i, child) for i, child in enumerate(after.visited) if child != old[i])
+    kept = before.entries_in_common(after)
     return Change(
         session=session,
-        kept=same,
-        entries=after.entries[same:],
-        visited=tuple(visits),
+        kept=kept,
+        entries=tuple(after.entries[kept:]),
+        visited=tuple(Visit(one, after.visited[one]) for one in before.other_visits(after, kept)),
         current=after.current,
         branches=after.branches,
         branch=after.branch,
     )
 
 
-def apply_change(history: History, change: Change) -> History:
-    """Return the history that a change leads to."""
-    visited = [*history.visited[: change.kept], *(None for _ in change.entries)]
-    for visit in change.visited:
-        visited[visit.entry] = visit.child
-    return attrs.evolve(
-        history,
-        entries=(*history.entries[: change.kept], *change.entries),
-        visited=tuple(visited),
-        current=change.current,
-        branches=change.branches,
-        branch=change.branch,
-    )
+@frozen
+class Base:
+    """A file that this session wrote, and what its journal adds to it.
+
+    Attributes:
+        session: the file's `Document.session`.
+        history: the history in file and journal.
+        embeddings: the digests of the embeddings in the file.
+        journal_bytes: the size of the journal.
+    """
+
+    session: str
+    history: History
+    embeddings: frozenset[str]
+    journal_bytes: int = 0
 
 
 class Autosave:
@@ -94,96 +113,229 @@ class Autosave:
         self.path = path
         self._stored = stored
         self._lock = Lock()
-        self._written: tuple[str, History, frozenset[str]] | None = None
+        # By digest; and the digest of the file that was last seen at the path.
+        self._known: dict[str, Base] = {}
+        self._seen = ""
+        # A process that was forked from this one must not write to the same journal.
+        self._process = os.getpid()
 
     def save(self) -> None:
-        """Write the file and remove its journal. Raises SessionFileError."""
+        """Write the file, whatever is at the path. Raises SessionFileError."""
         with self._lock:
-            stored = self._stored()
-            write_session(self.path, stored)
-            journal = journal_path(self.path)
-            with file_errors(journal, "cannot be removed"):
-                journal.unlink(missing_ok=True)
-            document = stored.document
-            self._written = document.session, document.history, frozenset(document.embeddings)
+            write_session(self.path, self._stored(), self.expect)
+
+    def expect(self, digest: str, document: Document) -> None:
+        """Recognise a file that this session is about to move to a path, this one or another."""
+        base = Base(document.session, document.history, frozenset(document.embeddings))
+        self._known[digest] = base
+        for old in [*self._known][:-MAX_KNOWN]:
+            if old != self._seen:
+                self._known.pop(old, None)
 
     def refresh(self) -> None:
-        """Write the file as `save` does, but warn where that raises.
+        """Write the file again, with the renders that the session has now.
 
         Warns:
-            AutosaveWarning: the file cannot be written. File and journal stay as they are.
+            AutosaveWarning: the file cannot be written, or another writer has replaced it. File
+                and journal stay as they are.
         """
         try:
-            self.save()
-        except SessionFileError as error:
+            with self._lock, locked(self.path) as target:
+                self._base(target)
+                self._write(target)
+        except SegaSessionError as error:
             warn_caller(f"the session was not saved: {error}", AutosaveWarning)
 
     def note(self, history: History) -> None:
-        """Append the changes since the last call, or since the file was written, to the journal.
+        """Save the changes since the last call, or since the file was written.
 
         Warns:
-            AutosaveWarning: the journal cannot be written. The next call appends these changes too.
+            AutosaveWarning: the changes are not saved, since the disk or another writer prevents
+                it. The next call saves them too.
         """
-        with self._lock:
-            if self._written is None:
-                return
-            session, before, embeddings = self._written
-            # A journal holds no tensors, so new embeddings need a new file.
-            if embeddings >= {c.embedding for c in history.state if c.embedding is not None}:
-                line = dump(compute_change(session, before, history))
-                try:
-                    append_line(journal_path(self.path), line.encode())
-                except SessionFileError as error:
-                    warn_caller(f"the edit was not saved: {error}", AutosaveWarning)
-                    return
-                self._written = session, history, embeddings
-                return
-        self.refresh()
+        try:
+            with self._lock, locked(self.path) as target:
+                base = self._base(target)
+                if base is None or not self._append(target, base, history):
+                    self._write(target)
+        except SegaSessionError as error:
+            warn_caller(f"the edit was not saved: {error}", AutosaveWarning)
+
+    def _base(self, target: Path) -> Base | None:
+        """Return which of this session's files is at the path; None if there is no file.
+
+        Raises:
+            SessionFileError: the file is another writer's, so that it must not be replaced.
+        """
+        digest = read_digest(target)
+        if digest is None:
+            return None
+        base = self._known.get(digest)
+        if base is None or os.getpid() != self._process:
+            raise SessionFileError(
+                f"{str(self.path)!r} is no longer the file that this session wrote: another "
+                "session or program has replaced it. Call autosave() with another path; until then "
+                "no edit is saved."
+            )
+        self._seen = digest
+        return base
+
+    def _append(self, target: Path, base: Base, history: History) -> bool:
+        """Append a line to the journal; return False if the file has to be written instead."""
+        if history is base.history:
+            return True
+        change = compute_change(base.session, base.history, history)
+        if not _embeddings(change) <= base.embeddings:
+            return False  # a journal holds no tensors
+        line = dump(change).encode()
+        if base.journal_bytes + len(line) >= MAX_JOURNAL_BYTES:
+            return False
+        size = append_line(journal_path(target), line, base.journal_bytes)
+        if size is None:
+            return False
+        self._known[self._seen] = attrs.evolve(base, history=history, journal_bytes=size)
+        return True
+
+    def _write(self, target: Path) -> None:
+        replace_session(target, self.path, self._stored(), self.expect)
 
 
-def journal_path(path: Path) -> Path:
-    """Return the path of a session file's journal."""
-    return path.with_name(path.name + ".journal")
+def read_journal(path: Path) -> tuple[bytes, ...]:
+    """Return the complete lines of a session file's journal, oldest first.
+
+    Read them before the file: if the file is written meanwhile, it has their edits, and they no
+    longer belong to it.
+
+    Raises:
+        SessionFileError: the journal cannot be read, or is too long.
+    """
+    journal = journal_path(path)
+    if not journal.exists():
+        return ()
+    return tuple(read_regular(journal, MAX_JOURNAL_BYTES).split(b"\n")[:-1])
 
 
-def recover_history(path: Path, session: str, history: History) -> History:
+def continues(lines: tuple[bytes, ...], document: Document) -> bool:
+    """Return whether a journal has edits that are not in the file with this document."""
+    # The last line suffices: the first one for a file begins a new journal.
+    try:
+        return bool(lines) and _change(lines[-1], document.session) is not None
+    except StrictError:
+        return True
+
+
+def recover_history(path: Path, lines: tuple[bytes, ...], document: Document) -> History:
     """Apply a session file's journal to its history.
 
-    An incomplete last line is ignored. So are lines that continue an earlier file of this name,
-    since the file was written later and has their edits.
+    Lines that continue an earlier file of this name are ignored, since the file was written later
+    and has their edits.
 
     Args:
         path: the session's file.
-        session: the `Document.session` of the file.
-        history: the history in the file.
-
-    Raises:
-        SessionFileError: the journal cannot be read.
+        lines: what `read_journal` returned.
+        document: the document in the file.
 
     Warns:
-        AutosaveWarning: a line is damaged; it and the lines after it are lost.
+        AutosaveWarning: a line is damaged, or names embeddings that the file lacks; it and the
+            lines after it are lost.
     """
-    journal = journal_path(path)
-    try:
-        lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
-    except OSError as error:
-        raise SessionFileError(f"{journal} cannot be read: {error.strerror}") from error
+    replay = _Replay(document)
     for number, line in enumerate(lines):
         try:
-            change = structure(parse(line), Change)
-            if change.session != session:
-                continue
-            if not 1 <= change.kept <= len(history):
-                raise StrictError(f"kept is {change.kept}, and there are {len(history)} entries")
-            after = apply_change(history, change)
-            if problems := after.problems():
-                raise StrictError(problems[0])
-        except (StrictError, IndexError) as error:
+            change = _change(line, document.session)
+            if change is not None:
+                replay.apply(change)
+        except StrictError as error:
             warn_caller(
-                f"{journal} is damaged in line {number + 1} ({error}); the {len(lines) - number} "
-                "edits from there on are lost.",
+                f"{str(journal_path(path))!r} is damaged in line {number + 1} ({error}); the "
+                f"{len(lines) - number} edits from there on are lost. What is recovered: "
+                f"{replay.applied} edits of the journal, and the file.",
                 AutosaveWarning,
             )
             break
-        history = after
-    return history
+    return replay.history()
+
+
+def _change(line: bytes, session: str) -> Change | None:
+    """Read a line of a journal; return None if it continues another file."""
+    plain = parse(line)
+    if type(plain) is dict and plain.get("session") != session:
+        return None
+    return structure(plain, Change)
+
+
+def _embeddings(change: Change) -> set[str]:
+    concepts = (concept for entry in change.entries for concept in entry.state)
+    return {one.embedding for one in concepts if one.embedding is not None}
+
+
+class _Replay:
+    """A history to which the lines of a journal are applied, each at the cost of its change.
+
+    Attributes:
+        applied: the number of lines that were applied.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._start, self._embeddings = document.history, document.embeddings.keys()
+        self._entries, self._visited = [*self._start.entries], [*self._start.visited]
+        self._last: Change | None = None
+        self.applied = 0
+
+    def apply(self, change: Change) -> None:
+        """Apply a change. Raises StrictError, and applies nothing, if it does not fit."""
+        for problem in self._problems(change):
+            raise StrictError(problem)
+        self._entries[change.kept :] = change.entries
+        self._visited[change.kept :] = [None] * len(change.entries)
+        for visit in change.visited:
+            self._visited[visit.entry] = visit.child
+        self._last = change
+        self.applied += 1
+
+    def history(self) -> History:
+        """Return the history after the changes."""
+        if self._last is None:
+            return self._start
+        return History(
+            entries=tuple(self._entries),
+            current=self._last.current,
+            visited=tuple(self._visited),
+            branches=self._last.branches,
+            branch=self._last.branch,
+        )
+
+    def _problems(self, change: Change) -> Iterator[str]:
+        kept, count = change.kept, change.kept + len(change.entries)
+        if not 1 <= kept <= len(self._entries):
+            yield f"kept is {kept}, and there are {len(self._entries)} entries"
+        for number, entry in enumerate(change.entries, kept):
+            if entry.id != number or entry.parent not in range(number):
+                yield f"history entry {number} has id {entry.id}, parent {entry.parent}"
+            names = {concept.name for concept in entry.state}
+            if len(names) < len(entry.state.concepts) or len(names) > MAX_CONCEPTS:
+                yield f"history entry {number} has two concepts of one name, or too many"
+        for digest in _embeddings(change) - self._embeddings:
+            yield f"it names the embeddings {shorten(digest)}, which the file does not hold"
+        # What was visited and is not any more, unless the change says what is now.
+        removed = {entry.parent: entry.id for entry in self._entries[kept:]}
+        visits = {
+            parent: child
+            for parent, child in removed.items()
+            if parent is not None and parent < kept and self._visited[parent] == child
+        }
+        for parent, child in {**visits, **{v.entry: v.child for v in change.visited}}.items():
+            fits = parent in range(count)
+            if child is not None:
+                fits = fits and child in range(count) and self._parent(child, change) == parent
+            if not fits:
+                yield f"history entry {parent} was left for {child}, which is no child"
+        if any(one not in range(count) for one in (change.current, *change.branches.values())):
+            yield f"an entry is named, and there are {count}"
+        if change.branch is not None and change.branch not in change.branches:
+            yield f"there is no branch {shorten(change.branch)}"
+
+    def _parent(self, number: int, change: Change) -> int | None:
+        if number < change.kept:
+            return self._entries[number].parent
+        return change.entries[number - change.kept].parent

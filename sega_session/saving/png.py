@@ -11,13 +11,23 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import frozen
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import InvalidValueError, SessionFileError, SessionFormatError
-from ..files import StrictError, check_version, dump, parse, structure, unstructure
+from ..errors import InvalidValueError, SessionFormatError
+from ..files import (
+    StrictError,
+    check_bounds,
+    check_version,
+    dump,
+    open_regular,
+    parse,
+    structure,
+    unstructure,
+)
 from ..state import Concept, EditState, Scene
 from ..state.fields import field_like
 
@@ -28,6 +38,15 @@ KEY = "sega_session"
 
 MAX_BYTES = 2**20
 """The longest text under `KEY` that is written or read, in bytes of UTF-8."""
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+MAX_HEAD_BYTES = 4 * 2**20
+"""The most bytes before the pixels of a PNG file that is read: its texts and colour profile."""
+
+MAX_VALUES = 10**5
+MAX_PARTS = 5 * 10**4
+"""Limits of the text under `KEY`; see `check_bounds`. A thousand concepts are within them."""
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -81,7 +100,8 @@ def png_text(provenance: Provenance, index: int) -> PngInfo:
         index: the image's place in the batch, counted from 0.
 
     Raises:
-        InvalidValueError: the batch has no such image, or the text would be longer than 1 MiB.
+        InvalidValueError: the batch has no such image, or the text would be longer than 1 MiB or
+            have too many values.
     """
     _check_index(index, provenance)
     record = {"format_version": FORMAT_VERSION, "index": index, **unstructure(provenance)}
@@ -90,6 +110,12 @@ def png_text(provenance: Provenance, index: int) -> PngInfo:
         raise InvalidValueError(
             "the text's length", _size(text), f"at most {MAX_BYTES} bytes", "Shorten the prompts."
         )
+    try:
+        check_bounds(text, MAX_VALUES, MAX_PARTS)
+    except StrictError as error:
+        raise InvalidValueError(
+            "the text", text[:60], "what can be read again", f"{error}."
+        ) from None
     info = PngInfo()
     info.add_text("parameters", _parameters(provenance, index))
     info.add_text(KEY, text)
@@ -107,7 +133,7 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
         SessionFileError: the file cannot be read.
     """
     name = "the image" if isinstance(source, Image.Image) else str(source)
-    info = source.info if isinstance(source, Image.Image) else _read_info(source)
+    info = source.info if isinstance(source, Image.Image) else _read_info(Path(source))
     text = info.get(KEY)
     if not isinstance(text, str):
         raise SessionFormatError(
@@ -117,7 +143,9 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
     try:
         if _size(text) > MAX_BYTES:
             raise StrictError(f"it has {_size(text)} bytes; allowed: {MAX_BYTES}")
-        record = check_version(parse(text), FORMAT_VERSION)
+        record = check_version(
+            parse(text, max_values=MAX_VALUES, max_parts=MAX_PARTS), FORMAT_VERSION
+        )
         index = structure(record.pop("index", None), int, ("index",))
         provenance = structure(record, Provenance)
         _check_index(index, provenance)
@@ -137,21 +165,38 @@ def check_carried(provenance: Provenance) -> None:
         )
 
 
-def _read_info(path: str | Path) -> dict[str | tuple[int, int], object]:
+def _read_info(path: Path) -> dict[str | tuple[int, int], object]:
     """Return what a PNG file holds before its pixels."""
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.info
-    except BOMBS as error:
-        raise SessionFormatError(
-            f"{path} is too large: {error} Use an image that sega-session wrote."
-        ) from None
-    except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise SessionFileError(f"{path} cannot be read: {error.strerror}.") from error
-        raise SessionFormatError(
-            f"{path} is no PNG file, or a damaged one: {error}. Use the file that was written."
-        ) from None
+    with open_regular(path) as file:
+        try:
+            _check_chunks(file)
+            with Image.open(file, formats=["PNG"]) as image:
+                return image.info
+        except BOMBS as error:
+            raise SessionFormatError(
+                f"{path} is too large: {error} Use an image that sega-session wrote."
+            ) from None
+        except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise SessionFormatError(
+                f"{path} is no PNG file, or a damaged one: {str(error)[:300]}. Use the file that "
+                "was written."
+            ) from None
+
+
+def _check_chunks(file: BinaryIO) -> None:
+    """Raise ValueError if there are too many bytes before a PNG's pixels, which Pillow reads."""
+    at = len(SIGNATURE)
+    while at <= MAX_HEAD_BYTES:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IDAT":
+            file.seek(0)
+            return
+        # Length, kind, data, checksum.
+        at += 12 + int.from_bytes(head[:4], "big")
+    raise ValueError(f"more than {MAX_HEAD_BYTES} bytes come before its pixels")
 
 
 def _check_index(index: int, provenance: Provenance) -> None:

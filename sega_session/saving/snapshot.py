@@ -11,7 +11,7 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
-from ..engine import Renderer, TrajectoryStore
+from ..engine import Renderer
 from ..errors import InvalidValueError, ModelMismatchError, SessionFormatError
 from ..models import DiffusionModel, ModelSpec, draw_noise, identify
 from ..sega import LATENTS, Guider, Key, Trajectory
@@ -66,8 +66,8 @@ def take_snapshot(
         tensors[SEM_GUIDANCE] = (guidance,)
     embeddings = {
         concept.embedding: renderer.conditionings.embeddings(concept.embedding)
-        for entry in history
-        for concept in entry.state
+        for state in history.states()
+        for concept in state
         if concept.embedding is not None
     }
     tensors |= {embedding_name(digest): (embeds,) for digest, embeds in embeddings.items()}
@@ -85,7 +85,7 @@ def take_snapshot(
         history=history,
         start=next((one.id for one in reversed(history.entries) if one.state == reference), None),
     )
-    return with_recorded(Snapshot(document, tensors), renderer.store, renderer.guider, include)
+    return with_recorded(Snapshot(document, tensors), renderer, include)
 
 
 def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Tensor | None:
@@ -103,9 +103,7 @@ def given_noise(snapshot: Snapshot, spec: ModelSpec, *, same_model: bool) -> Ten
     return None if torch.equal(drawn, noise) else noise
 
 
-def with_recorded(
-    snapshot: Snapshot, store: TrajectoryStore, guider: Guider, include: Include
-) -> Snapshot:
+def with_recorded(snapshot: Snapshot, renderer: Renderer, include: Include) -> Snapshot:
     """Return a snapshot with the recorded renders that ``include`` asks for.
 
     Tensors that two renders share are stored once, with the earlier entry.
@@ -115,10 +113,13 @@ def with_recorded(
     recorded = []
     seen: set[Key] = set()
     for entry in _entries(document, include):
-        trajectory = Trajectory.of(document.history[entry].state, document.calls)
-        if trajectory.final in seen or trajectory.final not in store:
+        # Names of trajectories take long to make, and long histories have few renders.
+        if document.history[entry].state not in renderer.rendered:
             continue
-        found = _recorded_rows(trajectory, guider, store, seen)
+        trajectory = Trajectory.of(document.history[entry].state, document.calls)
+        if trajectory.final in seen or trajectory.final not in renderer.store:
+            continue
+        found = _recorded_rows(trajectory, renderer, seen)
         latents = found.pop(LATENTS, {})
         if latents:
             tensors[latents_name(entry)] = tuple(latents.values())
@@ -132,14 +133,16 @@ def with_recorded(
     return Snapshot(document, tensors)
 
 
-def restore_recorded(snapshot: Snapshot, store: TrajectoryStore) -> None:
-    """Put recorded renders into a store, the current one last, so that it is evicted last."""
-    document = snapshot.document
+def restore_recorded(snapshot: Snapshot, renderer: Renderer) -> None:
+    """Put recorded renders into the store, the current one last, so that it is evicted last."""
+    document, store = snapshot.document, renderer.store
     base = Trajectory.of(EditState(), document.calls).names[-1]
     current = document.history.current
     kept: list[Key] = []
     for render in sorted(document.recorded, key=lambda one: one.entry == current):
-        trajectory = Trajectory.of(document.history[render.entry].state, document.calls)
+        state = document.history[render.entry].state
+        renderer.rendered.add(state)
+        trajectory = Trajectory.of(state, document.calls)
         with store.record(trajectory.names[-1], kept) as recorder:
             for condition, name, calls in _runs(document, render):
                 for row, call in enumerate(calls):
@@ -209,14 +212,14 @@ def _entries(document: Document, include: Include) -> tuple[int, ...]:
 
 
 def _recorded_rows(
-    trajectory: Trajectory, guider: Guider, store: TrajectoryStore, seen: set[Key]
+    trajectory: Trajectory, renderer: Renderer, seen: set[Key]
 ) -> dict[str, dict[int, Tensor]]:
     """Return a render's recorded tensors that were not seen before, by condition and call."""
     found: dict[str, dict[int, Tensor]] = {}
-    for condition, calls in _wanted(trajectory, guider).items():
+    for condition, calls in _wanted(trajectory, renderer.guider).items():
         for call in calls:
             key = Key(trajectory.names[call], condition)
-            tensor = None if key in seen else store.peek(key)
+            tensor = None if key in seen else renderer.store.peek(key)
             if tensor is not None:
                 seen.add(key)
                 found.setdefault(condition, {})[call] = tensor[None]

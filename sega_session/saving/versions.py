@@ -10,9 +10,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..files import Migration, StrictError
+from attrs import asdict, frozen
 
-FORMAT_VERSION = 2
+from ..files import Migration, StrictError, structure, unstructure
+from ..state import Entry, History
+from .tables import pack
+
+FORMAT_VERSION = 3
 """The version that is written."""
 
 
@@ -27,7 +31,30 @@ def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2})
+@frozen
+class _History2:
+    """A history as version 2 wrote it."""
+
+    entries: tuple[Entry, ...]
+    current: int
+    visited: tuple[int | None, ...]
+    branches: Mapping[str, int]
+    branch: str | None
+
+
+def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
+    """Turn the history's objects, one for each entry, into tables."""
+    plain = document.get("history")
+    found = structure(plain, _History2, ("history",))
+    if unstructure(found) != plain:
+        raise StrictError("a field is left out", ("history",))
+    history = History(**asdict(found, recurse=False))
+    for problem in history.problems():
+        raise StrictError(problem)
+    return {**document, "history": unstructure(pack(history))}
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2, 2: _from_2_to_3})
 """For each older version, the function that turns a document of it into one of the next."""
 
 

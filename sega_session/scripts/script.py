@@ -12,7 +12,7 @@ from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of
 
 from .. import files as strict
-from ..errors import ScriptError
+from ..errors import ScriptError, SessionFileError
 from ..state import Scene, fields
 from .limits import DEFAULT_LIMITS, Limits
 from .operations import Expect, Operation, Render, Transaction
@@ -100,9 +100,10 @@ class Script:
     @classmethod
     def load(cls, path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Script:
         """Read a script's file, of at most 4 MiB. Raises ScriptError; see `parse`."""
-        text = _read(Path(path))
         try:
-            return cls.parse(text, limits)
+            return cls.parse(strict.read_regular(Path(path), MAX_BYTES), limits)
+        except SessionFileError as error:
+            raise ScriptError(str(error)) from error
         except ScriptError as error:
             raise ScriptError(error.message, error.index, path) from None
 
@@ -147,18 +148,6 @@ class Script:
         except (OSError, ValueError) as error:  # ValueError: the path has a null character
             reason = getattr(error, "strerror", None) or error
             raise ScriptError(f"{path} cannot be written: {reason}.") from error
-
-
-def _read(path: Path) -> bytes:
-    """Read a script's file, and not much more than is allowed of it. Raises ScriptError."""
-    try:
-        # Opening a pipe would wait for its writer.
-        strict.check_regular(path.stat().st_mode)
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: the path has a null character
-        reason = getattr(error, "strerror", None) or error
-        raise ScriptError(f"{path} cannot be read: {reason}.") from error
 
 
 def _escape(one: str) -> str:

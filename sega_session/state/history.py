@@ -7,8 +7,8 @@ therefore computes nothing, and an edit after an undo adds a sibling.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import attrs
 from attrs import field, frozen
@@ -17,6 +17,10 @@ from ..errors import HistoryError, InvalidValueError, suggest
 from .differences import diff
 from .fields import check_line, checked_by
 from .values import EditState
+from .vector import Vector, as_vector
+
+MAX_PROBLEMS = 10
+"""The most inconsistencies that are described; a damaged file may have millions."""
 
 
 @frozen
@@ -39,6 +43,14 @@ class Entry:
     label: str = field(validator=checked_by(check_line))
 
 
+def _as_entries(value: Iterable[Entry]) -> Vector[Entry]:
+    return as_vector(value)
+
+
+def _as_visited(value: Iterable[int | None]) -> Vector[int | None]:
+    return as_vector(value)
+
+
 @frozen(repr=False)
 class History:
     """All edit states of a session, the current one, and the branches.
@@ -55,9 +67,11 @@ class History:
             branch's end; None: no branch.
     """
 
-    entries: tuple[Entry, ...] = (Entry(0, None, EditState(), "unedited"),)
+    entries: Vector[Entry] = field(
+        default=(Entry(0, None, EditState(), "unedited"),), converter=_as_entries
+    )
     current: int = 0
-    visited: tuple[int | None, ...] = (None,)
+    visited: Vector[int | None] = field(default=(None,), converter=_as_visited)
     branches: Mapping[str, int] = field(factory=dict)
     branch: str | None = None
 
@@ -115,15 +129,12 @@ class History:
         at_end = self.branch is not None and branches[self.branch] == self.current
         if self.branch is not None and at_end:
             branches = {**branches, self.branch: new.id}
-        return _moved_to(
-            attrs.evolve(
-                self,
-                entries=(*self.entries, new),
-                visited=(*self.visited, None),
-                branches=branches,
-                branch=self.branch if at_end else None,
-            ),
-            new.id,
+        return History(
+            entries=self.entries.appended(new),
+            current=new.id,
+            visited=self.visited.appended(None).replaced({self.current: new.id}),
+            branches=branches,
+            branch=self.branch if at_end else None,
         )
 
     def undo(self) -> History:
@@ -173,6 +184,28 @@ class History:
             found.append(self.entries[parent])
         return tuple(reversed(found))
 
+    def entries_in_common(self, other: History) -> int:
+        """Return how many entries another history shares with this one: the first ones."""
+        return next(self.entries.differing(other.entries), len(self))
+
+    def other_visits(self, other: History, count: int) -> Iterator[int]:
+        """Yield the entries that another history left for another child than this one.
+
+        Args:
+            other: another history.
+            count: the number of entries in common; this history left no others.
+        """
+        for number in self.visited.differing(other.visited):
+            if number >= count:
+                break
+            if self.visited[number] != other.visited[number]:
+                yield number
+        yield from (one for one in range(count, len(other)) if other.visited[one] is not None)
+
+    def states(self) -> list[EditState]:
+        """Return the entries' states, each object once: several entries may share it."""
+        return list({id(entry.state): entry.state for entry in self.entries}.values())
+
     def children(self) -> dict[int, list[int]]:
         """Return the children of each entry, by its id; an entry without children is left out."""
         found: dict[int, list[int]] = {}
@@ -189,36 +222,38 @@ class History:
         return found
 
     def problems(self) -> list[str]:
-        """Describe the inconsistencies, for a history that was read from a file.
+        """Describe the first inconsistencies, for a history that was read from a file.
 
         The list is empty for every history made by the methods.
         """
-        found = []
+        return list(islice(self._problems(), MAX_PROBLEMS))
+
+    def _problems(self) -> Iterator[str]:
         count = len(self.entries)
-        for number, entry in enumerate(self.entries):
+        if len(self.visited) != count:
+            yield f"visited has {len(self.visited)} values for {count} entries"
+            return
+        for number, (entry, child) in enumerate(zip(self.entries, self.visited, strict=True)):
             parent_fits = entry.parent is None if not number else entry.parent in range(number)
             if entry.id != number or not parent_fits:
-                found.append(f"history entry {number} has id {entry.id}, parent {entry.parent}")
-            names = [concept.name for concept in entry.state]
-            if len({*names}) < len(names):
-                found.append(f"history entry {number} has two concepts of one name")
-        if self.current not in range(count):
-            found.append(f"the history is at entry {self.current} of {count}")
-        for number, child in enumerate(self.visited):
+                yield f"history entry {number} has id {entry.id}, parent {entry.parent}"
             if child is not None and (
                 child not in range(count) or self.entries[child].parent != number
             ):
-                found.append(f"history entry {number} was left for {child}, which is no child")
-        if len(self.visited) != count:
-            found.append(f"visited has {len(self.visited)} values for {count} entries")
+                yield f"history entry {number} was left for {child}, which is no child"
+        for state in self.states():
+            names = [concept.name for concept in state]
+            if len({*names}) < len(names):
+                yield "a state of the history has two concepts of one name"
+        if self.current not in range(count):
+            yield f"the history is at entry {self.current} of {count}"
         for name, end in self.branches.items():
             if not name.strip() or not name.isprintable():
-                found.append(f"the branch's name {name!r} is not one line of text")
+                yield f"the branch's name {name!r} is not one line of text"
             if end not in range(count):
-                found.append(f"branch {name!r} is at entry {end} of {count}")
+                yield f"branch {name!r} is at entry {end} of {count}"
         if self.branch is not None and self.branch not in self.branches:
-            found.append(f"there is no branch {self.branch!r}")
-        return found
+            yield f"there is no branch {self.branch!r}"
 
     def __repr__(self) -> str:
         return f"<History: {len(self)} entries, at {self.current}>"
@@ -255,8 +290,18 @@ class History:
 
 
 def _moved_to(history: History, target: int) -> History:
-    """Make an entry current, and remember it as visited last on the path to it."""
-    visited = list(history.visited)
-    for before, after in pairwise(history.path(target)):
-        visited[before.id] = after.id
-    return attrs.evolve(history, current=target, visited=tuple(visited))
+    """Make an entry current, and remember it as visited last on the path to it.
+
+    The path to the current entry is remembered already, so only the rest of the new one is walked.
+    """
+    before, after, visits = history.current, target, {}
+    while before != after:
+        # A parent has a smaller number than its children, so both paths meet.
+        parent = history.entries[max(before, after)].parent or 0
+        if before > after:
+            before = parent
+        else:
+            visits[parent] = after
+            after = parent
+    visits = {parent: child for parent, child in visits.items() if history.visited[parent] != child}
+    return attrs.evolve(history, current=target, visited=history.visited.replaced(visits))

@@ -96,7 +96,7 @@ def test_failures_of_files_and_scripts_are_one_line(tmp_path: Path) -> None:
             ("run", "bad.json", "--out", "o"),
             "error: bad.json: 'opera' is unknown; allowed: scene, operations",
         ),
-        (("run", "none.json", "--out", "o"), "error: none.json cannot be read: No such file"),
+        (("run", "none.json", "--out", "o"), "error: 'none.json' cannot be read: No such file"),
         (("info", "none.safetensors"), "error: "),
         (("info", "bad.safetensors"), "error: "),
         (("render", "bad.safetensors", "--out", "a.png"), "error: "),

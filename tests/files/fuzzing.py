@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from sega_session.errors import SessionFormatError
-from sega_session.files import Header, read_header
-from sega_session.files.safetensors_writer import ITEM_BYTES
+from sega_session.files import TensorFile, open_tensors
+from sega_session.files.safetensors_reader import ITEM_BYTES
 
 FIELDS = ("dtype", "shape", "data_offsets")
 
@@ -43,7 +44,13 @@ def entry(dtype: Any = "F32", shape: Any = (2,), offsets: Any = (0, 8), **more: 
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets, **more}
 
 
-def peak_megabytes(call: Callable[[], None]) -> float:
+def read_header(path: Path) -> TensorFile:
+    """Return a file whose header was checked; it is closed."""
+    with open_tensors(path) as file:
+        return file
+
+
+def peak_megabytes(call: Callable[[], object]) -> float:
     tracemalloc.start()
     try:
         call()
@@ -184,7 +191,7 @@ def mutated(dice: random.Random, content: bytes) -> bytes:
     return dice.choice(changes)()
 
 
-def check_against_json(path: Path, header: Header) -> None:
+def check_against_json(path: Path, header: TensorFile) -> None:
     """Compare an accepted header with what Python's parser finds in it."""
     content = path.read_bytes()
     raw = content[8 : 8 + int.from_bytes(content[:8], "little")]
@@ -196,10 +203,12 @@ def check_against_json(path: Path, header: Header) -> None:
     assert dict(entries.pop("__metadata__", None) or []) == header.metadata
     assert entries.keys() == header.tensors.keys()
     for name, info in header.tensors.items():
-        # The library also reads an entry that is a list of its three fields.
-        given = entries[name]
-        fields = given if not isinstance(given, Pairs) else list(map(dict(given).get, FIELDS))
+        fields = list(map(dict(entries[name]).get, FIELDS))
         assert (info.dtype, list(info.shape)) == (fields[0], fields[1])
+        assert fields[2] == [info.begin, info.begin + info.nbytes]
+    # The library accepts every file that this package accepts.
+    with safe_open(path, "np") as library:
+        assert set(library.keys()) == header.tensors.keys()
 
 
 def fuzz_headers(folder: Path, count: int, seed: int) -> str:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
-from sega_session.files import append_line, atomic, replace_file
+from sega_session.files import append_line, atomic, locked
 from tests.support.saver import content, is_free, kill_appends, kill_saves, left_beside
 
 OLD, NEW = content(0), content(1)
@@ -44,7 +44,22 @@ def write_again(file: BinaryIO) -> None:
     file.write(b"again")
 
 
-def failure(call: Callable[[], None]) -> str | None:
+def replace_file(
+    path: Path,
+    write: Callable[[BinaryIO], None],
+    before_move: Callable[[], None] = lambda: None,
+) -> None:
+    """Replace a file as sessions do."""
+    with locked(path) as target:
+        atomic.replace_file(target, write, before_move)
+
+
+def append_first(path: Path) -> None:
+    with locked(path) as target:
+        append_line(target, b"", 0)
+
+
+def failure(call: Callable[[], object]) -> str | None:
     """Return the message of the SessionFileError that a call raises, or None."""
     try:
         call()
@@ -136,20 +151,17 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
             path.write_bytes(OLD)
         return path
 
-    def check(temp: Path) -> None:
-        assert temp.stat().st_size == len(NEW)
-
     recorded = Faults()
     path = fresh("recorded")
     with recorded.active():
-        replace_file(path, write_new, check)
+        replace_file(path, write_new)
     assert {"open", "write", "fsync", "close", "replace", "scandir"} <= set(recorded.called)
     assert recorded.called.count("write") >= 4
     passed_over = []
     for number in range(len(recorded.called)):
         path, faults = fresh(number), Faults(number, code)
         with faults.active():
-            message = failure(partial(replace_file, path, write_new, check))
+            message = failure(partial(replace_file, path, write_new))
         if message is None:
             passed_over.append(faults.failed)
         else:
@@ -161,11 +173,13 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new_one(
             assert path.read_bytes() == NEW
         else:
             assert (path.read_bytes() if path.exists() else None) == (OLD if there else None)
-        assert left_beside(path) == []
+        assert left_beside(path) in ([], [".a.sega.lock"])
         assert is_free(path)
         replace_file(path, write_new)
-    # Errors of these calls are ignored: looking at parent folders, sweeping, closing the lock.
-    assert [name for name in passed_over if name != "lstat"] == ["scandir", "close"]
+        assert left_beside(path) == []
+    # Errors of these calls are ignored: looking at parent folders, sweeping, removing the lock and
+    # closing it.
+    assert [name for name in passed_over if name != "lstat"] == ["scandir", "unlink", "close"]
     figure(f"{len(recorded.called)} calls of a save failed in turn; {len(passed_over)} did no harm")
 
 
@@ -183,7 +197,7 @@ def test_a_temp_that_cannot_be_removed_is_swept_by_the_next_save(
         patch.setattr(os, "unlink", fail)
         with pytest.raises(SessionFileError, match=r"a\.sega' cannot be written: Input/output"):
             replace_file(path, write_new)
-    assert len(left_beside(path)) == 1
+    assert [name[-4:] for name in left_beside(path)] == [".tmp", "lock"]
     assert path.read_bytes() == OLD
     replace_file(path, write_new)
     assert left_beside(path) == []
@@ -205,40 +219,72 @@ def test_stale_temps_of_this_file_are_swept_and_nothing_else(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("error", [SessionFormatError("not so"), KeyboardInterrupt(), ValueError()])
-@pytest.mark.parametrize("where", ["write", "check"])
+@pytest.mark.parametrize("where", ["write", "before it is moved"])
 def test_other_errors_pass_through_and_leave_nothing(
     tmp_path: Path, where: str, error: BaseException
 ) -> None:
     path = tmp_path / "a.sega"
     path.write_bytes(OLD)
 
-    def fail(given: object) -> None:
-        if not isinstance(given, Path):
-            given.write(b"some")  # type: ignore[attr-defined]
+    def write(file: BinaryIO) -> None:
+        file.write(b"some")
+        if where == "write":
+            raise error
+
+    def fail() -> None:
         raise error
 
-    write, check = (fail, None) if where == "write" else (write_new, fail)
     with pytest.raises(type(error)) as caught:
-        replace_file(path, write, check)
+        replace_file(path, write, fail)
     assert caught.value is error
     assert path.read_bytes() == OLD
     assert left_beside(path) == []
     assert is_free(path)
 
 
-def test_the_check_sees_the_finished_content(tmp_path: Path) -> None:
+def test_the_new_file_is_complete_before_it_is_moved(tmp_path: Path) -> None:
     path = tmp_path / "a.sega"
-    seen = []
-    replace_file(path, write_new, lambda temp: seen.append((temp.parent, temp.read_bytes())))
-    assert seen == [(tmp_path, NEW)]
+    path.write_bytes(OLD)
+    seen: list[list[bytes]] = []
+
+    def look() -> None:
+        temporary = sorted(tmp_path.glob(".a.sega.*.tmp"))
+        seen.append([one.read_bytes() for one in (*temporary, path)])
+
+    replace_file(path, write_new, look)
+    assert seen == [[NEW, OLD]]
 
 
-def test_an_error_of_the_check_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
-    def check(temp: Path) -> None:
-        raise SessionFileError("the copy cannot be read")
+def test_a_lock_file_stays_only_while_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "a.sega"
+    with locked(path):
+        assert left_beside(path) == [".a.sega.lock"]
+    assert left_beside(path) == []
+    # A killed writer's stays; the next writer removes it.
+    (tmp_path / ".a.sega.lock").write_bytes(b"")
+    replace_file(path, write_new)
+    assert left_beside(path) == []
 
-    with pytest.raises(SessionFileError, match=r"a\.sega' cannot be written: the copy cannot be"):
-        replace_file(tmp_path / "a.sega", write_new, check)
+
+def test_writers_exclude_each_other_while_locks_come_and_go(tmp_path: Path) -> None:
+    """Between many writers that remove the lock file, no two are ever inside at once."""
+    path, code = (
+        tmp_path / "a.sega",
+        """if True:
+        import os, sys
+        from pathlib import Path
+        from sega_session.files import locked
+        path = Path(sys.argv[1])
+        for _ in range(150):
+            with locked(path):
+                inside = os.open(path.with_name("inside"), os.O_CREAT | os.O_EXCL)
+                os.close(inside)
+                os.unlink(path.with_name("inside"))
+    """,
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert list(tmp_path.iterdir()) == []
 
 
 @on_posix
@@ -247,7 +293,7 @@ def test_the_umask_decides_on_a_new_file(tmp_path: Path, umask: int, mode: int) 
     before = os.umask(umask)
     try:
         replace_file(tmp_path / "a.sega", write_new)
-        append_line(tmp_path / "a.journal", b"line")
+        append_line(tmp_path / "a.journal", b"line", 0)
     finally:
         os.umask(before)
     for name in ("a.sega", "a.journal"):
@@ -280,7 +326,9 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     other.symlink_to(real)
     replace_file(link, write_new)
     replace_file(other, write_again)
-    append_line(link, b" and again")
+    with locked(link) as target:
+        assert target == real
+    append_line(link, b" and again", 0)
     assert real.read_bytes() == b" and again\n"
     assert link.is_symlink()
     assert other.is_symlink()
@@ -325,9 +373,7 @@ def refusals(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 @on_posix
-@pytest.mark.parametrize(
-    "call", [lambda p: replace_file(p, write_new), lambda p: append_line(p, b"")]
-)
+@pytest.mark.parametrize("call", [lambda p: replace_file(p, write_new), append_first])
 def test_what_cannot_be_written_is_one_line_with_path_reason_and_remedy(
     tmp_path: Path, call: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,7 +445,6 @@ def test_threads_exclude_each_other(tmp_path: Path) -> None:
     def work() -> None:
         for _ in range(3):
             replace_file(path, write)
-            append_line(path.with_suffix(".journal"), b"x" * 1000)
         done.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -410,7 +455,6 @@ def test_threads_exclude_each_other(tmp_path: Path) -> None:
     assert len(done) == 4
     assert len(most) == 12
     assert max(most) == 1
-    assert path.with_suffix(".journal").read_bytes() == (b"x" * 1000 + b"\n") * 12
 
 
 def test_a_writer_waits_for_another_process_but_not_for_ever(
@@ -421,12 +465,13 @@ def test_a_writer_waits_for_another_process_but_not_for_ever(
     code = """if True:
         import sys
         from pathlib import Path
-        from sega_session.files import replace_file
+        from sega_session.files import locked, replace_file
         def write(file):
             print("inside", flush=True)
             sys.stdin.readline()
             file.write(b"other")
-        replace_file(Path(sys.argv[1]), write)
+        with locked(Path(sys.argv[1])) as path:
+            replace_file(path, write)
     """
     other = subprocess.Popen(
         [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -445,7 +490,7 @@ def test_a_writer_waits_for_another_process_but_not_for_ever(
         with pytest.raises(SessionFileError, match=r"another writer has held '.*\.a\.sega\.lock'"):
             replace_file(path, write_new)
         assert path.read_bytes() == OLD
-        assert len(left_beside(path)) == 1
+        assert len(left_beside(path)) == 2  # the other's temporary file, and its lock
         monkeypatch.setattr(atomic, "LOCK_SECONDS", 20.0)
         threading.Timer(0.2, release).start()
         replace_file(path, write_new)
@@ -469,25 +514,33 @@ def test_kills_leave_a_journal_of_whole_lines(tmp_path: Path) -> None:
 
 
 def test_lines_follow_each_other(tmp_path: Path) -> None:
-    path = tmp_path / "a.journal"
+    path, size = tmp_path / "a.journal", 0
     for line in (b"one", b"", "zwölf".encode(), b"y" * 300_000):
-        append_line(path, line)
+        size = append_line(path, line, size) or 0
+        assert path.stat().st_size == size
     assert path.read_bytes() == b"one\n\n" + "zwölf\n".encode() + b"y" * 300_000 + b"\n"
     with pytest.raises(
         InvalidValueError, match=r"line is b'a\\nb'; allowed: bytes without a newline"
     ):
-        append_line(path, b"a\nb")
+        append_line(path, b"a\nb", size)
 
 
-@pytest.mark.parametrize("torn", [b"x", b"x" * atomic.BLOCK, b"x" * (3 * atomic.BLOCK + 5)])
-@pytest.mark.parametrize("whole", [b"", b"one\n", b"one\ntwo\n", b"\n"])
-def test_an_interrupted_line_is_cut_off_by_the_next(
-    tmp_path: Path, whole: bytes, torn: bytes
+def test_a_new_journal_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(b"lines\nof another fi")
+    assert append_line(path, b"next", 0) == 5
+    assert path.read_bytes() == b"next\n"
+
+
+@pytest.mark.parametrize("found", [None, b"", b"one", b"one\ntwo\n"])
+def test_a_journal_that_is_not_as_it_was_left_is_not_continued(
+    tmp_path: Path, found: bytes | None
 ) -> None:
     path = tmp_path / "a.journal"
-    path.write_bytes(whole + torn)
-    append_line(path, b"next")
-    assert path.read_bytes() == whole + b"next\n"
+    if found is not None:
+        path.write_bytes(found)
+    assert append_line(path, b"next", 4) is None
+    assert (path.read_bytes() if path.exists() else None) == found
 
 
 def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,46 +551,45 @@ def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return original(descriptor, data[: max(1, len(data) // 2)])
 
     monkeypatch.setattr(os, "write", write)
-    append_line(tmp_path / "a.journal", b"abcdefg")
+    append_line(tmp_path / "a.journal", b"abcdefg", 0)
     assert (tmp_path / "a.journal").read_bytes() == b"abcdefg\n"
     assert sizes == [8, 4, 2, 1]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
-@pytest.mark.parametrize("before", [None, b"one\n", b"one\ntorn"], ids=["new", "whole", "torn"])
+@pytest.mark.parametrize("before", [b"", b"one\n"], ids=["new", "continued"])
 def test_a_fault_at_any_call_leaves_a_journal_of_whole_lines(
-    tmp_path: Path, before: bytes | None, code: int
+    tmp_path: Path, before: bytes, code: int
 ) -> None:
     def fresh(number: int | str) -> Path:
         path = tmp_path / str(number) / "a.journal"
         path.parent.mkdir()
-        if before is not None:
+        if before:
             path.write_bytes(before)
         return path
 
     recorded = Faults()
     with recorded.active():
-        append_line(fresh("recorded"), b"next")
-    whole = b"" if before is None else b"one\n"
+        append_line(fresh("recorded"), b"next", len(before))
+    assert {"open", "write", "fsync", "close"} <= set(recorded.called)
     for number in range(len(recorded.called)):
         path, faults = fresh(number), Faults(number, code)
         with faults.active():
-            message = failure(partial(append_line, path, b"next"))
+            message = failure(partial(append_line, path, b"next", len(before)))
         found = path.read_bytes() if path.exists() else b""
         if message is None or "is written, but" in message:
-            assert found == whole + b"next\n"
+            assert found == before + b"next\n"
         else:
-            assert found in {before or b"", whole}
-        assert is_free(path)
-        append_line(path, b"last")
-        assert path.read_bytes() in {whole + b"last\n", whole + b"next\nlast\n"}
+            assert found == before
+            assert append_line(path, b"last", len(before)) == len(before) + 5
+            assert path.read_bytes() == before + b"last\n"
 
 
-def test_a_line_that_cannot_be_taken_back_is_cut_off_by_the_next(
+def test_a_line_that_cannot_be_taken_back_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.journal"
-    append_line(path, b"one")
+    append_line(path, b"one", 0)
     original = os.write
 
     def fail(*_: object) -> None:
@@ -552,7 +604,6 @@ def test_a_line_that_cannot_be_taken_back_is_cut_off_by_the_next(
         patch.setattr(os, "write", write)
         patch.setattr(os, "ftruncate", fail)
         with pytest.raises(SessionFileError, match=r"Input/output error. Check the disk"):
-            append_line(path, b"next")
+            append_line(path, b"next", 4)
     assert path.read_bytes() == b"one\nne"
-    append_line(path, b"last")
-    assert path.read_bytes() == b"one\nlast\n"
+    assert append_line(path, b"last", 4) is None

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import load, save
 
 from sega_session.errors import InvalidValueError
-from sega_session.files import TensorInfo, TensorRows, read_header, write_tensors
-from sega_session.files.safetensors_writer import ITEM_BYTES
-from tests.files.fuzzing import METADATA, TENSORS, peak_megabytes
+from sega_session.files import TensorInfo, TensorRows, write_tensors
+from sega_session.files.safetensors_reader import ITEM_BYTES
+from tests.files.fuzzing import METADATA, TENSORS, peak_megabytes, read_header
 
 DTYPES = {
     **{"float64": "F64", "float32": "F32", "float16": "F16"},
@@ -51,7 +51,7 @@ def test_the_library_reads_what_is_written(tmp_path: Path) -> None:
             assert again.tobytes() == array.tobytes()
     header = read_header(path)
     assert header.metadata == METADATA
-    assert header.tensors["prediction.0"] == TensorInfo("F16", (3, 5))
+    assert header.tensors["prediction.0"] == TensorInfo("F16", (3, 5), 104)
 
 
 def test_the_layout_is_that_of_the_library() -> None:

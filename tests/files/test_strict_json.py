@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -88,14 +89,13 @@ DRAWING = Drawing(
 def test_tags_and_what_is_left_out() -> None:
     full = strict.dump(DRAWING)
     assert full == (
-        '{"shapes": [{"op": "square", "side": "unit"}, {"op": "circle", "radius": 2}, '
-        '{"op": "square", "side": 3.5}], "title": null, "target": "x", '
-        '"sizes": {"a": [1, 2], "": []}}'
+        '{"shapes":[{"op":"square","side":"unit"},{"op":"circle","radius":2},'
+        '{"op":"square","side":3.5}],"title":null,"target":"x","sizes":{"a":[1,2],"":[]}}'
     )
     short = strict.dump(DRAWING, omit_defaults=True)
     assert short == (
-        '{"shapes": [{"op": "square"}, {"op": "circle", "radius": 2}, '
-        '{"op": "square", "side": 3.5}], "target": "x", "sizes": {"a": [1, 2], "": []}}'
+        '{"shapes":[{"op":"square"},{"op":"circle","radius":2},'
+        '{"op":"square","side":3.5}],"target":"x","sizes":{"a":[1,2],"":[]}}'
     )
     for text in (full, short):
         assert strict.structure(strict.parse(text), Drawing) == DRAWING
@@ -275,3 +275,48 @@ def test_other_kinds_are_an_error_of_the_program(kind: Any) -> None:
 def test_nothing_is_written_that_cannot_be_read(number: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         strict.dump(Circle(radius=number))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "[" + "[[]]," * 800_000 + "0]",
+            "it has 1600001 colons and opening brackets",
+        ),
+        ("[" + "0," * 1_900_000 + "0]", "it has 1900001 commas, colons and opening"),
+        ('["' + "[" * 500_000 + '"]', "it has 500001 colons and opening brackets"),
+    ],
+    ids=["lists", "numbers", "brackets in a text"],
+)
+def test_much_json_is_refused_before_it_is_parsed(text: str, problem: str) -> None:
+    began = time.process_time()
+    with pytest.raises(StrictError, match=problem):
+        strict.parse(text)
+    assert time.process_time() - began < 0.1
+    assert strict.parse("[[]]", max_values=2, max_parts=2) == [[]]
+    with pytest.raises(StrictError, match="it has 2 commas, colons and opening"):
+        strict.parse("[0,0]", max_values=1)
+
+
+def test_problems_have_a_longest_length() -> None:
+    error = StrictError("a" * 10**6 + "z", ("b" * 10**6,))
+    assert len(str(error)) < 600
+    assert str(error).endswith("z")
+
+
+def test_long_lists_are_checked_as_short_ones_are() -> None:
+    many = [0] * 1000
+    assert strict.structure(many, tuple[int, ...]) == tuple(many)
+    assert strict.structure([*many, None], tuple[int | None, ...]) == (*many, None)
+    assert strict.structure([1, 2.5], tuple[float, ...]) == (1.0, 2.5)
+    assert type(strict.structure([1], tuple[float, ...])[0]) is float
+    several: list[Any] = [True, 1.0, None, "1", []]
+    for wrong in several:
+        with pytest.raises(StrictError, match=r"\[1000\]: .* is not an integer"):
+            strict.structure([*many, wrong], tuple[int, ...])
+    with pytest.raises(StrictError, match="half a character"):
+        strict.structure(["a", "\ud83d"], tuple[str, ...])
+    # Two halves do not make one character.
+    with pytest.raises(StrictError, match="half a character"):
+        strict.structure(["\ud83d", "\ude00"], tuple[str, ...])

@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import re
 import struct
 import time
 import tracemalloc
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from sega_session import EditSession
 from sega_session.errors import ModelMismatchError, SessionFormatError
-from sega_session.saving.document import METADATA_KEY
+from sega_session.saving.document import DIGEST, DOCUMENT, METADATA_KEY
 from sega_session.testing import FakeModel
 
-VERSION_1 = Path(__file__).parents[1] / "data" / "session-v1.safetensors"
+DATA = Path(__file__).parents[1] / "data"
+OLDER = [DATA / f"session-v{version}.safetensors" for version in (1, 2)]
 
 
 def repacked(path: Path, change: Any, target: Path) -> Path:
-    """Write a copy of a session's file with its document changed."""
+    """Write a copy of a session's file, of any version, with its document changed.
+
+    Args:
+        change: called with the parsed document; returns None, or the text to write instead of it.
+    """
     raw = path.read_bytes()
     length = struct.unpack("<Q", raw[:8])[0]
-    header = json.loads(raw[8 : 8 + length])
-    plain = json.loads(header["__metadata__"][METADATA_KEY])
-    text = change(plain)
-    header["__metadata__"][METADATA_KEY] = json.dumps(plain) if text is None else text
-    new = json.dumps(header).encode()
-    target.write_bytes(struct.pack("<Q", len(new)) + new + raw[8 + length :])
+    header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
+    held = header.get(DOCUMENT)
+    if held is None:
+        text = header["__metadata__"][METADATA_KEY]
+    else:
+        begin, end = held["data_offsets"]
+        text = zlib.decompress(data[begin:end])
+    plain = json.loads(text)
+    changed = change(plain)
+    text = json.dumps(plain) if changed is None else changed
+    if held is None:
+        header["__metadata__"][METADATA_KEY] = text
+    else:
+        packed = zlib.compress(text.encode(errors="surrogatepass"))
+        data = data[:begin] + packed
+        held |= {"shape": [len(packed)], "data_offsets": [begin, len(data)]}
+        header[DIGEST]["data_offsets"] = [len(data), len(data) + 32]
+    target.write_bytes(with_digest(header, data))
     return target
+
+
+def with_digest(header: dict[str, Any], data: bytes) -> bytes:
+    """Return a file; its digest, if the header has one, is made anew."""
+    new = json.dumps(header).encode()
+    content = struct.pack("<Q", len(new)) + new + data
+    return content + hashlib.sha256(content).digest() if DIGEST in header else content
 
 
 def break_document(rng: random.Random, plain: dict[str, Any]) -> str | None:
@@ -68,7 +95,7 @@ def break_document(rng: random.Random, plain: dict[str, Any]) -> str | None:
             owner[f"{key}x"] = owner[key]
         case 2:
             number = rng.choice(["NaN", "1e999", "-Infinity", "0,"])
-            return json.dumps(plain).replace(": 0", f": {number}", 1)
+            return re.sub(r"([:[,] )0\b", rf"\g<1>{number}", json.dumps(plain), count=1)
         case 3 if isinstance(owner[key], int):
             owner[key] += rng.choice([-1, 1, 7, 1000])
         case _:
@@ -108,7 +135,7 @@ def fuzz_session_files(folder: Path, count: int, *, seed: int = 0) -> str:
             case 2:
                 repacked(path, lambda plain: break_document(rng, plain), bad)
             case _:
-                repacked(VERSION_1, lambda plain: break_document(rng, plain), bad)
+                repacked(rng.choice(OLDER), lambda plain: break_document(rng, plain), bad)
         start = time.perf_counter()
         try:
             EditSession.load(bad, FakeModel())

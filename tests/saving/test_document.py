@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 from attrs import evolve
 
 from sega_session.errors import SessionFileError, SessionFormatError
-from sega_session.files import TensorRows, unstructure, write_tensors
+from sega_session.files import StrictError, TensorRows, unstructure, write_tensors
 from sega_session.models.identity import ModelIdentity
+from sega_session.saving import document as module
+from sega_session.saving.document import DIGEST as DIGEST_NAME
+from sega_session.saving.document import DOCUMENT as DOCUMENT_NAME
 from sega_session.saving.document import (
     INITIAL_LATENTS,
     METADATA_KEY,
@@ -27,6 +31,7 @@ from sega_session.saving.document import (
     prediction_name,
     read_document,
 )
+from sega_session.saving.tables import pack, unpack
 from sega_session.saving.versions import FORMAT_VERSION, MIGRATIONS
 from sega_session.state import Concept, EditState, Scene
 from sega_session.state.history import History
@@ -69,25 +74,37 @@ SHAPES = {
 
 
 def plain(document: Document = DOCUMENT) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(dump_document(document))
-    return found
+    """Return a document as JSON, with its version."""
+    found: dict[str, Any] = json.loads(zlib.decompress(dump_document(document)))
+    return {"format_version": FORMAT_VERSION, **found}
+
+
+VERSION = {METADATA_KEY: json.dumps({"format_version": FORMAT_VERSION})}
 
 
 def write_file(
-    path: Path, text: str = "", shapes: Any = None, dtype: str = "F32", **metadata: str
+    path: Path,
+    shapes: Any = None,
+    dtype: str = "F32",
+    packed: bytes | None = None,
+    metadata: Any = None,
 ) -> Path:
-    """Write a session file of zeros."""
+    """Write a session file of zeros; its digest is wrong, and only checked with the tensors."""
     tensors = {}
-    for name, shape in (shapes or SHAPES).items():
+    for name, shape in (SHAPES if shapes is None else shapes).items():
         rows = TensorRows(dtype, shape, [])
         tensors[name] = evolve(rows, chunks=[bytes(rows.nbytes)])
+    if packed is None:
+        packed = dump_document(DOCUMENT)
+    tensors[DOCUMENT_NAME] = TensorRows("U8", (len(packed),), [packed])
+    tensors[DIGEST_NAME] = TensorRows("U8", (32,), [bytes(32)])
     with path.open("wb") as file:
-        write_tensors(file, tensors, {METADATA_KEY: text or dump_document(DOCUMENT), **metadata})
+        write_tensors(file, tensors, VERSION if metadata is None else metadata)
     return path
 
 
 def test_a_document_comes_back(tmp_path: Path) -> None:
-    assert parse_document(dump_document(DOCUMENT)) == DOCUMENT
+    assert parse_document(plain()) == DOCUMENT
     assert DOCUMENT.shapes() == SHAPES
     assert read_document(write_file(tmp_path / "a.safetensors")) == DOCUMENT
 
@@ -116,9 +133,24 @@ def test_the_names_of_tensors() -> None:
 # Versions.
 
 
+def of_version_2(document: Document = DOCUMENT) -> dict[str, Any]:
+    """Return a document as the second version wrote it."""
+    history = document.history
+    found = plain(document)
+    found["format_version"] = 2
+    found["history"] = {
+        "entries": unstructure(tuple(history.entries)),
+        "current": history.current,
+        "visited": list(history.visited),
+        "branches": history.branches,
+        "branch": history.branch,
+    }
+    return found
+
+
 def of_version_1(document: Document = DOCUMENT) -> dict[str, Any]:
     """Return a document as the first version wrote it."""
-    found = plain(document)
+    found = of_version_2(document)
     found["format_version"] = 1
     found["branches"] = found.pop("conditions")
     for render in found["recorded"]:
@@ -127,9 +159,10 @@ def of_version_1(document: Document = DOCUMENT) -> dict[str, Any]:
     return found
 
 
-def test_version_1_is_migrated() -> None:
-    assert parse_document(json.dumps(of_version_1())) == DOCUMENT
-    assert plain()["format_version"] == FORMAT_VERSION == 2
+def test_older_versions_are_migrated() -> None:
+    assert parse_document(of_version_1()) == DOCUMENT
+    assert parse_document(of_version_2()) == DOCUMENT
+    assert plain()["format_version"] == FORMAT_VERSION == 3
     # The history's branches are another thing, and stay.
     assert "branches" in of_version_1()["history"]
 
@@ -138,32 +171,34 @@ def test_every_older_version_has_a_migration() -> None:
     assert sorted(MIGRATIONS) == list(range(1, FORMAT_VERSION))
 
 
-def test_the_files_of_both_versions_say_the_same() -> None:
-    first = read_document(DATA / "session-v1.safetensors")
-    second = read_document(DATA / "session-v2.safetensors")
-    assert first.conditions == ("uncond", "prompt:a portrait", "prompt:hat", "prompt:smile")
-    # Each file has its own name, and the versions and digests of its day.
-    first, second = (
-        evolve(one, session="", versions={}, model=DOCUMENT.model) for one in (first, second)
+def test_the_files_of_all_versions_say_the_same() -> None:
+    first, *others = (
+        # Each file has its own name, and the versions and digests of its day.
+        evolve(one, session="", versions={}, model=DOCUMENT.model)
+        for one in (
+            read_document(DATA / f"session-v{version}.safetensors")
+            for version in range(1, FORMAT_VERSION + 1)
+        )
     )
-    assert first == second
+    assert first.conditions == ("uncond", "prompt:a portrait", "prompt:hat", "prompt:smile")
+    assert others == [first] * (FORMAT_VERSION - 1)
 
 
 @pytest.mark.parametrize(
     ("version", "reason"),
     [
-        (3, "3; this release reads versions 1 to 2. Read it with a newer sega-session: pip inst"),
-        (0, "0; this release reads versions 1 to 2. The document was not written by sega-session."),
-        (-1, "-1; this release reads versions 1 to 2. The document was not written by"),
-        (True, "True; this release reads versions 1 to 2. The document was not written by"),
-        ("2", "'2'; this release reads versions 1 to 2. The document was not written by"),
-        (2.0, "2.0; this release reads versions 1 to 2. The document was not written by"),
-        (None, "None; this release reads versions 1 to 2. The document was not written by"),
+        (4, "4; this release reads versions 1 to 3. Read it with a newer sega-session: pip inst"),
+        (0, "0; this release reads versions 1 to 3. The document was not written by sega-session."),
+        (-1, "-1; this release reads versions 1 to 3. The document was not written by"),
+        (True, "True; this release reads versions 1 to 3. The document was not written by"),
+        ("2", "'2'; this release reads versions 1 to 3. The document was not written by"),
+        (2.0, "2.0; this release reads versions 1 to 3. The document was not written by"),
+        (None, "None; this release reads versions 1 to 3. The document was not written by"),
     ],
 )
 def test_other_versions_are_refused(tmp_path: Path, version: Any, reason: str) -> None:
-    text = json.dumps({**plain(), "format_version": version})
-    path = write_file(tmp_path / "a.safetensors", text)
+    metadata = {METADATA_KEY: json.dumps({"format_version": version})}
+    path = write_file(tmp_path / "a.safetensors", metadata=metadata)
     with pytest.raises(SessionFormatError) as caught:
         read_document(path)
     message = f"{path}: the session's document cannot be read: format_version is {reason}"
@@ -173,8 +208,8 @@ def test_other_versions_are_refused(tmp_path: Path, version: Any, reason: str) -
 def test_a_missing_version_is_refused() -> None:
     document = plain()
     del document["format_version"]
-    with pytest.raises(SessionFormatError, match=r"format_version is None; .* not written by sega"):
-        parse_document(json.dumps(document))
+    with pytest.raises(StrictError, match=r"format_version is None; .* not written by sega"):
+        parse_document(document)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +231,130 @@ def test_a_missing_version_is_refused() -> None:
     ],
 )
 def test_damaged_documents_of_version_1_are_refused(change: dict[str, Any], reason: str) -> None:
-    with pytest.raises(SessionFormatError, match=reason):
-        parse_document(json.dumps({**of_version_1(), **change}))
+    with pytest.raises(StrictError, match=reason):
+        parse_document({**of_version_1(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (3, "history: 3 is not an object"),
+        ({"entries": 3}, "history.entries: 3 is not a list"),
+        ({"entries": []}, "visited has 2 values for 0 entries"),
+        ({"visited": [None]}, "visited has 1 values for 2 entries"),
+        ({"current": 2}, "the history is at entry 2 of 2"),
+        ({"more": 2}, "history: 'more' is unknown"),
+    ],
+)
+def test_damaged_histories_of_version_2_are_refused(change: Any, reason: str) -> None:
+    document = of_version_2()
+    document["history"] = {**document["history"], **change} if change != 3 else change
+    with pytest.raises(StrictError, match=reason):
+        parse_document(document)
+    document = of_version_2()
+    del document["history"]["entries"][1]["state"]["concepts"][0]["scale"]
+    with pytest.raises(StrictError, match="history: a field is left out"):
+        parse_document(document)
 
 
 def test_names_of_version_1_are_refused_in_version_2() -> None:
-    with pytest.raises(SessionFormatError, match="'branches' is unknown"):
-        parse_document(json.dumps({**of_version_1(), "format_version": 2}))
+    with pytest.raises(StrictError, match="'branches' is unknown"):
+        parse_document({**of_version_1(), "format_version": 2})
+
+
+# Tables.
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "reason"),
+    [
+        (("concepts", "scale"), [], "history.concepts: the lists differ in length: .*'scale': 0"),
+        (("concepts", "scale"), [-1.0], "scale is -1.0; allowed: a finite number, at least 0"),
+        (("concepts", "name"), ["\ud800"], r"history.concepts.name\[0\]: .* half a character"),
+        (("states", "concepts"), [[], [1]], "concept 1 is named, and there are 1"),
+        (("states", "concepts"), [[], [-1]], "concept -1 is named, and there are 1"),
+        (("states", "concepts"), [[], [0, 0]], "two concepts of one name"),
+        (("states", "momentum_beta"), [0.4], "history.states: the lists differ in length"),
+        (("entries", "state"), [0, 2], "state 2 is named, and there are 2"),
+        (("entries", "parent"), [None, 1], "history entry 0 was left for 1, which is no"),
+        (("entries", "parent"), [None, True], r"history.entries.parent\[1\]: True is not an int"),
+        (("entries", "visited"), [None, 0], "history entry 1 was left for 0, which is no child"),
+        (("current",), 7, "the history is at entry 7 of 2"),
+        (("branches",), {"a": 9}, "branch 'a' is at entry 9 of 2"),
+        (("branch",), "a", "there is no branch 'a'"),
+        (("more",), "a", "history: 'more' is unknown"),
+    ],
+)
+def test_damaged_tables_are_refused(keys: tuple[str, ...], value: Any, reason: str) -> None:
+    document = plain()
+    table = document["history"]
+    for key in keys[:-1]:
+        table = table[key]
+    table[keys[-1]] = value
+    with pytest.raises(StrictError, match=reason):
+        parse_document(document)
+    del table[keys[-1]]
+    if keys != ("more",):
+        with pytest.raises(StrictError, match=f"'{keys[-1]}' is missing"):
+            parse_document(document)
+
+
+def test_entries_share_states_and_concepts() -> None:
+    hat, cap = Concept(name="hat", prompt="hat"), Concept(name="cap", prompt="cap")
+    history = History()
+    for _ in range(50):
+        history = history.commit(EditState(concepts=(hat,)))
+        # Equal values are shared too, not only the same objects.
+        history = history.commit(EditState(concepts=(Concept(name="hat", prompt="hat"), cap)))
+    tables = pack(history)
+    assert tables.concepts.name == ("hat", "cap")
+    assert tables.states.concepts == ((), (0,), (0, 1))
+    assert tables.entries.state == (0, *[1, 2] * 50)
+    assert unpack(tables) == history
+
+
+def test_a_damaged_or_long_document_is_refused(tmp_path: Path) -> None:
+    packed = dump_document(DOCUMENT)
+    zeros = zlib.compress(b" " * (module.MAX_DOCUMENT_BYTES + 1))
+    assert len(zeros) < 40_000
+    for content, reason in {
+        b"": "its compressed bytes are not complete",
+        b"text": "it cannot be decompressed",
+        packed[:-1]: "its compressed bytes are not complete, or are too many",
+        packed + b"x": "its compressed bytes are not complete, or are too many",
+        zeros: "it has more than 33554432 bytes, the most that is read",
+        zlib.compress(b"[]"): r"\[\] is not an object",
+        zlib.compress(b"{}"): "'concepts' is missing|None is not an object",
+        zlib.compress(b"[" * 500_001): "it has 500001 colons and opening brackets",
+        zlib.compress(b"," * 4_000_001): "it has 4000001 commas, colons and opening brackets",
+    }.items():
+        path = write_file(tmp_path / "a.safetensors", packed=content)
+        with pytest.raises(SessionFormatError, match=f"document cannot be read: {reason}"):
+            read_document(path)
+
+
+def test_a_file_ends_in_its_digest(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a.safetensors")
+    path.write_bytes(path.read_bytes().replace(b'"sha256"', b'"a_name"'))
+    with pytest.raises(SessionFormatError, match="it does not end in its digest"):
+        read_document(path)
+
+
+def test_a_limit_is_named_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, value, reason in [
+        ("MAX_DOCUMENT_BYTES", 100, r"it has \d+ bytes; allowed: 100"),
+        ("MAX_DOCUMENT_VALUES", 100, r"it has \d+ commas, colons and opening brackets; .*: 100"),
+        ("MAX_CONCEPTS", 0, "a state has more than 0 concepts"),
+        ("MAX_CALLS", 1, "num_inference_steps is 2, not 1 to 1"),
+        ("MAX_RECORDED_CALLS", 3, "2 renders of 2 calls; allowed: 3 calls in all"),
+        ("MAX_TENSORS", 9, "8 tensors; allowed: 7"),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, value)
+            with pytest.raises(SessionFileError, match=f"exceeds a limit .*: {reason}") as caught:
+                dump_document(DOCUMENT)
+        assert "2 history entries and 2 renders" in str(caught.value)
+        assert "damaged" not in str(caught.value)
 
 
 # Hostile files.
@@ -211,7 +363,7 @@ def test_names_of_version_1_are_refused_in_version_2() -> None:
 def with_entry(**changes: Any) -> dict[str, Any]:
     """Return a header of one tensor, changed."""
     return {
-        "__metadata__": {METADATA_KEY: dump_document(DOCUMENT)},
+        "__metadata__": {METADATA_KEY: json.dumps(of_version_2())},
         "initial_latents": entry("F32", [1, 1, 2, 2], [0, 16]) | changes,
     }
 
@@ -225,7 +377,7 @@ def with_entry(**changes: Any) -> dict[str, Any]:
         ({"": (1,)}, "the tensor '' is not in the document"),
         ({"render.9.latents": (1, 1, 1, 2, 2)}, "the tensor 'render.9.latents' is not in the doc"),
         ({"initial_latents": (1, 1, 2, 3)}, r"initial_latents is F32 \(1, 1, 2, 3\), and the"),
-        ({"initial_latents": (1,) * 100_000}, r"initial_latents is F32 \(1, 1, 1, 1, \.\.\.\), "),
+        ({"initial_latents": (1,) * 8}, r"initial_latents is F32 \(1, 1, 1, 1, \.\.\.\), "),
         ({"initial_latents": (0, 2**62)}, r"initial_latents is F32 \(0, 4611686018427387904\)"),
     ],
 )
@@ -261,7 +413,8 @@ def test_tensors_must_have_the_precision_of_the_model(tmp_path: Path, dtype: str
         with_entry(more=1),
         {"__metadata__": {}},
         {"__metadata__": None},
-        {"__metadata__": {METADATA_KEY: dump_document(DOCUMENT), "more": ""}},
+        {"__metadata__": {METADATA_KEY: json.dumps(of_version_2()), "more": ""}},
+        {"__metadata__": VERSION},
         {"__metadata__": {str(number): "" for number in range(101)}},
         {"__metadata__": {"x" * 10**6: ""}},
         {},
@@ -278,16 +431,16 @@ def test_other_hostile_headers_are_refused(tmp_path: Path, header: dict[str, Any
 
 @pytest.mark.parametrize("shape", [(), (0, 2**62), (2**62, 0), (1,) * 9, (-1, -1)])
 def test_shapes_of_embeddings_that_readers_cannot_multiply(shape: tuple[int, ...]) -> None:
-    text = dump_document(evolve(DOCUMENT, embeddings={DIGEST: shape}))
-    with pytest.raises(SessionFormatError, match=f"the embeddings '{DIGEST}' have the shape"):
-        parse_document(text)
+    document = plain(evolve(DOCUMENT, embeddings={DIGEST: shape}))
+    with pytest.raises(StrictError, match=f"the embeddings '{DIGEST}' have the shape"):
+        parse_document(document)
 
 
 def test_digests_of_embeddings_are_digests() -> None:
     for digest in ("../a", "", "0123456789ABCDEF", "x" * 10**6):
         embeddings = {DIGEST: (1, 3, 4), digest: (1, 3, 4)}
-        with pytest.raises(SessionFormatError, match="is not a tensor's name") as caught:
-            parse_document(dump_document(evolve(DOCUMENT, embeddings=embeddings)))
+        with pytest.raises(StrictError, match="is not a tensor's name") as caught:
+            parse_document(plain(evolve(DOCUMENT, embeddings=embeddings)))
         assert len(str(caught.value)) < 300
 
 
@@ -304,5 +457,5 @@ def test_cut_off_and_missing_files(tmp_path: Path) -> None:
 def test_a_field_that_is_left_out_is_an_error(field: str) -> None:
     document = plain()
     del document[field]
-    with pytest.raises(SessionFormatError, match=rf"'{field}' is missing|a field is left out"):
-        parse_document(json.dumps(document))
+    with pytest.raises(StrictError, match=rf"'{field}' is missing|a field is left out|None is not"):
+        parse_document(document)

@@ -21,6 +21,7 @@ from sega_session.errors import InvalidValueError, SessionFileError, SessionForm
 from sega_session.files import unstructure
 from sega_session.saving.png import KEY, MAX_BYTES, Provenance, png_text, read_provenance
 from sega_session.state import Concept, EditState, Scene
+from tests.files.fuzzing import peak_megabytes
 from tests.files.test_strict_json import SCENES, STATES
 
 SCENE = Scene(prompt="a portrait of a woman", seeds=(7, 8), height=512, width=384)
@@ -184,7 +185,9 @@ def test_a_record_that_is_none(tmp_path: Path, change: dict[str, Any], reason: s
         (json.dumps(RECORD).replace("7.5", "NaN"), "NaN is not a finite number"),
         (json.dumps(RECORD).replace("7.5", "1e999"), "1e999 is not a finite number"),
         (json.dumps(RECORD).replace("DDIM", "\\ud800"), "it holds half a character"),
-        ("[" * 500_000, "values are nested too deep"),
+        ("[" * 49_000, "values are nested too deep"),
+        ("[" * 500_000, "it has 500000 colons and opening brackets; allowed"),
+        ("[" + "[]," * 349_000 + "0]", "it has 349001 colons and opening brackets; allowed"),
         (json.dumps(RECORD) + " " * MAX_BYTES, "; allowed: 1048576"),
     ],
 )
@@ -211,6 +214,27 @@ def test_text_that_is_no_record(tmp_path: Path, text: str, reason: str) -> None:
 )
 def test_hostile_chunks(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path, content)
+
+
+def test_long_texts_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    plain, size = png(PngInfo()), 200 * 2**20
+    with path.open("wb") as file:
+        file.write(plain[:33] + struct.pack(">I", size) + b"tEXt" + KEY.encode() + b"\0")
+        file.seek(33 + 8 + size + 4)
+        file.write(plain[33:])
+
+    def attempt() -> None:
+        with pytest.raises(SessionFormatError, match="more than 4194304 bytes come before its"):
+            read_provenance(path)
+
+    assert peak_megabytes(attempt) < 2
+
+
+def test_what_has_too_many_values_is_not_written() -> None:
+    long = attrs.evolve(MADE, scene=attrs.evolve(SCENE, prompt="[" * 200_000))
+    with pytest.raises(InvalidValueError, match=r"it has 200\d\d\d colons and opening brack"):
+        png_text(long, 0)
 
 
 def test_images_that_do_not_say(tmp_path: Path) -> None:
@@ -240,7 +264,7 @@ def test_bombs(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for path in (tmp_path / "nothing.png", tmp_path, tmp_path / ("x" * 300)):
+    for path in (tmp_path / "nothing.png", tmp_path, tmp_path / ("x" * 300), tmp_path / "a\0b"):
         with pytest.raises(SessionFileError, match="cannot be read: ") as caught:
             read_provenance(path)
         assert len(str(caught.value).splitlines()) == 1

@@ -279,10 +279,12 @@ def test_files(tmp_path: Path) -> None:
     one.save(path)
     assert Script.load(path) == Script.load(str(path)) == one
     assert "猫".encode() in path.read_bytes()
-    with pytest.raises(ScriptError, match=r"nothing\.json cannot be read: No such file"):
+    with pytest.raises(ScriptError, match=r"nothing\.json' cannot be read: No such file"):
         Script.load(tmp_path / "nothing.json")
     with pytest.raises(ScriptError, match="cannot be read: Is a directory"):
         Script.load(tmp_path)
+    with pytest.raises(ScriptError, match=r"cannot be read: .*null"):
+        Script.load(tmp_path / "a\0b")
     with pytest.raises(ScriptError, match="cannot be written: Is a directory"):
         one.save(tmp_path)
 
@@ -407,6 +409,15 @@ def test_a_wrong_script(text: str | bytes, message: str) -> None:
     assert caught.value.index is None
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices")
+def test_a_script_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        with pytest.raises(ScriptError, match="cannot be read: it is no regular file"):
+            Script.load(tmp_path / name)
+
+
 def test_a_script_has_limits(tmp_path: Path) -> None:
     undo = {"op": "undo"}
     group = {"op": "transaction", "label": "a", "operations": [{"op": "momentum"}] * 999}
@@ -419,7 +430,7 @@ def test_a_script_has_limits(tmp_path: Path) -> None:
         Script.load(tmp_path / "long.json")
     assert Script.load(tmp_path / "long.json", Limits(operations=1_001)).size == 1_001
     (tmp_path / "long.json").write_bytes(b" " * (4 * 2**20 + 1))
-    with pytest.raises(ScriptError, match="the script is too large"):
+    with pytest.raises(ScriptError, match="it has more than 4194304 bytes"):
         Script.load(tmp_path / "long.json")
 
 

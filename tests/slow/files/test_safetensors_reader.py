@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sega_session.errors import SessionFormatError
-from sega_session.files import read_header
-from sega_session.files.safetensors_header import MAX_HEADER_BYTES, MAX_OUTLINE_BYTES, MAX_TEXTS
-from tests.files.fuzzing import entry, fuzz_headers, packed, peak_megabytes
+from sega_session.files.safetensors_reader import MAX_HEADER_BYTES, MAX_OUTLINE_BYTES, MAX_TEXTS
+from tests.files.fuzzing import entry, fuzz_headers, packed, peak_megabytes, read_header
 
 
 def filled(start: str, item: str, end: str, separator: str = ",", most: int = 10**9) -> bytes:
