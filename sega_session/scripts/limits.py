@@ -46,8 +46,8 @@ class Limits:
         allowed = getattr(self, name)
         if asked > allowed:
             raise ScriptError(
-                f"the script asks for {shorten(asked)} {name}; allowed: {allowed}. If you trust the script, "
-                f"allow more: Limits({name}=...), --max-{name} of the command."
+                f"the script asks for {shorten(asked)} {name}; allowed: {allowed}. If you trust "
+                f"the script, allow more: Limits({name}=...), --max-{name} of the command."
             )
 
     def check_scene(self, scene: Scene) -> None:
