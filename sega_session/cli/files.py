@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as PathValidator
@@ -25,7 +25,6 @@ from ..scripts import (
     Limits,
     OperationResult,
     Script,
-    operations,
     run_script,
     script_from_history,
 )
@@ -154,10 +153,8 @@ def export_script(file: Path, *, out: Path | None = None, force: Force = False) 
     """
     with about(file):
         scene, history = _read(file)
-        script = script_from_history(scene, history)
-    # Without a render, running the script would show nothing.
-    last = operations.Render(output="image.png")
-    script = attrs.evolve(script, operations=(*script.operations, last))
+        # Without a render, running the script would show nothing.
+        script = script_from_history(scene, history, "image.png")
     if out is None:
         sys.stdout.write(script.dump())
     else:
@@ -207,16 +204,11 @@ def _report_results(
         say(console, f"Contact sheet: {sheet}")
 
 
-def _targets(script: Script, out: Path) -> Iterator[Path]:
-    """Yield the files that a run writes, each checked to be inside the folder when it runs."""
-    for name in ("contact_sheet.png", "session.safetensors", "report.json"):
-        yield out / name
-    for one in script.operations:
-        match one:
-            case operations.Render(output=str(name)):
-                yield from image_paths(out / name, len(script.scene.seeds))
-            case operations.Save(output=name):
-                yield out / name
+def _targets(script: Script, out: Path) -> list[Path]:
+    """Return the files that a run writes; the script's own may need folders that it makes."""
+    own = ("contact_sheet.png", "session.safetensors", "report.json")
+    there = (out / path for path in script.outputs if os.path.lexists(out / path))
+    return [*(out / name for name in own), *there]
 
 
 def _is_image(file: Path) -> bool:

@@ -47,7 +47,7 @@ class Limits:
         if asked > allowed:
             raise ScriptError(
                 f"the script asks for {shorten(asked)} {name}; allowed: {allowed}. If you trust "
-                f"it, allow more: Limits({name}=...), --max-{name} of the command."
+                f"the script, allow more: Limits({name}=...), --max-{name} of the command."
             )
 
     def check_scene(self, scene: Scene) -> None:

@@ -13,9 +13,10 @@ from attrs.validators import deep_iterable, instance_of
 
 from .. import files as strict
 from ..errors import ScriptError, SessionFileError
+from ..saving import image_paths
 from ..state import Scene, fields
 from .limits import DEFAULT_LIMITS, Limits
-from .operations import Expect, Operation, Render, Transaction
+from .operations import Expect, Operation, Render, Save, Transaction
 
 FORMAT_VERSION = 2
 """The version that is written."""
@@ -96,6 +97,18 @@ class Script:
         """The number of operations, those in transactions included."""
         inner = (len(one.operations) for one in self.operations if isinstance(one, Transaction))
         return len(self.operations) + sum(inner)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files that the operations write, relative to the folder of a run."""
+        found: list[Path] = []
+        for one in self.operations:
+            match one:
+                case Render(output=str(name)):
+                    found += image_paths(Path(name), len(self.scene.seeds))
+                case Save(output=name):
+                    found.append(Path(name))
+        return tuple(found)
 
     @classmethod
     def load(cls, path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Script:

@@ -14,17 +14,20 @@ from . import operations as ops
 from .script import Script, ScriptScene
 
 
-def script_from_history(scene: Scene, history: History) -> Script:
+def script_from_history(scene: Scene, history: History, output: str | None = None) -> Script:
     """Return a script that makes a history again: entries, ids, labels, branches and position.
 
     Args:
         scene: the scene of the history's session.
         history: the history.
+        output: the PNG file that the script renders the current state to at its end; None: it
+            renders nothing.
 
     Raises:
         ScriptError: a concept is defined by embeddings, which a script does not hold.
     """
     steps = [*_entries(history), *_branches(history), *_visits(history), *_position(history)]
+    steps += [] if output is None else [ops.Render(output=output)]
     return Script(ScriptScene(**attrs.asdict(scene)), tuple(steps))
 
 

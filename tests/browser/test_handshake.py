@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -24,14 +23,12 @@ from .servers import end
 def page(tmp_path: Path) -> Iterator[str]:
     """Start `sega-session app`, and return the address of the page."""
     command = [sys.executable, "-m", "sega_session", "app", "--no-browser", "--device", "cpu"]
-    server = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert server.stdout is not None
-        yield server.stdout.readline().split()[-1]
+        yield server.stdout.readline().split()[-1].decode()
     finally:
-        server.send_signal(signal.SIGTERM)
+        server.terminate()
         server.communicate(timeout=60)
         end(server)
 

@@ -117,6 +117,7 @@ def test_a_run_that_fails_keeps_its_first_results(tmp_path: Path) -> None:
     operations = [*json.loads(script.dump())["operations"][:3], {"op": "remove", "name": "hat"}]
     text = {**json.loads(script.dump()), "operations": operations}
     text["scene"]["num_inference_steps"] = 6
+    operations[2]["output"] = "more/glasses.png"
     (tmp_path / "a.json").write_text(json.dumps(text))
     failed = sega_session("run", "a.json", "--out", "out", "--device", "cpu", cwd=tmp_path)
     assert failed.returncode == 1

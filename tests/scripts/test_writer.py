@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+import attrs
 
 from sega_session.scripts import ScriptScene, script_from_history
 from sega_session.scripts.operations import (
@@ -14,7 +17,9 @@ from sega_session.scripts.operations import (
     Invert,
     Momentum,
     Remove,
+    Render,
     Reweight,
+    Save,
     Transaction,
     Undo,
     Update,
@@ -84,3 +89,16 @@ def test_a_label_of_its_own_makes_a_transaction() -> None:
     assert script_from_history(SCENE, history).operations[0] == Transaction(
         label="dress up", operations=(Add(prompt="hat", warmup=10),)
     )
+
+
+def test_a_last_render_is_written_on_request() -> None:
+    history = History().commit(EditState(concepts=(HAT,)))
+    script = script_from_history(SCENE, history, "a.png")
+    assert script.operations == (
+        *script_from_history(SCENE, history).operations,
+        Render(output="a.png"),
+    )
+    # The scene has two seeds.
+    assert script.outputs == (Path("a-0.png"), Path("a-1.png"))
+    saved = attrs.evolve(script, operations=(Render(), Save(output="b/c.safetensors")))
+    assert saved.outputs == (Path("b/c.safetensors"),)
