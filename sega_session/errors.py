@@ -213,8 +213,9 @@ class PromptTruncatedWarning(SegaSessionWarning):
 
 
 _short = reprlib.Repr()
-_short.maxstring = _short.maxother = 200
-_short.maxlist = _short.maxtuple = _short.maxset = _short.maxdict = 8
+_short.maxstring = _short.maxother = 100
+_short.maxlevel = 2
+_short.maxlist = _short.maxtuple = _short.maxdict = 4
 
 
 def shorten(value: object) -> str:

@@ -294,14 +294,7 @@ class EditSession:
                 spill_bytes=self.cache.max_spilled_bytes,
                 batch_plan=self.batch_plan,
             )
-            other._conditionings.restore_all(old.conditionings)  # noqa: SLF001
-            other._timeline.go(self.history)  # noqa: SLF001
-            other._renderer = attrs.evolve(  # noqa: SLF001
-                other._renderer,
-                store=old.store.copy(),
-                rendered=set(old.rendered),
-            )
-            other._reference = self._reference  # noqa: SLF001
+            other._adopt(old, self.history, self._reference)  # noqa: SLF001
             return other
 
     def close(self) -> None:
@@ -1024,6 +1017,14 @@ class EditSession:
             for reason in idle_reasons(concept, self.num_calls):
                 if reason not in known.get(concept.name, ()):
                     warn_caller(f"{concept.name!r} has no effect: {reason}", NoEffectWarning)
+
+    def _adopt(self, renderer: Renderer, history: History, reference: EditState | None) -> None:
+        """Continue as another session of this scene and model, whose records are shared."""
+        self._conditionings.restore_all(renderer.conditionings)
+        self._timeline.go(history)
+        store, rendered = renderer.store.copy(), set(renderer.rendered)
+        self._renderer = attrs.evolve(self._renderer, store=store, rendered=rendered)
+        self._reference = reference
 
     def _checked(self, state: EditState) -> EditState:
         """Return a user's state, ready to be rendered. Raises InvalidValueError."""

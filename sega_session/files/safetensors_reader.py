@@ -25,9 +25,9 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from ..errors import SessionFormatError
+from ..errors import SessionFormatError, shorten
 from .reading import open_regular
-from .strict_json import StrictError, parse, shorten, structure
+from .strict_json import StrictError, parse, structure
 
 LENGTH_BYTES = 8
 """The size of the number that a file begins with: the length of its header."""

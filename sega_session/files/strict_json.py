@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import cache
@@ -22,7 +21,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import attrs
 
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, shorten
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
@@ -263,17 +262,6 @@ def tag_of(kind: type) -> str | None:
     return tag if isinstance(tag, str) else None
 
 
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 60
-_repr.maxlevel = 2
-_repr.maxlist = _repr.maxtuple = _repr.maxdict = 4
-
-
-def shorten(value: object) -> str:
-    """Return the repr of a value for messages, with large and deep parts cut."""
-    return _repr.repr(value)
-
-
 def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -383,5 +371,4 @@ def _structure_object(value: dict[str, Any], kind: type, path: Path) -> Any:
     try:
         return kind(**found)
     except InvalidValueError as error:
-        message = str(error).replace(repr(error.value), shorten(error.value))
-        raise StrictError(message.removesuffix("."), path) from None
+        raise StrictError(str(error).removesuffix("."), path) from None

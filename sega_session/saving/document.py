@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-from ..errors import SessionFileError, SessionFormatError
+from ..errors import SessionFileError, SessionFormatError, shorten
 from ..files import (
     MAX_TENSORS,
     StrictError,
@@ -25,7 +25,6 @@ from ..files import (
     dump,
     open_tensors,
     parse,
-    shorten,
     structure,
     unstructure,
 )

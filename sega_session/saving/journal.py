@@ -16,7 +16,7 @@ from threading import Lock
 import attrs
 from attrs import frozen
 
-from ..errors import AutosaveWarning, SegaSessionError, SessionFileError, warn_caller
+from ..errors import AutosaveWarning, SegaSessionError, SessionFileError, shorten, warn_caller
 from ..files import (
     StrictError,
     append_line,
@@ -24,7 +24,6 @@ from ..files import (
     locked,
     parse,
     read_regular,
-    shorten,
     structure,
 )
 from ..state import Entry, History

@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from ..errors import InvalidValueError
-from ..files import StrictError, shorten
+from ..errors import InvalidValueError, shorten
+from ..files import StrictError
 from ..state import Concept, EditState, Entry, History
 
 
@@ -161,5 +161,4 @@ def _built(kind: Any, row: dict[str, Any]) -> Any:
     try:
         return kind(**row)
     except InvalidValueError as error:
-        message = str(error).replace(repr(error.value), shorten(error.value))
-        raise StrictError(message.removesuffix(".")) from None
+        raise StrictError(str(error).removesuffix(".")) from None

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from ..errors import ScriptError
-from ..files import shorten
+from ..errors import ScriptError, shorten
 from ..state.fields import as_int, check_integer, checked_by
 
 if TYPE_CHECKING:

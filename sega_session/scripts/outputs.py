@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from .. import files as strict
-from ..errors import InvalidValueError, ScriptError, SessionFormatError
+from ..errors import InvalidValueError, ScriptError, SessionFormatError, shorten
 from ..saving import image_paths, read_document
 
 _PART = r"[^/\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?<![. ])"
@@ -35,7 +34,7 @@ def output_path(folder: Path, name: str) -> Path:
         ScriptError: the path leads out of the folder, for example by a link, a folder cannot be
             created, or something other than a file is there.
     """
-    shown = strict.shorten(name)
+    shown = shorten(name)
     try:
         root = folder.resolve()
         path = (root / name).resolve() if OUTPUT.fullmatch(name) else root
@@ -83,7 +82,7 @@ def check_save_output(folder: Path, name: str) -> Path:
             read_document(path)
         except SessionFormatError as error:
             raise ScriptError(
-                f"output {strict.shorten(name)} is there already, and is no session that this "
+                f"output {shorten(name)} is there already, and is no session that this "
                 "release reads: a script replaces nothing else. Use another name, or remove it."
             ) from error
     return path
