@@ -194,6 +194,12 @@ def test_the_cache_keeps_to_its_budget(pipeline: Any) -> None:
     session.add("hat", warmup=0)
     session.render(output_type="latent")
     assert session.cache.bytes == 30 * one
+    # An unedited render that fits is kept.
+    session = make(pipeline, cache_bytes=31 * one)
+    session.render()
+    session.add("hat", warmup=0)
+    session.render(output_type="latent")
+    assert session.cache.bytes == 31 * one
     session.remove("hat")
     again = session.render(output_type="latent")
     assert again.evaluations == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sega_session import EditSession, load_avatars
+from sega_session import EditSession
 from sega_session.cli.main import explain
 from sega_session.errors import SegaSessionError
 from sega_session.scripts import Script
@@ -112,24 +111,6 @@ def test_failures_of_files_and_scripts_are_one_line(tmp_path: Path) -> None:
     assert sega_session("run", "bad.json", cwd=tmp_path).returncode == 2
 
 
-def test_a_run_that_fails_keeps_its_first_results(tmp_path: Path) -> None:
-    script = Script.load(SCRIPTS / "avatars.json")
-    operations = [*json.loads(script.dump())["operations"][:3], {"op": "remove", "name": "hat"}]
-    text = {**json.loads(script.dump()), "operations": operations}
-    text["scene"]["num_inference_steps"] = 6
-    operations[2]["output"] = "more/glasses.png"
-    (tmp_path / "a.json").write_text(json.dumps(text))
-    failed = sega_session("run", "a.json", "--out", "out", "--device", "cpu", cwd=tmp_path)
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("error: a.json: operation 3: remove: name is 'hat'; all")
-    lines = failed.stdout.splitlines()
-    assert lines[:2] == ["base.png: 12 evaluations", "glasses.png: 6 evaluations"]
-    assert "\x1b" not in failed.stdout
-    assert "\r" not in failed.stdout
-    info = sega_session("info", "out/session.safetensors", cwd=tmp_path)
-    assert "* 1  glasses added" in info.stdout
-
-
 HOSTILE = "a\x1b[2J\x9b31m\u202eb\r\n\u2028\x07"
 SHOWN = r"a\x1b[2J\x9b31m\u202eb\r\n\u2028\x07"
 
@@ -166,24 +147,6 @@ def test_an_image_is_described(hostile: Path) -> None:
     Image.new("RGB", (1, 1)).save(hostile / "other.png")
     failed = sega_session("info", "other.png", cwd=hostile)
     assert failed.stderr.startswith("error: other.png does not say what made it: ")
-
-
-def test_an_image_is_rendered_again(tmp_path: Path) -> None:
-    session = EditSession(
-        load_avatars(device="cpu", dtype="float32"), "a portrait", num_inference_steps=3
-    )
-    session.add("glasses", warmup=1)
-    session.render().save(tmp_path / "a.png")
-    done = sega_session("render", "a.png", "--out", "b.png", "--device", "cpu", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "b.png: 9 evaluations\n")
-    with Image.open(tmp_path / "a.png") as one, Image.open(tmp_path / "b.png") as other:
-        assert one.tobytes() == other.tobytes()
-    half = ("--device", "cpu", "--dtype", "float16")
-    failed = sega_session("render", "a.png", "--out", "c.png", *half, cwd=tmp_path)
-    assert failed.stderr.startswith("error: a.png: the image was made with model ")
-    assert failed.stderr.endswith(
-        "Give that checkpoint as --model, and its precision as --dtype.\n"
-    )
 
 
 def test_files_are_overwritten_only_with_force(hostile: Path) -> None:
@@ -227,22 +190,6 @@ def test_targets_are_checked_before_the_work(hostile: Path) -> None:
         assert failed.returncode == 1
         assert failed.stderr.startswith(f"error: {message}")
         assert len(failed.stderr.splitlines()) == 1
-
-
-def test_limits_are_raised_by_options(tmp_path: Path) -> None:
-    undos = ", ".join(['{"op": "undo"}'] * 1_001)
-    (tmp_path / "a.json").write_text(
-        f'{{"format_version": 1, "scene": {{"prompt": "x"}}, "operations": [{undos}]}}'
-    )
-    failed = sega_session("run", "a.json", "--out", "o", cwd=tmp_path)
-    assert failed.stderr == (
-        "error: a.json: the script asks for 1001 operations; allowed: 1000. If you trust the "
-        "script, allow more: Limits(operations=...), --max-operations of the command.\n"
-    )
-    assert not (tmp_path / "o").exists()
-    more = ("--max-operations", "1001", "--device", "cpu")
-    failed = sega_session("run", "a.json", "--out", "o", *more, cwd=tmp_path)
-    assert failed.stderr.startswith("error: a.json: operation 0: undo: there is nothing to undo")
 
 
 def test_an_error_of_the_system_has_no_number() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -290,10 +289,8 @@ def test_nothing_is_written_that_cannot_be_read(number: float) -> None:
     ids=["lists", "numbers", "brackets in a text"],
 )
 def test_much_json_is_refused_before_it_is_parsed(text: str, problem: str) -> None:
-    began = time.process_time()
     with pytest.raises(StrictError, match=problem):
         strict.parse(text)
-    assert time.process_time() - began < 0.1
     assert strict.parse("[[]]", max_values=2, max_parts=2) == [[]]
     with pytest.raises(StrictError, match="it has 2 commas, colons and opening"):
         strict.parse("[0,0]", max_values=1)

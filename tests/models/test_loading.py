@@ -18,16 +18,12 @@ from sega_session.models.quiet import without_bars, without_notices
 from tests.support.pipelines import tiny_stable_diffusion
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import sega_session; from sega_session import load_avatars; load_avatars(device='cpu')",
-        "from sega_session import *",
-        "from sega_session import EditSession, from_diffusers",
-        "import sega_session.testing",
-    ],
-)
-def test_nothing_is_printed(code: str) -> None:
+def test_nothing_is_printed() -> None:
+    code = (
+        "import sega_session, sega_session.testing\n"
+        "from sega_session import *\n"
+        "sega_session.load_avatars(device='cpu')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )

