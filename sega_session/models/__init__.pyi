@@ -13,9 +13,9 @@ from .base import SamplerRun as SamplerRun
 from .families import as_model as as_model
 from .fingerprint import component_digests as component_digests
 from .fingerprint import identify as identify
-from .glance import ModelGlance as ModelGlance
-from .glance import changes as changes
-from .glance import glance as glance
+from .glances import ModelGlance as ModelGlance
+from .glances import changes as changes
+from .glances import glance as glance
 from .identity import ModelIdentity as ModelIdentity
 from .inputs import check_finite as check_finite
 from .inputs import check_spec as check_spec

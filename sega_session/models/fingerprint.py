@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
 from .components import canonical, plain_name, plain_tensors, settings, unwrapped
-from .glance import Glance, glance_at
+from .glances import Glance, glance_at
 from .identity import ModelIdentity
 
 PLAIN = (str, bytes, int, float, torch.dtype, type(None))

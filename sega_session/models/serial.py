@@ -20,7 +20,7 @@ from .base import (
     Role,
     Sampler,
 )
-from .glance import changes, glance
+from .glances import changes, glance
 
 
 class SerialModel:

@@ -22,7 +22,7 @@ from sega_session.errors import (
     UnsupportedPipelineError,
 )
 from sega_session.models import as_model, changes, glance
-from sega_session.models.glance import glance_at
+from sega_session.models.glances import glance_at
 from sega_session.testing import FakeModel
 from tests.support.adapters import load_lora, unload_lora
 from tests.support.pipelines import BETAS, SCHEDULERS, tiny_stable_diffusion
