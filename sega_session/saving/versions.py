@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from ..errors import printable
 from ..files import Migration, StrictError, structure, unstructure
 from ..state import Entry, History
 from .tables import pack
@@ -43,8 +44,17 @@ class _History2:
 
 
 def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
-    """Turn the history's objects, one for each entry, into tables."""
-    plain = document.get("history")
+    """Turn the history's objects, one for each entry, into tables, and labels into one line.
+
+    Labels name concepts, and those were written as they are, line breaks included.
+    """
+
+    def migrate_entry(entry: Any) -> Any:
+        if isinstance(entry, dict) and isinstance(entry.get("label"), str):
+            return {**entry, "label": printable(entry["label"])}
+        return entry
+
+    plain = _map_key(document.get("history"), "entries", migrate_entry)
     found = structure(plain, _History2, ("history",))
     if unstructure(found) != plain:
         raise StrictError("a field is left out", ("history",))

@@ -167,6 +167,15 @@ def test_older_versions_are_migrated() -> None:
     assert "branches" in of_version_1()["history"]
 
 
+def test_labels_of_version_2_become_one_line() -> None:
+    document = of_version_2()
+    document["history"]["entries"][1]["label"] = "a\nhat added"
+    assert parse_document(document).history[1].label == r"a\nhat added"
+    document["history"]["entries"][1] = None
+    with pytest.raises(StrictError, match="None is not an object"):
+        parse_document(document)
+
+
 def test_every_older_version_has_a_migration() -> None:
     assert sorted(MIGRATIONS) == list(range(1, FORMAT_VERSION))
 
