@@ -21,6 +21,7 @@ from .files import file_errors
 from .models import ImageType, ModelGlance, ModelIdentity, as_model, changes, glance, identify
 from .saving import Provenance, image_paths, png_text
 from .state import EditState, Scene
+from .state.fields import check_path
 
 
 class ModelReference:
@@ -202,7 +203,7 @@ class Render:
                 is no metadata to write, because the pipeline is gone; see `provenance`.
             SessionFileError: a file cannot be written.
         """
-        path = Path(path)
+        path = check_path("path", path)
         if path.suffix.lower() != ".png":
             raise InvalidValueError(
                 "path", str(path), "a file name that ends in .png", "For others: image.save()."

@@ -97,7 +97,7 @@ from .state import (
     edits,
     idle_reasons,
 )
-from .state.fields import check_choice
+from .state.fields import check_choice, check_path
 
 logger = logging.getLogger("sega_session")
 """It tells each render's mode, evaluations and seconds, at the level INFO."""
@@ -839,9 +839,10 @@ class EditSession:
         Warns:
             AutosaveWarning: a journal beside the file has later edits; see `recover`.
         """
-        lines = read_journal(Path(path))
+        path = check_path("path", path)
+        lines = read_journal(path)
         session, document = cls._from_file(
-            Path(path),
+            path,
             pipeline,
             allow_model_mismatch,
             cache_bytes=cache_bytes,
@@ -871,15 +872,16 @@ class EditSession:
         Warns:
             AutosaveWarning: the journal is damaged; the edits before the damage are recovered.
         """
-        lines = read_journal(Path(path))
+        path = check_path("path", path)
+        lines = read_journal(path)
         session, document = cls._from_file(
-            Path(path),
+            path,
             pipeline,
             allow_model_mismatch,
             cache_bytes=cache_bytes,
             spill_bytes=spill_bytes,
         )
-        session._timeline.go(recover_history(Path(path), lines, document))  # noqa: SLF001
+        session._timeline.go(recover_history(path, lines, document))  # noqa: SLF001
         return session
 
     @classmethod
@@ -933,6 +935,10 @@ class EditSession:
             pipeline: as for `EditSession`.
             options: further arguments of `EditSession`.
         """
+        if not isinstance(scene, Scene | ScriptScene):
+            raise InvalidValueError(
+                "scene", scene, "a Scene", 'Begin with EditSession(pipeline, "a prompt").'
+            )
         fields = {field.name: getattr(scene, field.name) for field in attrs.fields(type(scene))}
         prompt, seeds = fields.pop("prompt"), fields.pop("seeds")
         return cls(pipeline, prompt, seed=seeds, **fields, **options)
@@ -987,7 +993,7 @@ class EditSession:
         """
         script = script if isinstance(script, Script) else Script.load(script, limits)
         session = cls.from_scene(script.scene, pipeline, **budgets)
-        for _ in run_script(script, session, Path(folder), limits):
+        for _ in run_script(script, session, check_path("folder", folder), limits):
             pass
         return session
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sega_session import (
     InvalidValueError,
     NoEffectWarning,
     Scene,
+    SessionFileError,
     UnknownConceptError,
     errors,
 )
@@ -215,3 +217,38 @@ def test_renders_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="sega_session"):
         session.render(output_type="latent")
     assert caplog.messages[0].startswith("exact render: 10 evaluations, 0.0")
+
+
+NO_PATH: Any = 3
+NO_PATHS: list[Callable[[EditSession], object]] = [
+    lambda session: EditSession.load(NO_PATH, FakeModel()),
+    lambda session: EditSession.recover(NO_PATH, FakeModel()),
+    lambda session: EditSession.from_image(NO_PATH, FakeModel()),
+    lambda session: EditSession.run(NO_PATH, FakeModel()),
+    lambda session: session.save(NO_PATH),
+    lambda session: session.autosave(NO_PATH),
+    lambda session: session.render().save(NO_PATH),
+    lambda session: session.script().save(NO_PATH),
+    lambda session: sega_session.load_pipeline(NO_PATH),
+]
+
+
+@pytest.mark.parametrize("attempt", NO_PATHS)
+def test_what_is_no_path_is_refused(
+    session: EditSession, attempt: Callable[[EditSession], object]
+) -> None:
+    with pytest.raises(InvalidValueError, match=r"is 3; allowed: a path, as text or pathlib\.Path"):
+        attempt(session)
+
+
+def test_what_is_no_scene_is_refused(session: EditSession) -> None:
+    no_scene: Any = "a portrait"
+    with pytest.raises(InvalidValueError, match=r"scene is 'a portrait'; allowed: a Scene\."):
+        EditSession.from_scene(no_scene, FakeModel())
+    with pytest.raises(InvalidValueError, match=r"scene is 'a portrait'; allowed: a Scene\."):
+        session.another(no_scene)
+
+
+def test_a_file_that_is_not_there_needs_no_folder() -> None:
+    with pytest.raises(SessionFileError, match=r"No such file or directory\. Correct the path\.$"):
+        EditSession.load("nowhere.safetensors", FakeModel())

@@ -55,7 +55,7 @@ def locked(path: Path) -> Iterator[Path]:
 
 def replace_file(
     path: Path,
-    write: Callable[[BinaryIO], None],
+    write: Callable[[BinaryIO], object],
     before_move: Callable[[], None] = lambda: None,
 ) -> None:
     """Replace a file atomically: it holds either the complete old or the complete new content.

@@ -11,7 +11,16 @@ from filelock import Timeout
 
 from ..errors import SessionFileError
 
-REMEDIES = {
+READ_REMEDIES = {
+    errno.ENOENT: "Correct the path.",
+    errno.ENOTDIR: "Correct the path.",
+    errno.EISDIR: "Give the path of a file, not of a folder.",
+    errno.EINVAL: "Correct the path; it must be a plain file's.",
+    errno.ENAMETOOLONG: "Correct the path.",
+    errno.EACCES: "Change the permissions.",
+    errno.EPERM: "Change the permissions.",
+}
+WRITE_REMEDIES = {
     errno.ENOENT: "Correct the path; a folder must be there before a file is written to it.",
     errno.ENOTDIR: "Correct the path; a folder must be there before a file is written to it.",
     errno.EISDIR: "Give the path of a file, not of a folder.",
@@ -41,5 +50,8 @@ def file_errors(path: Path, state: str) -> Iterator[None]:
         reason = error.strerror or str(error)
         if error.filename is not None and str(error.filename) != str(path):
             reason += f" ({str(error.filename)!r})"
-        remedy = REMEDIES.get(error.errno or 0, "Check the disk, or take another folder.")
+        remedies, other = WRITE_REMEDIES, "Check the disk, or take another folder."
+        if state == "cannot be read":
+            remedies, other = READ_REMEDIES, "Check the disk."
+        remedy = remedies.get(error.errno or 0, other)
         raise SessionFileError(f"{str(path)!r} {state}: {reason}. {remedy}") from error

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from ..errors import CheckpointError, InvalidValueError, suggest
+from ..state.fields import check_path
 from .quiet import DiffusionPipeline, without_bars
 
 AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
@@ -111,7 +112,7 @@ def _path(name_or_path: str | Path) -> Path | None:
     Raises:
         CheckpointError: there is no such directory.
     """
-    path = Path(name_or_path).expanduser()
+    path = check_path("name_or_path", name_or_path).expanduser()
     if path.is_dir():
         return path
     # A hub id is a name, or an owner and a name.

@@ -29,7 +29,7 @@ from ..files import (
     unstructure,
 )
 from ..state import Concept, EditState, Scene
-from ..state.fields import field_like
+from ..state.fields import check_path, field_like
 
 FORMAT_VERSION = 1
 
@@ -133,7 +133,9 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
         SessionFileError: the file cannot be read.
     """
     name = "the image" if isinstance(source, Image.Image) else str(source)
-    info = source.info if isinstance(source, Image.Image) else _read_info(Path(source))
+    info = (
+        source.info if isinstance(source, Image.Image) else _read_info(check_path("image", source))
+    )
     text = info.get(KEY)
     if not isinstance(text, str):
         raise SessionFormatError(

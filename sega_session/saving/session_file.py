@@ -24,6 +24,7 @@ from ..files import (
     replace_file,
     write_tensors,
 )
+from ..state.fields import check_path
 from .document import (
     DIGEST,
     DIGEST_BYTES,
@@ -69,9 +70,11 @@ class Saved:
 
 def session_path(path: str | Path) -> Path:
     """Return a path to write a session to. Raises InvalidValueError unless it says so."""
-    path = Path(path)
+    path = check_path("path", path)
     if path.suffix.lower() != SUFFIX:
-        raise InvalidValueError("path", str(path), f'a file name that ends in "{SUFFIX}"')
+        raise InvalidValueError(
+            "path", str(path), f'a file name that ends in "{SUFFIX}"', "Render.save writes images."
+        )
     return path
 
 

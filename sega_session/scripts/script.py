@@ -114,7 +114,9 @@ class Script:
     def load(cls, path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Script:
         """Read a script's file, of at most 4 MiB. Raises ScriptError; see `parse`."""
         try:
-            return cls.parse(strict.read_regular(Path(path), MAX_BYTES), limits)
+            return cls.parse(
+                strict.read_regular(fields.check_path("path", path), MAX_BYTES), limits
+            )
         except SessionFileError as error:
             raise ScriptError(str(error)) from error
         except ScriptError as error:
@@ -155,12 +157,12 @@ class Script:
         return "".join(map(_escape, text)) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write the script to a file. Raises ScriptError."""
+        """Write the script to a file, completely or not at all. Raises ScriptError."""
+        path, text = fields.check_path("path", path), self.dump().encode()
         try:
-            Path(path).write_text(self.dump(), encoding="utf-8", newline="\n")
-        except (OSError, ValueError) as error:  # ValueError: the path has a null character
-            reason = getattr(error, "strerror", None) or error
-            raise ScriptError(f"{path} cannot be written: {reason}.") from error
+            strict.replace_file(path, lambda file: file.write(text))
+        except SessionFileError as error:
+            raise ScriptError(str(error)) from error
 
 
 def _escape(one: str) -> str:

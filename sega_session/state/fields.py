@@ -12,8 +12,10 @@ the value as a plain ``float`` or ``int``.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 import attrs
@@ -129,6 +131,13 @@ def check_line(what: str, value: object) -> None:
     """Raise InvalidValueError unless a value is one line of text, as names and labels are."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise InvalidValueError(what, value, "text in one line, not empty")
+
+
+def check_path(what: str, value: object) -> Path:
+    """Return a path as a `Path`. Raises InvalidValueError if the value is no path."""
+    if not isinstance(value, str | os.PathLike):
+        raise InvalidValueError(what, value, "a path, as text or pathlib.Path")
+    return Path(value)
 
 
 def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
