@@ -166,7 +166,7 @@ def _sweep(target: Path) -> None:
                 os.unlink(path)
 
 
-def _write_new(temp: Path, mode: int | None, write: Callable[[BinaryIO], None]) -> None:
+def _write_new(temp: Path, mode: int | None, write: Callable[[BinaryIO], object]) -> None:
     def create(name: str, flags: int) -> int:
         return os.open(name, flags, 0o666 if mode is None else mode)
 

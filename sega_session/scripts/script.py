@@ -160,7 +160,8 @@ class Script:
         """Write the script to a file, completely or not at all. Raises ScriptError."""
         path, text = fields.check_path("path", path), self.dump().encode()
         try:
-            strict.replace_file(path, lambda file: file.write(text))
+            with strict.locked(path) as target:
+                strict.replace_file(target, lambda file: file.write(text))
         except SessionFileError as error:
             raise ScriptError(str(error)) from error
 
