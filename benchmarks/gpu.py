@@ -21,7 +21,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,9 +178,7 @@ def rows(pipeline: Any, reference: Any, steps: int) -> list[Row]:
         ("reweight", before, reweight, "anchored"),
         ("reweight", before, reweight, "preview"),
     ):
-        seconds, peak, run = measured(
-            partial(speed.copied, start, pipeline), rendering(pipeline, edit, mode)
-        )
+        seconds, peak, run = measured(start.copy, rendering(pipeline, edit, mode))
         found.append(Row(name, mode, run.evaluations, seconds, seconds / p1, seconds / p0, peak))
     return found
 
@@ -204,7 +201,7 @@ def compiled_rows(pipeline: Any, steps: int) -> list[Row]:
             pipeline.unet.compile(mode="reduce-overhead", dynamic=False)
         for batch, cold in ((1, one), (5, five)):
             seconds, peak, render = measured(
-                partial(speed.copied, cold, pipeline),
+                cold.copy,
                 lambda session: session.render(output_type="latent"),
             )
             name = f"first render, batch of {batch}, {how}"
@@ -225,7 +222,7 @@ def main() -> None:
     pipeline = random_pipeline(unet).to("cuda", torch.float16)
     reference = speed.reference_pipeline(pipeline)
     cold = speed.opened(pipeline, CONCEPTS, STEPS)
-    speed.copied(cold, pipeline).render(output_type="latent")
+    cold.copy().render(output_type="latent")
     copies = {
         "ours": copies_to_host(unet, STEPS, lambda: cold.render(output_type="latent")),
         "P0": copies_to_host(unet, STEPS, lambda: speed.run_reference(reference, CONCEPTS, STEPS)),

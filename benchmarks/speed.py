@@ -27,8 +27,6 @@ overflows, spilling, and other devices (see gpu.py). Writes results/speed.json.
 from __future__ import annotations
 
 import argparse
-import copy
-import copyreg
 import json
 import platform
 import random
@@ -42,7 +40,6 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -70,14 +67,6 @@ REPETITIONS = {10: 3, 25: 1, 50: 1}
 """The repetitions for each number of steps."""
 
 Edit = Callable[[EditSession], None]
-
-
-def _new_lock(_: RLock) -> tuple[Callable[..., RLock], tuple[()]]:
-    return RLock, ()
-
-
-# A lock cannot be copied: the copy of a session has a new one.
-copyreg.pickle(type(RLock()), _new_lock)
 
 
 def add(session: EditSession) -> None:
@@ -220,14 +209,6 @@ def opened(pipeline: Any, concepts: int, steps: int, **arguments: Any) -> EditSe
     return session
 
 
-def copied(session: EditSession, pipeline: Any) -> EditSession:
-    """Copy a session with everything it recorded; the models are shared.
-
-    Copying saves most of the time: the render before an edit is made once for all operations.
-    """
-    return copy.deepcopy(session, {id(pipeline): pipeline})
-
-
 @contextmanager
 def counted(model: torch.nn.Module) -> Iterator[list[None]]:
     """Yield a list that grows by one at each call of the model."""
@@ -258,7 +239,7 @@ def run_copy(
     pipeline: Any, session: EditSession, edits: tuple[Edit, ...], mode: str | Mode
 ) -> Sample:
     """Make the edits in a copy of the session and render each."""
-    return run(pipeline, copied(session, pipeline), edits, mode)
+    return run(pipeline, session.copy(), edits, mode)
 
 
 def run_reference(reference: Any, concepts: int, steps: int) -> Sample:
@@ -297,9 +278,9 @@ def block(
     """Measure all operations for a number of concepts and steps, and P0 and P1."""
     reference = reference_pipeline(pipeline)
     cold = opened(pipeline, concepts, steps)
-    before = copied(cold, pipeline)
+    before = cold.copy()
     run(pipeline, before, (nothing,), "exact")
-    added = copied(before, pipeline)
+    added = before.copy()
     run(pipeline, added, (add,), "exact")
     run_reference(reference, concepts, steps)
 
@@ -375,9 +356,7 @@ def loop_overhead(pipeline: Any, steps: int) -> float:
 
     cold = opened(pipeline, 3, steps, height=512, width=512)
     with mock.patch.object(pipeline.unet, "forward", instant):
-        runs = [
-            run(pipeline, copied(cold, pipeline), (nothing,), "exact").seconds for _ in range(4)
-        ]
+        runs = [run(pipeline, cold.copy(), (nothing,), "exact").seconds for _ in range(4)]
     return 1000 * statistics.median(runs[1:]) / steps
 
 

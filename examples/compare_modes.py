@@ -22,7 +22,7 @@ def main() -> Image.Image:
     pipeline.set_progress_bar_config(disable=True)
     tiles: list[Tile] = []
     for label, edit in EDITS.items():
-        renders: list[Render] = []
+        renders: list[tuple[Render, float]] = []
         for mode in MODES:
             # Each mode has its own session, so that it cannot reuse evaluations of another mode.
             session = EditSession(pipeline, "a portrait of a person", seed=33, guidance_scale=5)
@@ -30,11 +30,11 @@ def main() -> Image.Image:
             session.add("smile", scale=4, threshold=0.95)
             before = session.render()
             edit(session)
-            renders.append(session.render(mode))
+            render = session.render(mode)
+            renders.append((render, session.measure(render).psnr[0]))
         tiles.append(Tile(before.image, "before", f"then: {label}"))
-        for render in renders:
-            off = session.measure(render).psnr[0]
-            quality = "" if render.exact else f", {off:.0f} dB"
+        for render, psnr in renders:
+            quality = "" if render.exact else f", {psnr:.0f} dB"
             tiles.append(
                 Tile(render.image, render.mode, f"{render.evaluations} evaluations{quality}")
             )

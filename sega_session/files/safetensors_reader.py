@@ -173,8 +173,10 @@ def _checked(name: str, entry: _Entry, begin: int) -> TensorInfo:
     if entry.dtype not in ITEM_BYTES:
         known = ", ".join(ITEM_BYTES)
         raise StrictError(f"{shorten(entry.dtype)} is not one of {known}", (name, "dtype"))
-    if len(entry.shape) > MAX_RANK or any(not 0 <= one < 2**63 for one in entry.shape):
-        allowed = f"up to {MAX_RANK} sizes, each at least 0"
+    # Readers multiply the sizes of empty tensors too, in 64 bits.
+    product = math.prod(max(1, one) for one in entry.shape) * ITEM_BYTES[entry.dtype]
+    if len(entry.shape) > MAX_RANK or min(entry.shape, default=0) < 0 or product >= 2**63:
+        allowed = f"up to {MAX_RANK} sizes, each at least 0, of less than 2**63 bytes"
         raise StrictError(f"{shorten(entry.shape)} is not {allowed}", (name, "shape"))
     info = TensorInfo(entry.dtype, entry.shape, begin)
     expected = (begin, begin + info.nbytes)

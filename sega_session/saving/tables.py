@@ -127,7 +127,15 @@ def unpack(tables: HistoryTables) -> History:
         members = tuple(_member(concepts, one, "concept") for one in row["concepts"])
         states.append(_built(EditState, {**row, "concepts": members}))
     entries = tuple(
-        Entry(number, row["parent"], _member(states, row["state"], "state"), row["label"])
+        _built(
+            Entry,
+            {
+                "id": number,
+                "parent": row["parent"],
+                "state": _member(states, row["state"], "state"),
+                "label": row["label"],
+            },
+        )
         for number, row in enumerate(_rows(tables.entries, "entries"))
     )
     return History(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sega_session.errors import SessionFormatError
 from sega_session.files.safetensors_reader import MAX_HEADER_BYTES, MAX_OUTLINE_BYTES, MAX_TEXTS
-from tests.files.fuzzing import entry, fuzz_headers, packed, peak_megabytes, read_header
+from tests.files.fuzzing import entry, packed, peak_megabytes, read_header
 
 
 def filled(start: str, item: str, end: str, separator: str = ",", most: int = 10**9) -> bytes:
@@ -101,7 +101,3 @@ def test_no_header_costs_much_time_or_memory(tmp_path: Path) -> None:
     assert {*accepted} == {"a full session", "a dog in the metadata"}
     assert max(seconds for seconds, _ in costs.values()) < 1
     assert max(megabytes for _, megabytes in costs.values()) < 64
-
-
-def test_twenty_thousand_headers(tmp_path: Path, figure: Callable[[str], None]) -> None:
-    figure(fuzz_headers(tmp_path, 20_000, seed=20_000))
