@@ -10,8 +10,8 @@ tools/mutation_explained.toml. The result is written to benchmarks/results/mutat
 The same seed draws the same faults as long as the core does not change. The checkout is never
 touched: faults are put into copies of it, one for each worker. First all tests run once with every
 line of the core recorded, which takes minutes and is kept for the next run. Then each fault is put
-into a copy, and the tests that reach its lines run in a forked process, the fastest first, until
-one fails.
+into a copy, and the tests that reach its lines run in a forked process, until one fails: those that
+are named after its module first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import importlib
 import json
+import math
 import os
 import random
 import shutil
@@ -34,6 +35,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,8 +76,10 @@ IDENTITY = ("path", "where", "before", "after")
 Identity = tuple[str, str, str, str]
 
 WORKERS = 2
-FIRST = 4.0
-"""Seconds of tests that run first: they kill most faults, and the other files are not imported."""
+FIRST, MOST = 10.0, 60.0
+"""Seconds of tests, as recorded, that run first, and that run at all, except with ``--again``. The
+first kill most faults, and the files of the others are not imported then. Recording makes tests
+several times slower."""
 
 SLOWER, PATIENCE = 10, 20.0
 """A test may take ten times what it took without a fault, and as many seconds more."""
@@ -331,8 +335,13 @@ def record(copies: Copies) -> tuple[list[Test], list[str]]:
     return tests, modules
 
 
-def reaching(mutant: Mutant, tests: Sequence[Test]) -> list[Test]:
-    """Return the tests that run a fault, the fastest first."""
+def reaching(mutant: Mutant, tests: Sequence[Test], most: float) -> list[Test]:
+    """Return the tests that run a fault: those named after its module, then others by their time.
+
+    Tests beyond ``most`` seconds are left out, so a fault that only they would find survives.
+    """
+    package, _, module = mutant.path.removeprefix("sega_session/").rpartition("/")
+    own = f"tests/{package}/test_{module}".replace("//", "/")
     lines = range(mutant.first, mutant.last + 1)
     found = []
     for test in tests:
@@ -340,7 +349,9 @@ def reaching(mutant: Mutant, tests: Sequence[Test]) -> list[Test]:
         # What runs with the import matters to every test that uses the module.
         if any(line in lines for line in reached) or (reached and not mutant.in_function):
             found.append(test)
-    return sorted(found, key=lambda test: (test.seconds, test.name))
+    found.sort(key=lambda test: (test.file != own, test.seconds, test.name))
+    ends = accumulate(test.seconds for test in found)
+    return [test for test, end in zip(found, ends, strict=True) if end <= most]
 
 
 def in_two(tests: Sequence[Test]) -> list[Sequence[Test]]:
@@ -353,10 +364,12 @@ def in_two(tests: Sequence[Test]) -> list[Sequence[Test]]:
     return [tests] if tests else []
 
 
-def try_all(copies: Copies, mutants: Sequence[Mutant], tests: Sequence[Test]) -> list[Result]:
+def try_all(
+    copies: Copies, mutants: Sequence[Mutant], tests: Sequence[Test], most: float
+) -> list[Result]:
     """Return the result of each fault, in their order."""
     results: dict[Identity, Result] = {}
-    waiting = [(mutant, in_two(reaching(mutant, tests))) for mutant in mutants]
+    waiting = [(mutant, in_two(reaching(mutant, tests, most))) for mutant in mutants]
 
     def finish(mutant: Mutant, status: str, by: str) -> None:
         results[mutant.identity] = Result(*mutant.identity, status, by)
@@ -440,7 +453,8 @@ def main() -> None:
             with suppress(ImportError):  # Some modules are made by others.
                 importlib.import_module(name)
         recorded, used = time.monotonic(), copies.seconds
-        results |= {one.identity: one for one in try_all(copies, to_try, tests)}
+        most = math.inf if options.again else MOST
+        results |= {one.identity: one for one in try_all(copies, to_try, tests, most)}
     final = [results[mutant.identity] for mutant in drawn]
     report(final, options)
     print(
