@@ -513,6 +513,12 @@ def test_measuring(pipeline: Any) -> None:
     exact = session.render(output_type="pt")
     assert session.measure(exact).psnr == (float("inf"),) * 2
     assert session.measure(exact).missed == (0.0, 0.0)
+    # Where nothing is recorded, both exact renders are evaluated.
+    other = edited(pipeline, EDITS["add"], cache_bytes=0)
+    render = other.render()
+    assert render.before is not None
+    both = other.plan(state=render.state) + other.plan(state=render.before)
+    assert other.measure(render).evaluations == both > other.plan()
     # Measuring renders, but estimates still start from the render before.
     session.invert("hat")
     assert session.render("preview").before == exact.state

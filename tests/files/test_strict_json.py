@@ -276,6 +276,10 @@ def test_nothing_is_written_that_cannot_be_read(number: float) -> None:
         strict.dump(Circle(radius=number))
 
 
+def test_a_million_values_are_read() -> None:
+    assert len(strict.parse("[" + "0," * 999_998 + "0]")) == 999_999
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

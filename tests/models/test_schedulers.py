@@ -111,6 +111,13 @@ def test_more_steps_than_trained_are_refused_before_anything_is_allocated(
         SchedulerSampler(make(), steps)
 
 
+def test_a_timestep_beyond_the_training_is_refused() -> None:
+    shifted = diffusers.DDIMScheduler(**{**BETAS, "steps_offset": 1}, clip_sample=False)
+    assert SchedulerSampler(shifted, 500).calls == 500
+    with pytest.raises(InvalidValueError, match="num_inference_steps is 1000"):
+        SchedulerSampler(shifted, 1000)  # its first timestep would be 1000
+
+
 @pytest.mark.parametrize(
     ("scheduler", "problem"),
     [

@@ -98,6 +98,7 @@ def test_every_state_comes_back_without_an_evaluation(
     loaded = EditSession.load(tmp_path / "a.safetensors", tiny_stable_diffusion())
     assert loaded.history == session.history
     assert loaded.scene == session.scene
+    assert loaded.cache.trajectories == session.cache.trajectories == 4
     for (_, latents), (evaluations, others) in zip(before, render_all(loaded), strict=True):
         assert evaluations == 0
         assert torch.equal(latents, others)
@@ -317,6 +318,7 @@ def test_a_document_must_agree_with_itself(tmp_path: Path) -> None:
 
     for broken, message in [
         (change("latents_shape", to=[2, 4, 8, 8]), "not that of 1 images"),
+        (change("latents_shape", to=[1, 0, 8, 8]), r"latents_shape \(1, 0, 8, 8\) is not that of"),
         (change("calls", to=10**6), "calls is 1000000, not 1 to 10000"),
         (change("start", to=9), "start is entry 9, and there are 4"),
         (change("recorded", 0, "entry", to=9), "recorded entries are unknown"),
