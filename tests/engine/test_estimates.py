@@ -13,6 +13,7 @@ from sega_session import EditSession, anchored
 from sega_session.engine.anchored import (
     AdaptiveAnchors,
     FixedAnchors,
+    _error_of,
     anchored_every,
     anchored_within,
     preview,
@@ -214,3 +215,10 @@ def test_anchors_are_told_how_far_apart_they_are(monkeypatch: pytest.MonkeyPatch
 def test_the_root_mean_square_is_of_each_image() -> None:
     two = torch.stack([torch.full((4, 2, 2), 3.0), torch.tensor(-2.0).expand(4, 2, 2)])
     assert root_mean_square(two).tolist() == [3.0, 2.0]
+
+
+def test_the_error_at_the_end_weighs_the_last_two_corrections() -> None:
+    corrected = [torch.tensor([4.0, 8.0]), torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])]
+    torch.testing.assert_close(
+        _error_of(corrected), torch.tensor([2.0 * 2 * 4, 4.0 * 4 * 8]).pow(1 / 3)
+    )

@@ -278,6 +278,7 @@ def test_nothing_is_written_that_cannot_be_read(number: float) -> None:
 
 def test_a_million_values_are_read() -> None:
     assert len(strict.parse("[" + "0," * 999_998 + "0]")) == 999_999
+    assert strict.parse("9" * 300) == 10**300 - 1
 
 
 @pytest.mark.parametrize(

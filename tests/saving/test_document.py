@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from attrs import evolve
 
 from sega_session.errors import SessionFileError, SessionFormatError
 from sega_session.files import StrictError, TensorRows, unstructure, write_tensors
+from sega_session.files.safetensors_reader import TensorInfo
 from sega_session.models.identity import ModelIdentity
 from sega_session.saving import document as module
 from sega_session.saving.document import DIGEST as DIGEST_NAME
@@ -340,6 +342,16 @@ def test_a_damaged_or_long_document_is_refused(tmp_path: Path) -> None:
         path = write_file(tmp_path / "a.safetensors", packed=content)
         with pytest.raises(SessionFormatError, match=f"document cannot be read: {reason}"):
             read_document(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "kind"),
+    [("I8", (4,), r"I8 \(4,\)"), ("U8", (2, 2), r"U8 \(2, 2\)"), ("U8", (5,), r"U8 \(5,\)")],
+)
+def test_the_documents_tensor_holds_bytes(dtype: str, shape: tuple[int, ...], kind: str) -> None:
+    file: Any = SimpleNamespace(tensors={"document": TensorInfo(dtype, shape, 0)})
+    with pytest.raises(StrictError, match=f"its tensor is {kind}; allowed: U8, up to 4"):
+        module._read_bytes(file, "document", 4)  # noqa: SLF001
 
 
 def test_a_file_ends_in_its_digest(tmp_path: Path) -> None:
