@@ -45,6 +45,7 @@ def test_a_session_is_a_collection_of_its_concepts(session: EditSession) -> None
     assert len(session) == 2
     assert [concept.name for concept in session] == ["glasses", "beard"]
     assert session["beard"].scale == 4
+    assert session["glasses"] == Concept(name="glasses", prompt="glasses", warmup=2)
     with pytest.raises(UnknownConceptError, match="Did you mean 'beard'"):
         session["bear"]
     session.remove("glasses")
@@ -126,6 +127,8 @@ def test_the_default_warmup_is_a_share_of_the_calls(steps: int, warmup: int) -> 
     assert session["glasses"].warmup == warmup
     session.add("hat", cooldown=1)
     assert session["hat"].warmup == 0
+    with pytest.warns(NoEffectWarning, match="warmup and cooldown are both 0"):
+        session.add("cap", cooldown=0)
 
 
 def test_a_setting_without_effect_is_said_once(session: EditSession) -> None:

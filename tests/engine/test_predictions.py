@@ -8,7 +8,10 @@ import pytest
 from torch import Tensor
 
 from sega_session import EditSession
+from sega_session.engine.recording import Recording
 from sega_session.models import Request
+from sega_session.sega import Guider, Trajectory, prompt_condition
+from sega_session.state import Concept, EditState
 from sega_session.testing import FakeModel
 
 
@@ -49,3 +52,11 @@ def test_the_conditions_of_one_call_are_one_batch() -> None:
         session.add(f"concept {number}", warmup=0)
     session.render(output_type="latent")
     assert model.sizes == [42] * 5
+
+
+def test_estimates_from_different_renders_have_different_names() -> None:
+    states = [EditState()]
+    states += [EditState(concepts=(Concept(name="a", prompt=one),)) for one in ("hat", "cap")]
+    guider = Guider(prompt_condition("a cat"), 7.5, None)
+    recordings = [Recording(Trajectory.of(state, 20), guider) for state in states]
+    assert len({one.estimated_from("exact", "preview") for one in recordings}) == 3

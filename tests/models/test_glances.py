@@ -362,6 +362,6 @@ def test_an_image_of_an_earlier_model_does_not_name_the_later_one(tmp_path: Path
 
 def test_a_pipeline_on_the_meta_device_is_refused() -> None:
     pipeline = tiny_stable_diffusion()
-    pipeline.unet.to("meta")
+    pipeline.unet.conv_in.to("meta")
     with pytest.raises(UnsupportedPipelineError, match=r"the unet is on the meta device, without"):
         EditSession(pipeline, "a cat")

@@ -239,6 +239,10 @@ def test_a_missing_version_is_refused() -> None:
             {"recorded": [{"entry": 0, "latents": [], "predictions": [None]}]},
             r"recorded\[0\].predictions\[0\]: None is not an object",
         ),
+        (
+            {"recorded": [{"entry": 0, "latents": [], "predictions": [3]}]},
+            r"recorded\[0\].predictions\[0\]: 3 is not an object",
+        ),
     ],
 )
 def test_damaged_documents_of_version_1_are_refused(change: dict[str, Any], reason: str) -> None:
@@ -460,6 +464,11 @@ def test_shapes_of_embeddings_that_readers_cannot_multiply(shape: tuple[int, ...
     document = plain(evolve(DOCUMENT, embeddings={DIGEST: shape}))
     with pytest.raises(StrictError, match=f"the embeddings '{DIGEST}' have the shape"):
         parse_document(document)
+
+
+def test_embeddings_of_eight_dimensions_are_read() -> None:
+    document = evolve(DOCUMENT, embeddings={DIGEST: (1,) * 8})
+    assert parse_document(plain(document)) == document
 
 
 def test_digests_of_embeddings_are_digests() -> None:

@@ -156,6 +156,15 @@ def test_how_much_is_kept(pipeline: Any, tmp_path: Path) -> None:
         session.save(path, include="some")  # type: ignore[arg-type]
 
 
+def test_the_unedited_image_stays_where_little_is_kept(pipeline: Any, tmp_path: Path) -> None:
+    session = edited(pipeline)
+    render_all(session)
+    session.save(tmp_path / "a.safetensors")
+    one = session.render(output_type="latent").latents.nbytes
+    loaded = EditSession.load(tmp_path / "a.safetensors", pipeline, cache_bytes=35 * one)
+    assert loaded.plan(state=EditState()) == 0
+
+
 def test_sizes_are_what_the_format_says(pipeline: Any, tmp_path: Path) -> None:
     session = EditSession(pipeline, "a portrait", num_inference_steps=8)
     session.render(output_type="latent")

@@ -104,6 +104,13 @@ def test_an_edit_of_a_long_history_costs_little() -> None:
     assert allocated / len(kept) < 40_000  # a copy of the entries alone has 80,000 bytes
 
 
+def test_numbers_are_aligned() -> None:
+    history = History()
+    for scale in range(10):
+        history = history.commit(state(change(BEARD, scale=scale)), "edit")
+    assert str(history).splitlines()[-2:] == ["   9  edit", "* 10  edit"]
+
+
 def test_an_edit_after_an_undo_adds_a_sibling(session: EditSession) -> None:
     session.add("hat", warmup=1)
     session.add("beard", warmup=1)
