@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -31,7 +31,6 @@ from .errors import (
     AutosaveWarning,
     FixedSettingError,
     InvalidValueError,
-    ModelChangedError,
     ModelMismatchError,
     NoEffectWarning,
     shorten,
@@ -304,12 +303,11 @@ class EditSession:
         still be used; what it needs is evaluated again.
 
         Warns:
-            AutosaveWarning: the file cannot be written. The edits are in its journal.
+            AutosaveWarning: the file cannot be written, or the model was changed. The edits are in
+                the journal.
         """
         with self._rendering:
-            # Of a model that was changed only the history can be kept, and the journal has that.
-            with suppress(ModelChangedError):
-                self._refresh_autosave()
+            self._refresh_autosave()
             self._autosave = None
             cache = self.cache
             store = TrajectoryStore(cache.max_bytes, cache.max_spilled_bytes)

@@ -15,6 +15,7 @@ import torch
 
 import sega_session
 from sega_session import (
+    AutosaveWarning,
     Concept,
     EditSession,
     FixedSettingError,
@@ -28,6 +29,7 @@ from sega_session import (
 )
 from sega_session.state import EditState
 from sega_session.testing import FakeModel
+from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
 
 @pytest.fixture
@@ -213,6 +215,18 @@ def test_a_session_closes_at_the_end_of_a_block(tmp_path: Path) -> None:
     session.add("beard")
     assert session.render(output_type="latent").exact
     assert "beard" not in EditSession.load(path, model)
+
+
+def test_a_session_closes_after_its_model_was_changed(tmp_path: Path) -> None:
+    pipeline, path = tiny_stable_diffusion(), tmp_path / "portrait.safetensors"
+    session = EditSession(pipeline, "a portrait")
+    session.autosave(path)
+    session.add("hat")
+    pipeline.scheduler = SCHEDULERS["Euler"]()
+    with pytest.warns(AutosaveWarning, match="the session's model has changed: scheduler"):
+        session.close()
+    recovered = EditSession.recover(path, tiny_stable_diffusion())
+    assert "hat" in recovered
 
 
 def test_renders_are_logged(caplog: pytest.LogCaptureFixture) -> None:

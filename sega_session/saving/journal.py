@@ -329,6 +329,9 @@ class _Replay:
                 fits = fits and child in range(count) and self._parent(child, change) == parent
             if not fits:
                 yield f"history entry {parent} was left for {child}, which is no child"
+        for name in change.branches:
+            if not name.strip() or not name.isprintable():
+                yield f"the branch's name {shorten(name)} is not one line of text"
         if any(one not in range(count) for one in (change.current, *change.branches.values())):
             yield f"an entry is named, and there are {count}"
         if change.branch is not None and change.branch not in change.branches:

@@ -424,6 +424,7 @@ def test_a_journal_that_names_embeddings_the_file_lacks_is_refused_at_that_line(
         ({"current": 3}, "an entry is named, and there are 3"),
         ({"branches": {"a": 3}}, "an entry is named, and there are 3"),
         ({"branch": "a"}, "there is no branch 'a'"),
+        ({"branches": {"a\x1b": 0}}, r"the branch's name 'a\\x1b' is not one line"),
         (
             {"visited": [{"entry": 3, "child": None}]},
             "entry 3 was left for None, which is no child",
