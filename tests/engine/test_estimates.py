@@ -193,10 +193,12 @@ def test_the_last_anchor_under_a_tolerance_is_at_the_last_call_but_one() -> None
 
 def test_anchors_are_told_how_far_apart_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int, bool]] = []
+    corrections: list[Tensor] = []
     reached = AdaptiveAnchors.reached
 
     def spy(self: AdaptiveAnchors, anchor: int, length: int, corrected: Tensor | None) -> None:
         told.append((anchor, length, corrected is not None))
+        corrections.extend([] if corrected is None else [corrected])
         reached(self, anchor, length, corrected)
 
     monkeypatch.setattr(AdaptiveAnchors, "reached", spy)
@@ -210,6 +212,8 @@ def test_anchors_are_told_how_far_apart_they_are(monkeypatch: pytest.MonkeyPatch
         *((5, 1, False), (6, 1, False), (7, 1, False)),
         *((9, 2, True), (13, 4, True), (17, 4, True), (18, 1, False)),
     ]
+    # Each is told its own correction.
+    assert len({float(one) for one in corrections}) == 3
 
 
 def test_the_root_mean_square_is_of_each_image() -> None:

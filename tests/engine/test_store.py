@@ -414,3 +414,16 @@ def test_an_image_that_cannot_be_decoded_is_not_lost() -> None:
         session.render()
     hook.remove()
     assert session.render().evaluations == 0
+
+
+def test_the_image_of_a_render_is_evicted_last() -> None:
+    session = EditSession(FakeModel(), "a cat", num_inference_steps=10, cache_bytes=75 * 1024)
+    session.render(output_type="latent")
+    session.add("hat", warmup=2)
+    render = session.render(output_type="latent")
+    session.update("hat", prompt="cap")
+    session.render(output_type="latent")
+    # Predictions of the hat were evicted for those of the cap, but not the image.
+    assert session.plan(state=render.state) == 0
+    with pytest.raises(InvalidValueError, match="enough for all predictions of this render"):
+        session.heat_map(render, "hat")
