@@ -8,7 +8,7 @@ from tornado.web import Finish
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 
 
-class PageConnection(ZMQChannelsWebsocketConnection):
+class PageConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
     """A kernel's connection to a page whose websocket offers Jupyter's v1 subprotocol.
 
     Voilà reads every binary message as one of that subprotocol. One in the format that is used
@@ -23,4 +23,4 @@ class PageConnection(ZMQChannelsWebsocketConnection):
             # An HTTPError would be shown with templates of Jupyter that Voilà cannot fill.
             self.websocket_handler.set_status(400)
             raise Finish(f"The websocket must offer the subprotocol {PROTOCOL}.")
-        await super().prepare()  # type: ignore[no-untyped-call]
+        await super().prepare()
