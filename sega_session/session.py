@@ -289,9 +289,7 @@ class EditSession:
                 self._pipeline,
                 latents=old.noise,
                 sem_guidance=old.guider.sem_guidance,
-                cache_bytes=self.cache.max_bytes,
-                spill_bytes=self.cache.max_spilled_bytes,
-                batch_plan=self.batch_plan,
+                **self._budgets,
             )
             other._adopt(old, self.history, self._reference)  # noqa: SLF001
             return other
@@ -309,9 +307,7 @@ class EditSession:
         with self._rendering:
             self._refresh_autosave()
             self._autosave = None
-            cache = self.cache
-            store = TrajectoryStore(cache.max_bytes, cache.max_spilled_bytes)
-            self._renderer = attrs.evolve(self._renderer, store=store)
+            self._renderer = attrs.evolve(self._renderer, store=self._renderer.store.emptied())
 
     def __enter__(self) -> Self:
         return self
@@ -760,7 +756,7 @@ class EditSession:
                 noise=copy_noise(old.noise, shape, model.spec),
                 guider=attrs.evolve(old.guider, sem_guidance=guidance),
                 conditionings=conditionings,
-                store=TrajectoryStore(self.cache.max_bytes, self.cache.max_spilled_bytes),
+                store=old.store.emptied(),
             )
             self._model, self._spec, self._conditionings = model, model.spec, conditionings
             self._reference = None
@@ -946,13 +942,7 @@ class EditSession:
 
         Latents and guidance that this session was given are not used.
         """
-        return self.from_scene(
-            scene,
-            self.pipeline,
-            batch_plan=self.batch_plan,
-            cache_bytes=self.cache.max_bytes,
-            spill_bytes=self.cache.max_spilled_bytes,
-        )
+        return self.from_scene(scene, self.pipeline, **self._budgets)
 
     # Scripts.
 
@@ -996,6 +986,15 @@ class EditSession:
         return session
 
     # Private.
+
+    @property
+    def _budgets(self) -> Budgets:
+        cache = self.cache
+        return {
+            "cache_bytes": cache.max_bytes,
+            "spill_bytes": cache.max_spilled_bytes,
+            "batch_plan": self.batch_plan,
+        }
 
     def _edit(self, state: EditState) -> None:
         """Adopt the state after an edit."""

@@ -133,14 +133,18 @@ class TrajectoryStore:
         else:
             self._put_on_host(key, tensor)
 
+    def emptied(self) -> TrajectoryStore:
+        """Return a new store of the same budgets, without tensors."""
+        return TrajectoryStore(self._device.max_bytes, self._host.max_bytes)
+
     def copy(self) -> TrajectoryStore:
         """Return an independent store of the same budgets with the same tensors.
 
         Recorded tensors never change, so both refer to them, and each counts them.
         """
-        other = TrajectoryStore(self._device.max_bytes, self._host.max_bytes)
-        other._device, other._host = self._device.copy(), self._host.copy()
-        other._finals = self._finals
+        other = self.emptied()
+        other._device, other._host = self._device.copy(), self._host.copy()  # noqa: SLF001
+        other._finals = self._finals  # noqa: SLF001
         return other
 
     def count_hits(self, count: int) -> None:

@@ -27,6 +27,7 @@ from ..files import (
     structure,
 )
 from ..state import Entry, History
+from ..state.fields import is_line
 from .document import MAX_CONCEPTS, Document
 from .session_file import journal_path, read_digest, replace_session, write_session
 from .snapshot import Snapshot
@@ -330,7 +331,7 @@ class _Replay:
             if not fits:
                 yield f"history entry {parent} was left for {child}, which is no child"
         for name in change.branches:
-            if not name.strip() or not name.isprintable():
+            if not is_line(name):
                 yield f"the branch's name {shorten(name)} is not one line of text"
         if any(one not in range(count) for one in (change.current, *change.branches.values())):
             yield f"an entry is named, and there are {count}"

@@ -127,9 +127,14 @@ def check_text(what: str, value: object, *, may_be_empty: bool) -> None:
         raise InvalidValueError(what, value, allowed, "Half a character is not text.")
 
 
+def is_line(value: object) -> bool:
+    """Return whether a value is one line of text, as labels and names of branches are."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
 def check_line(what: str, value: object) -> None:
-    """Raise InvalidValueError unless a value is one line of text, as names and labels are."""
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+    """Raise InvalidValueError unless a value is one line of text; see `is_line`."""
+    if not is_line(value):
         raise InvalidValueError(what, value, "text in one line, not empty")
 
 

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from ..errors import HistoryError, InvalidValueError, suggest
 from .differences import diff
-from .fields import check_line, checked_by
+from .fields import check_line, checked_by, is_line
 from .values import EditState
 from .vector import Vector, as_vector
 
@@ -248,7 +248,7 @@ class History:
         if self.current not in range(count):
             yield f"the history is at entry {self.current} of {count}"
         for name, end in self.branches.items():
-            if not name.strip() or not name.isprintable():
+            if not is_line(name):
                 yield f"the branch's name {name!r} is not one line of text"
             if end not in range(count):
                 yield f"branch {name!r} is at entry {end} of {count}"

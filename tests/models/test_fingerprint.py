@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,20 +97,28 @@ def test_compilation_does_not_change_a_digest() -> None:
     assert digest(unet) == expected
 
 
+def check_file(
+    folder: Path, pipeline: Callable[[], Any], others: Sequence[Any], message: str
+) -> None:
+    """Check that a pipeline's file is read with an equal one, and refused with others."""
+    path = folder / "a.safetensors"
+    session = EditSession(pipeline(), "a cat", num_inference_steps=4)
+    session.render()
+    session.save(path)
+    assert EditSession.load(path, pipeline()).render().evaluations == 0
+    for other in others:
+        with pytest.raises(ModelMismatchError, match=message):
+            EditSession.load(path, other)
+
+
 def test_a_file_of_a_lora_is_refused_at_another_scale(tmp_path: Path) -> None:
     def pipeline(scale: float) -> Any:
         found = tiny_stable_diffusion()
         load_lora(found.unet, scale=scale)
         return found
 
-    path = tmp_path / "a.safetensors"
-    session = EditSession(pipeline(0.5), "a cat", num_inference_steps=4)
-    session.render()
-    session.save(path)
-    assert EditSession.load(path, pipeline(0.5)).render().evaluations == 0
-    for other in (pipeline(1.0), tiny_stable_diffusion()):
-        with pytest.raises(ModelMismatchError, match=r"What differs: unet\."):
-            EditSession.load(path, other)
+    others = [pipeline(1.0), tiny_stable_diffusion()]
+    check_file(tmp_path, lambda: pipeline(0.5), others, r"What differs: unet\.")
 
 
 def test_adapters_and_free_u_are_part_of_a_digest() -> None:
@@ -144,14 +152,8 @@ def test_a_quantized_network_can_be_saved(tmp_path: Path) -> None:
         found.unet = quantize_dynamic(found.unet, {nn.Linear}, torch.qint8)
         return found
 
-    path = tmp_path / "a.safetensors"
-    session = EditSession(pipeline(0), "a cat", num_inference_steps=4)
-    session.render()
-    session.save(path)
-    assert EditSession.load(path, pipeline(0)).render().evaluations == 0
-    for other in (pipeline(5), tiny_stable_diffusion()):
-        with pytest.raises(ModelMismatchError, match=r"What differs: .*unet"):
-            EditSession.load(path, other)
+    others = [pipeline(5), tiny_stable_diffusion()]
+    check_file(tmp_path, lambda: pipeline(0), others, r"What differs: .*unet")
 
 
 def test_state_that_cannot_be_read_is_refused() -> None:
