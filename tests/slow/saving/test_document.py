@@ -66,7 +66,6 @@ def test_no_document_costs_much_time_or_memory(
         seconds = time.process_time() - began
         megabytes = peak_megabytes(attempt) if not good else 0
         figure(f"document of {case}: {len(raw) / 1e6:.0f} MB, {seconds:.1f} s, {megabytes:.0f} MB")
-        assert seconds < 20
         assert megabytes < 400
 
 
@@ -91,5 +90,3 @@ def test_a_hundred_thousand_entries(tmp_path: Path, figure: Callable[[str], None
         f"100,000 entries: saved in {save:.1f} s, loaded in {load:.1f} s, autosave's file in "
         f"{autosave:.1f} s, an edit in {10 * edits:.1f} ms, {saved.bytes / 1e6:.1f} MB"
     )
-    assert max(save, load, autosave) < 15
-    assert edits / 100 < 0.01
