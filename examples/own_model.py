@@ -26,7 +26,7 @@ class NineDrawings(models.DiffusionModel):
     def sampler(self, steps, height, width, eta):
         return models.SchedulerSampler(self.scheduler, steps, eta)
 
-    def encode_prompt(self, prompt, role):
+    def encode_prompt(self, prompt, role, scene):
         fits = [float(set(prompt.split()) <= names) for names in NAMES]
         return models.Conditioning({"fits": torch.tensor([fits])})
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, cast, get_args
 from weakref import WeakSet
 
 import attrs
@@ -38,14 +38,17 @@ from .errors import (
 )
 from .models import (
     DiffusionModel,
+    Embeddings,
     LatentsShape,
     OutputType,
     Sampler,
     SerialModel,
     as_model,
+    check_guidance,
     check_spec,
     copy_guidance,
     copy_noise,
+    given_embeddings,
     identify,
 )
 from .render import MadeBy, ModelReference, Render, StepCallback, watch_steps
@@ -57,9 +60,9 @@ from .saving import (
     Snapshot,
     check_carried,
     continues,
-    embedding_name,
     given_noise,
     is_same_model,
+    named_embeddings,
     read_journal,
     read_provenance,
     read_session,
@@ -77,7 +80,7 @@ from .scripts import (
     run_script,
     script_from_history,
 )
-from .sega import Guider, heat_map, prompt_condition
+from .sega import Guider, embedding_condition, heat_map
 from .state import (
     MODES,
     BatchPlan,
@@ -113,11 +116,42 @@ class Budgets(TypedDict, total=False):
     batch_plan: BatchPlan
 
 
-class Options(Budgets, total=False):
+PROMPT_EMBEDDINGS = {
+    "prompt_embedding": ("prompt_embeds", "pooled_prompt_embeds"),
+    "negative_embedding": ("negative_prompt_embeds", "negative_pooled_prompt_embeds"),
+}
+"""The fields of `Scene` that name embeddings, and the arguments of `EditSession` for these."""
+
+
+class PromptEmbeddings(TypedDict, total=False):
+    """Arguments of `EditSession` for embeddings in place of prompts."""
+
+    prompt_embeds: Tensor | None
+    pooled_prompt_embeds: Tensor | None
+    negative_prompt_embeds: Tensor | None
+    negative_pooled_prompt_embeds: Tensor | None
+
+
+class Options(Budgets, PromptEmbeddings, total=False):
     """Arguments of `EditSession` besides pipeline and scene."""
 
     latents: Tensor | None
     sem_guidance: Sequence[Tensor] | Tensor | None
+
+
+def prompt_embeddings(scene: Scene, find: Callable[[str], Embeddings | None]) -> PromptEmbeddings:
+    """Return the embeddings that a scene names, as arguments of `EditSession`.
+
+    Args:
+        scene: the scene.
+        find: returns embeddings by their digest.
+    """
+    options: dict[str, Any] = {}
+    for name, (embeds, pooled) in PROMPT_EMBEDDINGS.items():
+        digest = getattr(scene, name, None)
+        if digest is not None and (found := find(digest)) is not None:
+            options |= {embeds: found.prompt_embeds, pooled: found.pooled_prompt_embeds}
+    return cast(PromptEmbeddings, options)
 
 
 class EditSession:
@@ -146,11 +180,23 @@ class EditSession:
         prompt: a description of the image. A prompt over the text encoder's limit is sliced, as in
             `SemanticStableDiffusionPipeline`, with a warning.
         negative_prompt: replaces the empty text of the unconditional prediction.
+        prompt_embeds, pooled_prompt_embeds: the prompt's embeddings, with weighted words for
+            example, as the pipeline's ``encode_prompt`` returns them, with one row or one per
+            seed; ``prompt`` is only a label then. Families with one text encoder have no pooled
+            ones.
+        negative_prompt_embeds, negative_pooled_prompt_embeds: the negative prompt's.
         seed: one integer, or several for a batch. Noise is drawn on the host, so that a seed
             gives the same noise on every device.
-        num_inference_steps: the scheduler's steps, 1 or more.
+        num_inference_steps: the scheduler's steps, 1 or more; None: the default of the pipeline,
+            50 for Stable Diffusion.
         guidance_scale: classifier-free guidance, >= 0; values up to 1 turn it off, as in
-            diffusers. Concepts still apply.
+            diffusers. Concepts still apply. None: the default of the pipeline, 7.5 for Stable
+            Diffusion.
+        guidance_rescale: the share to which guided predictions are rescaled to the standard
+            deviation of the prompt's, 0 to 1, against overexposed images; 0.7 is common for
+            models with zero terminal SNR.
+        clip_skip: last layers of CLIP to leave out, 1 or more; None: none. Anime checkpoints are
+            often trained with 1.
         height, width: pixels, multiples of the VAE's factor; None: the model's default size.
         eta: DDIM's noise, 0 to 1; other schedulers ignore it.
         latents: initial noise, standard normal, ``(seeds, channels, height / factor,
@@ -183,9 +229,15 @@ class EditSession:
         prompt: str,
         *,
         negative_prompt: str = "",
+        prompt_embeds: Tensor | None = None,
+        pooled_prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        negative_pooled_prompt_embeds: Tensor | None = None,
         seed: int | Iterable[int] = 0,
-        num_inference_steps: int = 50,
-        guidance_scale: float = 7.5,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_rescale: float = 0.0,
+        clip_skip: int | None = None,
         height: int | None = None,
         width: int | None = None,
         eta: float = 0.0,
@@ -199,16 +251,28 @@ class EditSession:
         self._model = SerialModel(as_model(pipeline))
         self._spec = self._model.spec
         default_height, default_width = self._spec.default_size or (None, None)
+        default_steps, default_scale = self._spec.default_steps, self._spec.default_guidance_scale
+        words = given_embeddings(prompt_embeds, pooled_prompt_embeds, self._spec)
+        negative = given_embeddings(
+            negative_prompt_embeds, negative_pooled_prompt_embeds, self._spec
+        )
         self._scene = scene = Scene(
             prompt=prompt,
             negative_prompt=negative_prompt,
+            prompt_embedding=next(iter(words), None),
+            negative_embedding=next(iter(negative), None),
             seeds=seed,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
+            num_inference_steps=(
+                default_steps if num_inference_steps is None else num_inference_steps
+            ),
+            guidance_scale=default_scale if guidance_scale is None else guidance_scale,
+            guidance_rescale=guidance_rescale,
+            clip_skip=clip_skip,
             height=default_height if height is None else height,
             width=default_width if width is None else width,
             eta=eta,
         )
+        check_guidance(self._spec, scene)
         shape, sampler = self._shape_and_sampler(self._model)
         noise = copy_noise(latents, shape, self._spec)
         guidance = copy_guidance(sem_guidance, sampler.calls, shape, self._spec)
@@ -216,7 +280,7 @@ class EditSession:
         if cache_bytes is None:
             cache_bytes = default_cache_bytes(self._spec.device)
         store = TrajectoryStore(cache_bytes, spill_bytes)
-        self._conditionings = Conditionings(self._model, scene)
+        self._conditionings = Conditionings(self._model, scene, {**words, **negative})
         self._renderer = Renderer(
             model=self._model,
             spec=self._spec,
@@ -224,7 +288,7 @@ class EditSession:
             seeds=scene.seeds,
             shape=shape,
             noise=noise,
-            guider=Guider(prompt_condition(scene.prompt), scene.guidance_scale, guidance),
+            guider=Guider(scene, self._spec.distilled, guidance),
             conditionings=self._conditionings,
             store=store,
             batch_plan=batch_plan,
@@ -289,6 +353,7 @@ class EditSession:
                 self._pipeline,
                 latents=old.noise,
                 sem_guidance=old.guider.sem_guidance,
+                **self._prompt_embeddings(self._scene),
                 **self._budgets,
             )
             other._adopt(old, self.history, self._reference)  # noqa: SLF001
@@ -412,7 +477,9 @@ class EditSession:
         weight: float = 1.0,
         inverted: bool = False,
         *,
+        opposite: str | None = None,
         prompt_embeds: Tensor | None = None,
+        pooled_prompt_embeds: Tensor | None = None,
     ) -> None:
         """Add a concept; the ranges are those of `Concept`.
 
@@ -425,8 +492,13 @@ class EditSession:
             cooldown: first model call at which it is no longer applied; None: never.
             weight: share among several concepts, >= 0.
             inverted: steer away from the concept.
+            opposite: words that the concept is measured against: "young" for "old". To remove
+                something, name it here and its absence in the prompt. None: the unconditional
+                prediction, as in SEGA.
             prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
                 ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one per seed in order.
+            pooled_prompt_embeds: its pooled output, ``(1 or seeds, width)``, for families that
+                have one.
 
         Raises:
             DuplicateConceptError: another concept has this name.
@@ -439,7 +511,8 @@ class EditSession:
         """
         digest = None
         if prompt_embeds is not None:
-            digest = self._conditionings.add_embeddings(prompt_embeds)
+            embeddings = Embeddings(prompt_embeds, pooled_prompt_embeds)
+            digest = self._conditionings.add_embeddings(embeddings)
             if not prompt and name is None:
                 raise InvalidValueError(
                     "name", name, "text, not empty", "Embeddings need one: pass name=."
@@ -450,6 +523,7 @@ class EditSession:
             name=prompt if name is None else name,
             prompt=prompt,
             embedding=digest,
+            opposite=opposite,
             scale=scale,
             threshold=threshold,
             warmup=default_warmup(self.num_calls, cooldown) if warmup is None else warmup,
@@ -742,10 +816,15 @@ class EditSession:
             model = SerialModel(as_model(self._pipeline))
             shape, sampler = self._shape_and_sampler(model)
             guidance = copy_guidance(old.guider.sem_guidance, sampler.calls, shape, model.spec)
-            conditionings = Conditionings(model, self._scene)
-            concepts = (concept for entry in self.history for concept in entry.state)
-            for digest in {one.embedding for one in concepts if one.embedding is not None}:
-                conditionings.restore_embeddings(digest, self._conditionings.embeddings(digest))
+            check_guidance(model.spec, self._scene)
+            conditionings = Conditionings(
+                model,
+                self._scene,
+                {
+                    digest: self._conditionings.embeddings(digest)
+                    for digest in named_embeddings(self._scene, self.history)
+                },
+            )
             conditionings.prepare(self.state)
             self._renderer = attrs.evolve(
                 old,
@@ -754,7 +833,7 @@ class EditSession:
                 sampler=sampler,
                 shape=shape,
                 noise=copy_noise(old.noise, shape, model.spec),
-                guider=attrs.evolve(old.guider, sem_guidance=guidance),
+                guider=Guider(self._scene, model.spec.distilled, guidance),
                 conditionings=conditionings,
                 store=old.store.emptied(),
             )
@@ -927,7 +1006,8 @@ class EditSession:
         Args:
             scene: prompt, seeds and settings.
             pipeline: as for `EditSession`.
-            options: further arguments of `EditSession`.
+            options: further arguments of `EditSession`; embeddings among them, if the scene names
+                some.
         """
         if not isinstance(scene, Scene | ScriptScene):
             raise InvalidValueError(
@@ -935,14 +1015,25 @@ class EditSession:
             )
         fields = {field.name: getattr(scene, field.name) for field in attrs.fields(type(scene))}
         prompt, seeds = fields.pop("prompt"), fields.pop("seeds")
+        for name, (option, _) in PROMPT_EMBEDDINGS.items():
+            if fields.pop(name, None) is not None and options.get(option) is None:
+                raise InvalidValueError(
+                    "scene",
+                    scene,
+                    f"one in words, or with {option}=",
+                    "Pass the embeddings that it was made with, or load the session's file.",
+                )
         return cls(pipeline, prompt, seed=seeds, **fields, **options)
 
     def another(self, scene: Scene) -> Self:
         """Begin a session of another scene with the same pipeline, cache budgets and batch plan.
 
-        Latents and guidance that this session was given are not used.
+        Latents and guidance that this session was given are not used; embeddings of prompts are,
+        if the scene names them.
         """
-        return self.from_scene(scene, self.pipeline, **self._budgets)
+        return self.from_scene(
+            scene, self.pipeline, **self._prompt_embeddings(scene), **self._budgets
+        )
 
     # Scripts.
 
@@ -995,6 +1086,15 @@ class EditSession:
             "spill_bytes": cache.max_spilled_bytes,
             "batch_plan": self.batch_plan,
         }
+
+    def _prompt_embeddings(self, scene: Scene) -> PromptEmbeddings:
+        """Return those embeddings of a scene's prompts that this session has, as arguments."""
+        known = self._conditionings
+
+        def find(digest: str) -> Embeddings | None:
+            return known.embeddings(digest) if embedding_condition(digest) in known else None
+
+        return prompt_embeddings(scene, find)
 
     def _edit(self, state: EditState) -> None:
         """Adopt the state after an edit."""
@@ -1090,6 +1190,7 @@ class EditSession:
         tensors = {
             "latents": self._renderer.noise,
             "sem_guidance": self._renderer.guider.sem_guidance,
+            **self._prompt_embeddings(self._scene),
         }
         given = tuple(name for name, tensor in tensors.items() if tensor is not None)
         return MadeBy(self._scene, given, ModelReference(self._pipeline, self._model.begun))
@@ -1122,9 +1223,8 @@ class EditSession:
     def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:
         """Adopt a file's history, and its recorded tensors if the model is the same."""
         document = snapshot.document
-        for digest in document.embeddings:
-            embeds = snapshot.tensor(embedding_name(digest))
-            self._conditionings.restore_embeddings(digest, embeds)
+        for digest in named_embeddings(document.scene, document.history):
+            self._conditionings.restore_embeddings(digest, snapshot.embeddings(digest))
         self._timeline.go(document.history)
         if same_model:
             restore_recorded(snapshot, self._renderer)
@@ -1154,6 +1254,7 @@ class EditSession:
             cache_bytes=cache_bytes,
             spill_bytes=spill_bytes,
             batch_plan=document.batch_plan,
+            **prompt_embeddings(document.scene, snapshot.embeddings),
         )
         session._restore(snapshot, same_model=same_model)  # noqa: SLF001
         return session, document

@@ -22,6 +22,7 @@ from .models import (
     Conditioning,
     Decoded,
     DiffusionModel,
+    Embeddings,
     ModelSpec,
     OutputType,
     Request,
@@ -30,6 +31,7 @@ from .models import (
     collate,
     copy_embeddings,
 )
+from .state import Scene
 
 CHANNELS, FACTOR = 4, 2
 """Latents have 4 channels, and half the image's height and width."""
@@ -45,6 +47,7 @@ class FakeModel(DiffusionModel):
         scheduler: a diffusers scheduler; None: DDIM with Stable Diffusion's noise schedule.
         device: the device of latents and predictions.
         dtype: the precision of latents and predictions.
+        distilled: see `ModelSpec.distilled`.
         on_evaluate: called with the requests before each model call; may raise.
 
     Attributes:
@@ -59,6 +62,7 @@ class FakeModel(DiffusionModel):
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        distilled: bool = False,
         on_evaluate: Callable[[Sequence[Request]], object] | None = None,
     ) -> None:
         self.calls = 0
@@ -73,7 +77,7 @@ class FakeModel(DiffusionModel):
             set_alpha_to_one=False,
             steps_offset=1,
         )
-        self._spec = ModelSpec(torch.device(device), dtype, (16, 16))
+        self._spec = ModelSpec(torch.device(device), dtype, (16, 16), distilled=distilled)
 
     @property
     def spec(self) -> ModelSpec:
@@ -91,14 +95,15 @@ class FakeModel(DiffusionModel):
         """See `DiffusionModel.sampler`."""
         return SchedulerSampler(self._scheduler, steps, eta)
 
-    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
         """See `DiffusionModel.encode_prompt`."""
         self.encoded.append(prompt)
         factor = (sum(map(ord, prompt)) + (role == "negative")) % 17 / 17
         return Conditioning({"factor": torch.full((1, 1, 1), factor, device=self._spec.device)})
 
-    def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
+    def encode_embeddings(self, embeddings: Embeddings, scene: Scene) -> Conditioning:
         """See `DiffusionModel.encode_embeddings`; the shape is ``(1 or images, 1, 1)``."""
+        embeds, images = embeddings.prompt_embeds, len(scene.seeds)
         return Conditioning({"factor": copy_embeddings(embeds, images, 1, 1, self._spec)})
 
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:

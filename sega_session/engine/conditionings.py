@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-
-from torch import Tensor
+from types import MappingProxyType
 
 from ..errors import InvalidValueError
-from ..models import Conditioning, DiffusionModel, check_spec, tensor_digest
-from ..sega import UNCOND, condition_of, embedding_condition, prompt_condition
+from ..models import Conditioning, DiffusionModel, Embeddings, check_spec, copy_tensors, digest_of
+from ..sega import UNCOND, condition_of, embedding_condition, prompt_condition, text_condition
 from ..state import EditState, Scene
 
 
@@ -18,17 +17,31 @@ class Conditionings(Mapping[str, Conditioning]):
     Args:
         model: encodes the texts.
         scene: its prompts are encoded on construction.
+        embeddings: those that the scene names, by digest.
     """
 
-    def __init__(self, model: DiffusionModel, scene: Scene) -> None:
+    def __init__(
+        self,
+        model: DiffusionModel,
+        scene: Scene,
+        embeddings: Mapping[str, Embeddings] = MappingProxyType({}),
+    ) -> None:
         self._model = model
         self._spec = model.spec
-        self._images = len(scene.seeds)
-        self._embeddings: dict[str, Tensor] = {}
-        self._found = {
-            UNCOND: model.encode_prompt(scene.negative_prompt, "negative"),
-            prompt_condition(scene.prompt): model.encode_prompt(scene.prompt, "prompt"),
-        }
+        self._scene = scene
+        self._embeddings: dict[str, Embeddings] = {}
+        self._found: dict[str, Conditioning] = {}
+        for digest, given in embeddings.items():
+            self.restore_embeddings(digest, given)
+        if not self._spec.distilled:
+            self._found[UNCOND] = (
+                model.encode_prompt(scene.negative_prompt, "negative", scene)
+                if scene.negative_embedding is None
+                else self._found[embedding_condition(scene.negative_embedding)]
+            )
+        if scene.prompt_embedding is None:
+            encoded = model.encode_prompt(scene.prompt, "prompt", scene)
+            self._found[text_condition(scene)] = encoded
 
     def __getitem__(self, condition: str) -> Conditioning:
         return self._found[condition]
@@ -39,28 +52,29 @@ class Conditionings(Mapping[str, Conditioning]):
     def __len__(self) -> int:
         return len(self._found)
 
-    def add_embeddings(self, embeds: Tensor) -> str:
+    def add_embeddings(self, embeddings: Embeddings) -> str:
         """Keep a copy of a user's embeddings. Return their digest, a concept's ``embedding``.
 
         Raises:
-            InvalidValueError: the shape does not fit the model or the number of images.
+            InvalidValueError: the shapes do not fit the model or the number of images.
         """
-        conditioning = self._model.encode_embeddings(embeds, self._images)
-        digest = tensor_digest(embeds)
-        self._keep(digest, embeds, conditioning)
+        digest = digest_of(embeddings, self._spec)
+        self.restore_embeddings(digest, embeddings)
         return digest
 
-    def restore_embeddings(self, digest: str, embeds: Tensor) -> None:
+    def restore_embeddings(self, digest: str, embeddings: Embeddings) -> None:
         """Add embeddings from a file, under the digest that they have there."""
-        self._keep(digest, embeds, self._model.encode_embeddings(embeds, self._images))
+        conditioning = self._model.encode_embeddings(embeddings, self._scene)
+        self._embeddings[digest] = copy_tensors(embeddings, self._spec)
+        self._found[embedding_condition(digest)] = conditioning
 
     def restore_all(self, other: Conditionings) -> None:
         """Add all conditionings and embeddings of another session with this model."""
         self._found.update(other._found)
         self._embeddings.update(other._embeddings)
 
-    def embeddings(self, digest: str) -> Tensor:
-        """Return embeddings that were added, ``(1 or images, tokens, width)``."""
+    def embeddings(self, digest: str) -> Embeddings:
+        """Return embeddings that were added, with one row or one per image."""
         return self._embeddings[digest]
 
     def prepare(self, state: EditState) -> None:
@@ -71,20 +85,23 @@ class Conditionings(Mapping[str, Conditioning]):
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
         """
         for concept in state:
-            condition = condition_of(concept)
-            if condition in self._found:
-                continue
-            if concept.embedding is not None:
+            if concept.embedding is None:
+                self._prepare_text(concept.prompt)
+            elif condition_of(concept) not in self._found:
                 raise InvalidValueError(
                     "state",
                     concept.name,
                     "concepts in words, or with embeddings that were added to this session",
                     "Add them with add(name=, prompt_embeds=) first.",
                 )
-            check_spec(self._model.spec, self._spec)
-            self._found[condition] = self._model.encode_prompt(concept.prompt, "concept")
+            if concept.opposite is not None:
+                self._prepare_text(concept.opposite)
 
-    def _keep(self, digest: str, embeds: Tensor, conditioning: Conditioning) -> None:
-        rows = embeds[None] if embeds.ndim == 2 else embeds
-        self._embeddings[digest] = rows.detach().to(self._spec.device, self._spec.dtype, copy=True)
-        self._found[embedding_condition(digest)] = conditioning
+    def _prepare_text(self, text: str) -> None:
+        """Encode the text of a concept, unless it was encoded before."""
+        condition = prompt_condition(text)
+        if condition in self._found:
+            return
+        check_spec(self._model.spec, self._spec)
+        in_context = f"{self._scene.prompt}, {text}" if self._spec.distilled else text
+        self._found[condition] = self._model.encode_prompt(in_context, "concept", self._scene)

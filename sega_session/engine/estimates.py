@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import frozen
 from torch import Tensor
 
-from ..sega import UNCOND, Predictions
+from ..sega import Predictions
 from .recording import Recording
 from .walk import Walk
 
@@ -46,9 +46,8 @@ class Estimator:
     def __init__(self, recording: Recording, signal_and_noise: SignalAndNoise) -> None:
         self._recording = recording
         self._signal_and_noise = signal_and_noise
-        # Evaluated at every call, on both trajectories.
-        guider = recording.guider
-        self._base = UNCOND if guider.guidance_scale > 1 else guider.text
+        self._base = recording.guider.base
+        self._origin = recording.guider.origin
 
     def signal(self, call: int) -> float:
         """Return the share of the image in the model's input at a call, 0 to 1."""
@@ -92,10 +91,10 @@ class Estimator:
         return estimates
 
     def _recorded(self, recorded: Predictions, condition: str) -> Tensor:
-        """Return a recorded prediction; where there is none, the unconditional or base one."""
+        """Return a recorded prediction; where there is none, what concepts are measured against."""
         found = recorded.get(condition)
         if found is None:
-            found = recorded.get(UNCOND)
+            found = recorded.get(self._origin)
         return recorded[self._base] if found is None else found
 
 

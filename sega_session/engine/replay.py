@@ -37,9 +37,13 @@ class ReplayStrategy:
             latents = _name(target, recording, walk.call, exact=exact)
             evaluated = [one for one in walk.needed if one not in replayed]
             predictions = job.evaluate(walk, latents, evaluated)
+            origin = recording.guider.origin
+            if origin not in recorded or origin not in predictions:
+                # All concepts have opposites, so it is not needed.
+                origin = recording.guider.text
             for condition in replayed:
-                direction = recorded[condition] - recorded[UNCOND]
-                predictions[condition] = predictions[UNCOND] + direction
+                direction = recorded[condition] - recorded[origin]
+                predictions[condition] = predictions[origin] + direction
             exact = exact and not replayed
             job.advance(predictions, exact=exact)
         return Denoised(walk.latents, exact)

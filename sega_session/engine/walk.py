@@ -84,7 +84,7 @@ class Walk:
         guided = self._model.guided(
             predictions.get(UNCOND),
             predictions[self.guider.text],
-            self.guider.guidance_scale,
+            self.guider.scene,
             self.guider.guidances(semantic, call),
         )
         self._run.step(guided)

@@ -1,6 +1,7 @@
 from .base import Conditioning as Conditioning
 from .base import Decoded as Decoded
 from .base import DiffusionModel as DiffusionModel
+from .base import Embeddings as Embeddings
 from .base import ImageType as ImageType
 from .base import LatentsShape as LatentsShape
 from .base import ModelSpec as ModelSpec
@@ -18,13 +19,17 @@ from .glances import changes as changes
 from .glances import glance as glance
 from .identity import ModelIdentity as ModelIdentity
 from .inputs import check_finite as check_finite
+from .inputs import check_guidance as check_guidance
 from .inputs import check_spec as check_spec
 from .inputs import copy_embeddings as copy_embeddings
 from .inputs import copy_guidance as copy_guidance
 from .inputs import copy_noise as copy_noise
+from .inputs import copy_pooled as copy_pooled
+from .inputs import copy_tensors as copy_tensors
+from .inputs import digest_of as digest_of
 from .inputs import draw_noise as draw_noise
+from .inputs import given_embeddings as given_embeddings
 from .inputs import start_from as start_from
-from .inputs import tensor_digest as tensor_digest
 from .loading import AVATARS as AVATARS
 from .loading import load_avatars as load_avatars
 from .loading import load_pipeline as load_pipeline

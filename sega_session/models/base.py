@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
+import attrs
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InvalidValueError
+from ..state import Scene
 from .text_guidance import classifier_free_guidance
 
 OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
@@ -40,6 +42,34 @@ class Conditioning:
     """
 
     tensors: Mapping[str, Tensor]
+
+
+def _check_tensor(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise InvalidValueError(
+            attribute.name,
+            type(value).__name__,
+            "a tensor",
+            "Take it from the pipeline's own encode_prompt().",
+        )
+
+
+@frozen(eq=False)
+class Embeddings:
+    """The text encoders' output for a text, by the names that diffusers' pipelines have for it.
+
+    Attributes:
+        prompt_embeds: ``(1 or images, tokens, width)``, or without the first of these sizes.
+        pooled_prompt_embeds: ``(1 or images, width)``; None: the family has none.
+
+    Raises:
+        InvalidValueError: something is no tensor.
+    """
+
+    prompt_embeds: Tensor = field(validator=_check_tensor)
+    pooled_prompt_embeds: Tensor | None = field(
+        default=None, validator=attrs.validators.optional(_check_tensor)
+    )
 
 
 @frozen(eq=False)
@@ -73,11 +103,19 @@ class ModelSpec:
         device: the device of latents and predictions.
         dtype: the precision of latents and predictions.
         default_size: height and width in pixels that the model was trained for; None: unknown.
+        default_steps: the scheduler's steps of a session that names none.
+        default_guidance_scale: the guidance scale of a session that names none.
+        distilled: the model takes the guidance scale as an input and has no unconditional
+            prediction. The image's prediction is the prompt's alone, and a concept is stated in
+            the prompt's context and measured against the prompt.
     """
 
     device: torch.device
     dtype: torch.dtype
     default_size: tuple[int, int] | None = None
+    default_steps: int = 50
+    default_guidance_scale: float = 7.5
+    distilled: bool = False
 
 
 @frozen(eq=False)
@@ -175,17 +213,30 @@ class DiffusionModel(Protocol):
         """
 
     @abstractmethod
-    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
-        """Return the conditioning on a text. Warn with PromptTruncatedWarning if it was cut."""
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
+        """Return the conditioning on a text. Warn with PromptTruncatedWarning if it was cut.
 
-    def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
+        Args:
+            prompt: the text. For a concept of a distilled model it is the whole text, the scene's
+                prompt and the concept.
+            role: what the text is for.
+            scene: the size, ``clip_skip`` and, for distilled models, the guidance scale.
+
+        Raises:
+            InvalidValueError: the family does not support a setting of the scene.
+        """
+
+    def encode_embeddings(self, embeddings: Embeddings, scene: Scene) -> Conditioning:
         """Return the conditioning on a user's embeddings, copied to the device.
 
         Raises:
-            InvalidValueError: the shape does not fit the model or the number of images.
+            InvalidValueError: the shapes do not fit the model or the number of images.
         """
         raise InvalidValueError(
-            "prompt_embeds", tuple(embeds.shape), "none with this model", "Pass a prompt."
+            "prompt_embeds",
+            tuple(embeddings.prompt_embeds.shape),
+            "none with this model",
+            "Pass a prompt.",
         )
 
     @abstractmethod
@@ -196,7 +247,7 @@ class DiffusionModel(Protocol):
         self,
         uncond: Tensor | None,
         text: Tensor,
-        guidance_scale: float,
+        scene: Scene,
         guidances: Sequence[Tensor],
     ) -> Tensor:
         """Combine predictions and the concepts' guidance into the prediction for the sampler.
@@ -204,13 +255,14 @@ class DiffusionModel(Protocol):
         The default is `classifier_free_guidance`.
 
         Args:
-            uncond: the unconditional prediction; None: it was not evaluated, because
-                ``guidance_scale`` is at most 1 and no concept acts.
+            uncond: the unconditional prediction; None: it was not evaluated, because the guidance
+                scale is at most 1 and no concept needs it, or because the model is distilled.
             text: the prediction conditioned on the prompt.
-            guidance_scale: the weight of the prompt; values up to 1 turn its guidance off.
+            scene: the guidance scale, where values up to 1 turn the prompt's guidance off, and
+                ``guidance_rescale``.
             guidances: the concepts' guidance and recorded guidance, added in this order.
         """
-        return classifier_free_guidance(uncond, text, guidance_scale, guidances)
+        return classifier_free_guidance(uncond, text, scene, guidances)
 
     @abstractmethod
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:

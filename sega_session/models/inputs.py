@@ -9,8 +9,15 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
-from ..errors import InvalidValueError, NotFiniteError, UnsupportedPipelineError
-from .base import LatentsShape, ModelSpec, Origin
+from ..errors import (
+    InvalidValueError,
+    NoEffectWarning,
+    NotFiniteError,
+    UnsupportedPipelineError,
+    warn_caller,
+)
+from ..state import Scene
+from .base import Embeddings, LatentsShape, ModelSpec, Origin
 
 
 def check_spec(now: ModelSpec, then: ModelSpec) -> None:
@@ -125,6 +132,85 @@ def copy_embeddings(
     return copy_checked("prompt_embeds", embeds[None] if embeds.ndim == 2 else embeds, spec)
 
 
+def copy_pooled(pooled: Tensor | None, images: int, width: int, spec: ModelSpec) -> Tensor:
+    """Return a checked copy of pooled embeddings, ``(1 or images, width)``.
+
+    Raises:
+        InvalidValueError: there are none, they have another shape, or are not finite numbers.
+    """
+    allowed = dict.fromkeys([(1, width), (images, width)])
+    shape = tuple(pooled.shape) if isinstance(pooled, Tensor) else type(pooled).__name__
+    if not isinstance(pooled, Tensor) or shape not in allowed:
+        raise InvalidValueError(
+            "shape of pooled_prompt_embeds",
+            shape,
+            " or ".join(map(str, allowed)),
+            "Take them from the pipeline's own encode_prompt().",
+        )
+    return copy_checked("pooled_prompt_embeds", pooled, spec)
+
+
+def check_no_pooled(embeddings: Embeddings) -> None:
+    """Raise InvalidValueError if pooled embeddings are given to a family that has none."""
+    if embeddings.pooled_prompt_embeds is not None:
+        raise InvalidValueError(
+            "pooled_prompt_embeds", "a tensor", "None with this model", "Leave it out."
+        )
+
+
+def given_embeddings(
+    embeds: Tensor | None, pooled: Tensor | None, spec: ModelSpec
+) -> dict[str, Embeddings]:
+    """Return embeddings that a user gave, by their digest; empty: none were given.
+
+    Raises:
+        InvalidValueError: something is no tensor, or the pooled embeddings are alone.
+    """
+    if embeds is None:
+        if pooled is not None:
+            raise InvalidValueError(
+                "pooled_prompt_embeds", "a tensor", "None without prompt_embeds", "Pass both."
+            )
+        return {}
+    embeddings = Embeddings(embeds, pooled)
+    return {digest_of(embeddings, spec): embeddings}
+
+
+def check_guidance(spec: ModelSpec, scene: Scene) -> None:
+    """Check a scene's guidance against a model.
+
+    Raises:
+        InvalidValueError: the scene has a negative prompt, and the model no unconditional
+            prediction.
+
+    Warns:
+        NoEffectWarning: there is no classifier-free guidance that could be rescaled.
+    """
+    if spec.distilled and (scene.negative_prompt or scene.negative_embedding):
+        raise InvalidValueError(
+            "negative_prompt",
+            scene.negative_prompt,
+            "'' with a guidance-distilled model, which has no unconditional prediction",
+            "Add the words as a concept with inverted=True instead.",
+        )
+    if scene.guidance_rescale and (spec.distilled or scene.guidance_scale <= 1):
+        why = "the model is guidance-distilled" if spec.distilled else "guidance_scale is at most 1"
+        warn_caller(
+            f"guidance_rescale={scene.guidance_rescale:g} has no effect: {why}. Set it to 0.",
+            NoEffectWarning,
+        )
+
+
+def copy_tensors(embeddings: Embeddings, spec: ModelSpec) -> Embeddings:
+    """Return copies of embeddings with a row for each image, or one for all."""
+    embeds, pooled = embeddings.prompt_embeds, embeddings.pooled_prompt_embeds
+    rows = embeds[None] if embeds.ndim == 2 else embeds
+    return Embeddings(
+        rows.detach().to(spec.device, spec.dtype, copy=True),
+        None if pooled is None else pooled.detach().to(spec.device, spec.dtype, copy=True),
+    )
+
+
 def check_finite(what: str, tensor: Tensor) -> None:
     """Raise NotFiniteError if a render's tensor has overflowed.
 
@@ -139,10 +225,15 @@ def check_finite(what: str, tensor: Tensor) -> None:
         )
 
 
-def tensor_digest(tensor: Tensor) -> str:
-    """Return a digest of a tensor's shape and values, 16 hexadecimal digits."""
-    values = tensor.detach().to("cpu", torch.float32).contiguous()
-    return hashlib.sha256(repr(values.shape).encode() + values.numpy().tobytes()).hexdigest()[:16]
+def digest_of(embeddings: Embeddings, spec: ModelSpec) -> str:
+    """Return a digest of the embeddings that `copy_tensors` returns, 16 hexadecimal digits."""
+    copies = copy_tensors(embeddings, spec)
+    digest = hashlib.sha256()
+    for tensor in (copies.prompt_embeds, copies.pooled_prompt_embeds):
+        if tensor is not None:
+            values = tensor.detach().to("cpu", torch.float32).contiguous()
+            digest.update(repr(values.shape).encode() + values.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _generators(seeds: Sequence[int]) -> list[Generator]:

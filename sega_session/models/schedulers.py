@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -33,18 +35,38 @@ FAILURES = (
 )
 """The errors of schedulers at settings that they do not support; they check few of them."""
 
+FLOW = "flow_prediction"
+"""The ``prediction_type`` of schedulers that were not made for flow matching alone."""
+
+ALLOWED = {
+    "noise": "allowed: a scheduler of Stable Diffusion, such as DDIM, PNDM, Euler, DPM++ or UniPC. "
+    "Set one with pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config).",
+    "velocity": "allowed: a flow-matching scheduler, such as FlowMatchEuler, or DPM++ or UniPC "
+    f"with use_flow_sigmas=True and prediction_type={FLOW!r}. Set one with pipeline.scheduler = "
+    "FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config).",
+}
+"""Which schedulers fit a kind of prediction, and how to set one."""
+
 DEFAULTED = "_use_default_values"
 """The key under which diffusers' configs list the settings that were not given."""
 
 _REHEARSED: set[tuple[type, str, int]] = set()
 
 
-def check_scheduler(scheduler: Any) -> None:
-    """Raise UnsupportedPipelineError unless the scheduler can drive a U-Net's noise predictions."""
+Prediction: TypeAlias = Literal["noise", "velocity"]
+"""What a model predicts: noise, with v as a variant, or the velocity of flow matching."""
+
+
+def check_scheduler(scheduler: Any, prediction: Prediction = "noise") -> None:
+    """Raise UnsupportedPipelineError unless the scheduler can drive a model's predictions."""
     name, config = type(scheduler).__name__, scheduler.config
     problem = ""
-    if not hasattr(scheduler, "init_noise_sigma") or not hasattr(scheduler, "scale_model_input"):
+    if prediction == "noise" and not hasattr(scheduler, "init_noise_sigma"):
         problem = "is for flow matching"
+    elif prediction == "velocity" and not _has_flow_sigmas(scheduler):
+        problem = "is not for flow matching"
+    elif prediction == "velocity" and config.get("prediction_type", FLOW) != FLOW:
+        problem = f"takes the prediction_type {config['prediction_type']!r} and not {FLOW!r}"
     elif isinstance(scheduler, CMStochasticIterativeScheduler):
         problem = "is for consistency models, whose outputs are images and not noise"
     elif "num_train_timesteps" not in config:
@@ -62,9 +84,7 @@ def check_scheduler(scheduler: Any) -> None:
             problem = f"needs {', '.join(sorted(needed - ARGUMENTS))} at every step"
     if problem:
         raise UnsupportedPipelineError(
-            f"the pipeline's scheduler, {name}, {problem}; allowed: a scheduler of Stable "
-            "Diffusion, such as DDIM, PNDM, Euler, DPM++ or UniPC. Set one with "
-            "pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)."
+            f"the pipeline's scheduler, {name}, {problem}; {ALLOWED[prediction]}"
         )
 
 
@@ -75,6 +95,8 @@ class SchedulerSampler:
         scheduler: the scheduler whose settings are used. It is not changed.
         steps: its ``num_inference_steps``.
         eta: DDIM's noise, 0 to 1; passed only to schedulers that accept it.
+        prediction: what the model predicts.
+        schedule: further arguments of its ``set_timesteps``, such as "sigmas" and "mu".
 
     Raises:
         InvalidValueError: the scheduler does not support that many steps, or not its settings.
@@ -84,14 +106,23 @@ class SchedulerSampler:
         NoEffectWarning: eta is not 0, and the scheduler does not accept it.
     """
 
-    def __init__(self, scheduler: Any, steps: int, eta: float = 0.0) -> None:
+    def __init__(
+        self,
+        scheduler: Any,
+        steps: int,
+        eta: float = 0.0,
+        *,
+        prediction: Prediction = "noise",
+        schedule: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._scheduler = scheduler
         self._steps = steps
         self._eta = eta
-        check_scheduler(scheduler)
-        fresh = fresh_scheduler(scheduler, steps)
+        self._schedule = schedule
+        check_scheduler(scheduler, prediction)
+        fresh = fresh_scheduler(scheduler, steps, schedule)
         self._shares = signal_and_noise(fresh)
-        _rehearse(fresh, steps)
+        _rehearse(fresh, steps, schedule)
         if eta and "eta" not in inspect.signature(scheduler.step).parameters:
             warn_caller(
                 f"eta={eta:g} has no effect: {type(scheduler).__name__} does not use it. "
@@ -106,7 +137,8 @@ class SchedulerSampler:
 
     def start(self, origin: Origin) -> SchedulerRun:
         """Begin a run from ``origin.noise``, scaled by the scheduler's ``init_noise_sigma``."""
-        return _begin(fresh_scheduler(self._scheduler, self._steps), origin, self._eta)
+        fresh = fresh_scheduler(self._scheduler, self._steps, self._schedule)
+        return _begin(fresh, origin, self._eta)
 
     def signal_and_noise(self, call: int) -> tuple[float, float]:
         """See `Sampler.signal_and_noise`."""
@@ -137,6 +169,8 @@ class SchedulerRun:
 
     def model_input(self, latents: Tensor) -> Tensor:
         """See `SamplerRun.model_input`."""
+        if not hasattr(self._scheduler, "scale_model_input"):
+            return latents
         scaled: Tensor = self._scheduler.scale_model_input(latents, self._host_timestep)
         return scaled
 
@@ -168,7 +202,11 @@ class SchedulerRun:
         return timestep
 
 
-def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
+def fresh_scheduler(
+    scheduler: Any,
+    num_inference_steps: int,
+    schedule: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """Return a new scheduler with the same settings, its timesteps set, on the host.
 
     Raises:
@@ -189,26 +227,33 @@ def fresh_scheduler(scheduler: Any, num_inference_steps: int) -> Any:
         )
     try:
         fresh = type(scheduler).from_config(config)
-        fresh.set_timesteps(num_inference_steps)
+        fresh.set_timesteps(num_inference_steps, **schedule)
     except ImportError as error:
         raise UnsupportedPipelineError(f"{type(scheduler).__name__}: {error}") from error
     except FAILURES as error:
         raise _failed(scheduler, num_inference_steps, error) from error
-    # Not a number fails this too.
-    if not bool((fresh.timesteps < longest).all()):
-        reason = f"with them timesteps are not all below {longest}, as the model was trained"
+    # Flow matching begins at the longest timestep itself. Not a number fails this too.
+    last = longest if _has_flow_sigmas(scheduler) else longest - 1
+    if not bool((fresh.timesteps <= last).all()):
+        reason = f"with them timesteps are not all at most {last}, as the model was trained"
         raise _failed(scheduler, num_inference_steps, reason)
     return fresh
 
 
-def _rehearse(scheduler: Any, num_inference_steps: int) -> None:
+def _has_flow_sigmas(scheduler: Any) -> bool:
+    """Return whether a scheduler goes through the noise levels of flow matching."""
+    return not hasattr(scheduler, "init_noise_sigma") or scheduler.config.get("use_flow_sigmas")
+
+
+def _rehearse(scheduler: Any, num_inference_steps: int, schedule: Mapping[str, Any]) -> None:
     """Drive a fresh scheduler with latents of one pixel, to find early what its settings break.
 
     Raises:
         InvalidValueError: a step fails.
     """
     # Once for equal settings: some schedulers take a second for 50 steps.
-    rehearsed = type(scheduler), canonical(scheduler.config), num_inference_steps
+    settings = canonical([scheduler.config, schedule])
+    rehearsed = type(scheduler), settings, num_inference_steps
     if rehearsed in _REHEARSED:
         return
     latents = torch.ones(1, 4, 1, 1)
@@ -227,7 +272,9 @@ def _begin(scheduler: Any, origin: Origin, eta: float) -> SchedulerRun:
     offered = {"eta": eta, "generator": list(origin.generators)}
     accepted = inspect.signature(scheduler.step).parameters
     arguments = {name: value for name, value in offered.items() if name in accepted}
-    return SchedulerRun(scheduler, origin.noise * scheduler.init_noise_sigma, arguments)
+    # Those for flow matching alone do not scale it.
+    latents = origin.noise * getattr(scheduler, "init_noise_sigma", 1)
+    return SchedulerRun(scheduler, latents, arguments)
 
 
 def _failed(scheduler: Any, num_inference_steps: int, reason: object) -> InvalidValueError:

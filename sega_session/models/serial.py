@@ -10,10 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import ModelChangedError
+from ..state import Scene
 from .base import (
     Conditioning,
     Decoded,
     DiffusionModel,
+    Embeddings,
     ModelSpec,
     OutputType,
     Request,
@@ -63,17 +65,17 @@ class SerialModel:
         """See `DiffusionModel.sampler`."""
         return self._model.sampler(steps, height, width, eta)
 
-    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
         """See `DiffusionModel.encode_prompt`."""
         with self._lock:
             self.check_unchanged()
-            return self._model.encode_prompt(prompt, role)
+            return self._model.encode_prompt(prompt, role, scene)
 
-    def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
+    def encode_embeddings(self, embeddings: Embeddings, scene: Scene) -> Conditioning:
         """See `DiffusionModel.encode_embeddings`."""
         with self._lock:
             self.check_unchanged()
-            return self._model.encode_embeddings(embeds, images)
+            return self._model.encode_embeddings(embeddings, scene)
 
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
         """See `DiffusionModel.evaluate`."""
@@ -84,11 +86,11 @@ class SerialModel:
         self,
         uncond: Tensor | None,
         text: Tensor,
-        guidance_scale: float,
+        scene: Scene,
         guidances: Sequence[Tensor],
     ) -> Tensor:
         """See `DiffusionModel.guided`."""
-        return self._model.guided(uncond, text, guidance_scale, guidances)
+        return self._model.guided(uncond, text, scene, guidances)
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """See `DiffusionModel.decode`."""

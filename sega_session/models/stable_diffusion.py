@@ -10,38 +10,36 @@ import torch
 from diffusers.loaders import TextualInversionLoaderMixin
 from torch import Tensor
 
-from ..errors import (
-    InvalidValueError,
-    PromptTruncatedWarning,
-    UnsupportedPipelineError,
-    warn_caller,
-)
+from ..errors import PromptTruncatedWarning, warn_caller
+from ..state import Scene
 from .base import (
     Conditioning,
     Decoded,
     DiffusionModel,
+    Embeddings,
     ImageType,
     ModelSpec,
     OutputType,
     Request,
     Role,
 )
-from .inputs import check_finite, copy_embeddings
+from .inputs import check_finite, check_no_pooled, copy_embeddings
+from .pipelines import (
+    check_clip_skip,
+    check_in_memory,
+    check_parts,
+    check_size,
+    default_settings,
+)
 from .quiet import StableDiffusionPipeline
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
+from .unets import check_unet, guidance_embedding, is_distilled
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The components that images depend on."""
 
-PLAIN_UNET = (
-    "time_cond_proj_dim",
-    "num_class_embeds",
-    "class_embed_type",
-    "addition_embed_type",
-    "encoder_hid_dim_type",
-)
-"""Settings of a U-Net that needs more inputs than latents, timestep and text; allowed: None."""
+NETWORKS = ("unet", "vae", "text_encoder")
 
 
 class StableDiffusion(DiffusionModel):
@@ -56,56 +54,38 @@ class StableDiffusion(DiffusionModel):
     """
 
     def __init__(self, pipeline: StableDiffusionPipeline) -> None:
-        for part in PARTS:
-            if getattr(pipeline, part) is None:
-                raise UnsupportedPipelineError(
-                    f"the pipeline's {part} is None; allowed: one it was trained with. "
-                    "Load the whole checkpoint."
-                )
-        unet, channels = pipeline.unet.config, pipeline.vae.config.latent_channels
-        if (unet.in_channels, unet.out_channels) != (channels, channels):
-            raise UnsupportedPipelineError(
-                f"the U-Net takes {unet.in_channels} channels and gives {unet.out_channels}, the "
-                f"VAE has {channels}; allowed: equal numbers (no inpainting, depth or "
-                "image-conditioned models). Load a text-to-image checkpoint."
-            )
-        for setting in PLAIN_UNET:
-            if getattr(unet, setting, None) is not None:
-                raise UnsupportedPipelineError(
-                    f"the U-Net's {setting} is {getattr(unet, setting)!r}; allowed: None, as in "
-                    "Stable Diffusion 1.x and 2.x. Load such a checkpoint, without adapters."
-                )
-        self._pipeline: Any = pipeline
+        check_parts(pipeline, PARTS)
+        check_unet(pipeline.unet, pipeline.vae, added=None)
         check_scheduler(pipeline.scheduler)
-        _check_in_memory(pipeline)
+        check_in_memory(pipeline, NETWORKS)
+        self._pipeline: Any = pipeline
 
     @property
     def spec(self) -> ModelSpec:
         """The execution device under offloading, the U-Net's precision and sample size."""
         device = self._pipeline._execution_device  # noqa: SLF001 - the device under offloading
-        return ModelSpec(device, self._pipeline.unet.dtype, self._default_size())
+        unet = self._pipeline.unet
+        steps, guidance_scale = default_settings(self._pipeline)
+        return ModelSpec(
+            device,
+            unet.dtype,
+            self._default_size(),
+            steps,
+            guidance_scale,
+            distilled=is_distilled(unet),
+        )
 
     def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """See `DiffusionModel.latents_shape`; sizes are multiples of the VAE's factor."""
         factor = self._pipeline.vae_scale_factor
-        for what, pixels in (("height", height), ("width", width)):
-            if pixels % factor:
-                below = pixels - pixels % factor
-                raise InvalidValueError(
-                    what,
-                    pixels,
-                    f"a multiple of {factor} pixels, the VAE's factor",
-                    f"The nearest are {below} and {below + factor}."
-                    if below
-                    else f"The smallest is {factor}.",
-                )
+        check_size(height, width, factor)
         return self._pipeline.unet.config.in_channels, height // factor, width // factor
 
     def sampler(self, steps: int, height: int, width: int, eta: float) -> SchedulerSampler:
         """See `DiffusionModel.sampler`; the size does not matter here."""
         return SchedulerSampler(self._pipeline.scheduler, steps, eta)
 
-    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
         """Return the conditioning on a text, cut as the reference cuts it.
 
         The reference (pipeline_semantic_stable_diffusion.py) slices a text over the limit, without
@@ -136,13 +116,16 @@ class StableDiffusion(DiffusionModel):
             ).input_ids
         spec = self.spec
         with torch.no_grad():
-            embeds = self._pipeline.text_encoder(tokens[:, :limit].to(spec.device))[0]
-        return _conditioning(embeds.to(spec.dtype))
+            embeds = self._encode(tokens[:, :limit].to(spec.device), None if negative else scene)
+        return self._conditioning(embeds.to(spec.dtype), scene)
 
-    def encode_embeddings(self, embeds: Tensor, images: int) -> Conditioning:
+    def encode_embeddings(self, embeddings: Embeddings, scene: Scene) -> Conditioning:
         """See `DiffusionModel.encode_embeddings`; ``(tokens, width)``, with or without rows."""
+        check_no_pooled(embeddings)
+        embeds, images = embeddings.prompt_embeds, len(scene.seeds)
         width = self._pipeline.unet.config.cross_attention_dim
-        return _conditioning(copy_embeddings(embeds, images, self._token_limit, width, self.spec))
+        copied = copy_embeddings(embeds, images, self._token_limit, width, self.spec)
+        return self._conditioning(copied, scene)
 
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
         """See `DiffusionModel.evaluate`."""
@@ -187,28 +170,24 @@ class StableDiffusion(DiffusionModel):
         factor = self._pipeline.vae_scale_factor
         return height * factor, width * factor
 
+    def _encode(self, tokens: Tensor, scene: Scene | None) -> Tensor:
+        """Return the text encoder's output; of the last layer unless a scene skips some."""
+        encoder = self._pipeline.text_encoder
+        if scene is None or scene.clip_skip is None:
+            output: Tensor = encoder(tokens)[0]
+            return output
+        check_clip_skip(scene.clip_skip, encoder.config.num_hidden_layers)
+        states = encoder(tokens, output_hidden_states=True).hidden_states
+        normed: Tensor = encoder.text_model.final_layer_norm(states[-1 - scene.clip_skip])
+        return normed
+
+    def _conditioning(self, embeds: Tensor, scene: Scene) -> Conditioning:
+        guidance = guidance_embedding(self._pipeline, scene, self.spec)
+        return Conditioning({"encoder_hidden_states": embeds, **guidance})
+
     @property
     def _token_limit(self) -> int:
         # A tokenizer without a limit of its own reports a huge number.
         tokenizer, encoder = self._pipeline.tokenizer, self._pipeline.text_encoder
         limit: int = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         return limit
-
-
-def _check_in_memory(pipeline: Any) -> None:
-    """Raise UnsupportedPipelineError if a model has shapes only.
-
-    Under sequential offloading weights are elsewhere between calls: accelerate's hooks fetch them.
-    """
-    for name in ("unet", "vae", "text_encoder"):
-        network = getattr(pipeline, name)
-        offloaded = any(hasattr(module, "_hf_hook") for module in network.modules())
-        if not offloaded and any(tensor.is_meta for tensor in network.parameters()):
-            raise UnsupportedPipelineError(
-                f"the {name} is on the meta device, without weights; allowed: weights in memory. "
-                "Load the checkpoint with sega_session.load_pipeline(name_or_path)."
-            )
-
-
-def _conditioning(embeds: Tensor) -> Conditioning:
-    return Conditioning({"encoder_hidden_states": embeds})

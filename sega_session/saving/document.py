@@ -51,8 +51,16 @@ SEM_GUIDANCE = "sem_guidance"
 """The name of recorded guidance that the session was given, among a file's tensors."""
 
 
+POOLED = ".pooled"
+"""What follows a digest where a name means the pooled embeddings."""
+
+
 def embedding_name(digest: str) -> str:
-    """Return the name of the tensor with the embeddings that have a digest."""
+    """Return the name of the tensor with the embeddings that have a digest.
+
+    Args:
+        digest: the digest, followed by `POOLED` for the pooled ones.
+    """
     return f"embedding.{digest}"
 
 
@@ -76,7 +84,7 @@ TENSOR_NAMES = re.compile(
         (
             INITIAL_LATENTS,
             SEM_GUIDANCE,
-            embedding_name("[0-9a-f]{16}"),
+            embedding_name(f"[0-9a-f]{{16}}({POOLED})?"),
             latents_name("[0-9]{1,6}"),
             prediction_name("[0-9]{1,6}", "[0-9]{1,4}"),
         )
@@ -144,7 +152,8 @@ class Description:
         batch_plan: how predictions are batched.
         latents_given: the initial latents were given by the user, not made from the seeds.
         guidance_calls: the number of calls for which recorded guidance was given; 0 if none was.
-        embeddings: the shapes of the embeddings that define concepts, by digest.
+        embeddings: the shapes of the embeddings that define concepts or take the place of prompts,
+            by digest, the pooled ones under the digest and `POOLED`.
         model: the identity of the model.
         versions: the versions of the packages that wrote the file, for information.
         conditions: the conditions that predictions are recorded for: "uncond", "prompt:<text>" or
@@ -347,6 +356,13 @@ def _inflate(packed: bytes) -> bytes:
     return raw
 
 
+def named_embeddings(scene: Scene, history: History) -> set[str]:
+    """Return the digests of all embeddings that a scene and the concepts of a history name."""
+    concepts = (concept for state in history.states() for concept in state)
+    named = {scene.prompt_embedding, scene.negative_embedding, *(one.embedding for one in concepts)}
+    return {digest for digest in named if digest is not None}
+
+
 def _exceeded(document: Document) -> Iterator[str]:
     """Yield the limits that a document exceeds: those that sessions have not."""
     calls, steps = document.calls, document.scene.num_inference_steps
@@ -368,9 +384,8 @@ def _problems(document: Document) -> Iterator[str]:
     """Yield contradictions between values that are valid each on its own."""
     shape, entries, scene = document.latents_shape, len(document.history), document.scene
     yield from document.history.problems()
-    for concept in (concept for state in document.history.states() for concept in state):
-        if concept.embedding is not None and concept.embedding not in document.embeddings:
-            yield f"the embeddings {shorten(concept.embedding)} are missing"
+    for digest in named_embeddings(scene, document.history) - document.embeddings.keys():
+        yield f"the embeddings {shorten(digest)} are missing"
     yield from _exceeded(document)
     for digest, sizes in document.embeddings.items():
         # Readers multiply the sizes of empty tensors too, in 64 bits.

@@ -231,9 +231,11 @@ def _parameters(provenance: Provenance, index: int) -> str:
 
 
 def _format_concept(concept: Concept) -> str:
-    """Return a concept in short: "glasses 5", or "glasses -5" if it is inverted."""
+    """Return a concept in short: "glasses 5", "glasses -5" inverted, "old - young 5" with both."""
     sign = "-" if concept.inverted else ""
-    return f"{concept.prompt or concept.name} {sign}{concept.scale:g}"
+    words = concept.prompt or concept.name
+    direction = words if concept.opposite is None else f"{words} - {concept.opposite}"
+    return f"{direction} {sign}{concept.scale:g}"
 
 
 def _quote(fact: str) -> str:

@@ -13,17 +13,19 @@ from torch import Tensor
 
 from ..engine import Renderer
 from ..errors import InvalidValueError, ModelMismatchError, SessionFormatError
-from ..models import DiffusionModel, ModelSpec, draw_noise, identify
+from ..models import DiffusionModel, Embeddings, ModelSpec, draw_noise, identify
 from ..sega import LATENTS, Guider, Key, Trajectory
 from ..state import EditState, History, Include, Scene
 from .document import (
     INITIAL_LATENTS,
+    POOLED,
     SEM_GUIDANCE,
     Document,
     Predictions,
     Recorded,
     embedding_name,
     latents_name,
+    named_embeddings,
     prediction_name,
 )
 
@@ -40,6 +42,14 @@ class Snapshot:
 
     document: Document
     tensors: Mapping[str, tuple[Tensor, ...]]
+
+    def embeddings(self, digest: str) -> Embeddings:
+        """Return the embeddings that have a digest."""
+        pooled = embedding_name(digest + POOLED)
+        return Embeddings(
+            self.tensor(embedding_name(digest)),
+            self.tensor(pooled) if pooled in self.tensors else None,
+        )
 
     def tensor(self, name: str) -> Tensor:
         """Return a whole tensor by its name in the file."""
@@ -64,12 +74,12 @@ def take_snapshot(
     tensors = {INITIAL_LATENTS: (renderer.initial_noise(),)}
     if guidance is not None:
         tensors[SEM_GUIDANCE] = (guidance,)
-    embeddings = {
-        concept.embedding: renderer.conditionings.embeddings(concept.embedding)
-        for state in history.states()
-        for concept in state
-        if concept.embedding is not None
-    }
+    embeddings: dict[str, Tensor] = {}
+    for digest in named_embeddings(scene, history):
+        found = renderer.conditionings.embeddings(digest)
+        embeddings[digest] = found.prompt_embeds
+        if found.pooled_prompt_embeds is not None:
+            embeddings[digest + POOLED] = found.pooled_prompt_embeds
     tensors |= {embedding_name(digest): (embeds,) for digest, embeds in embeddings.items()}
     document = Document(
         session=secrets.token_hex(8),

@@ -23,6 +23,7 @@ class ConceptTable:
     name: tuple[str, ...]
     prompt: tuple[str, ...]
     embedding: tuple[str | None, ...]
+    opposite: tuple[str | None, ...]
     scale: tuple[float, ...]
     threshold: tuple[float, ...]
     warmup: tuple[int, ...]

@@ -32,6 +32,18 @@ def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
+NEW_IN_CONCEPT: Mapping[str, Any] = MappingProxyType({"opposite": None})
+NEW_IN_SCENE: Mapping[str, Any] = MappingProxyType(
+    {
+        "prompt_embedding": None,
+        "negative_embedding": None,
+        "guidance_rescale": 0.0,
+        "clip_skip": None,
+    }
+)
+"""The fields that version 3 has and version 2 had not, with the values that mean the same."""
+
+
 @frozen
 class _History2:
     """A history as version 2 wrote it."""
@@ -46,13 +58,17 @@ class _History2:
 def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
     """Turn the history's objects, one for each entry, into tables, and labels into one line.
 
-    Labels name concepts, and those were written as they are, line breaks included.
+    Labels name concepts, and those were written as they are, line breaks included. Concepts had no
+    opposites, and scenes fewer settings.
     """
 
     def migrate_entry(entry: Any) -> Any:
-        if isinstance(entry, dict) and isinstance(entry.get("label"), str):
-            return {**entry, "label": printable(entry["label"])}
-        return entry
+        if not isinstance(entry, dict):
+            return entry
+        state = _map_key(entry.get("state"), "concepts", lambda one: _add_keys(one, NEW_IN_CONCEPT))
+        label = entry.get("label")
+        label = printable(label) if isinstance(label, str) else label
+        return {**entry, "state": state, "label": label}
 
     plain = _map_key(document.get("history"), "entries", migrate_entry)
     found = structure(plain, _History2, ("history",))
@@ -61,7 +77,8 @@ def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
     history = History(**asdict(found, recurse=False))
     for problem in history.problems():
         raise StrictError(problem)
-    return {**document, "history": unstructure(pack(history))}
+    scene = _add_keys(document.get("scene"), NEW_IN_SCENE)
+    return {**document, "scene": scene, "history": unstructure(pack(history))}
 
 
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2, 2: _from_2_to_3})
@@ -74,6 +91,14 @@ def _rename_key(value: Any, old: str, new: str) -> Any:
     if new in value:
         raise StrictError(f"{new!r} is unknown; allowed in this version: {old!r}")
     return {new if key == old else key: one for key, one in value.items()}
+
+
+def _add_keys(value: Any, added: Mapping[str, Any]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    for key in added.keys() & value.keys():
+        raise StrictError(f"{key!r} is unknown in this version")
+    return {**value, **added}
 
 
 def _map_key(value: Any, key: str, change: Callable[[Any], Any]) -> Any:

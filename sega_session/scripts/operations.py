@@ -48,6 +48,7 @@ class Add:
     cooldown: int | None = fields.field_like(Concept, "cooldown")
     weight: float = fields.field_like(Concept, "weight")
     inverted: bool = fields.field_like(Concept, "inverted")
+    opposite: str | None = fields.field_like(Concept, "opposite")
 
     def __attrs_post_init__(self) -> None:
         # The lowest warmup where none is given, since the number of calls is not known here.
@@ -108,6 +109,7 @@ class Fields:
     cooldown: int | strict.Unset | None = fields.field_like(Concept, "cooldown", default=UNSET)
     weight: float | strict.Unset = fields.field_like(Concept, "weight", default=UNSET)
     inverted: bool | strict.Unset = fields.field_like(Concept, "inverted", default=UNSET)
+    opposite: str | strict.Unset | None = fields.field_like(Concept, "opposite", default=UNSET)
     enabled: bool | strict.Unset = fields.field_like(Concept, "enabled", default=UNSET)
 
     def __attrs_post_init__(self) -> None:

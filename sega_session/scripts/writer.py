@@ -24,11 +24,17 @@ def script_from_history(scene: Scene, history: History, output: str | None = Non
             renders nothing.
 
     Raises:
-        ScriptError: a concept is defined by embeddings, which a script does not hold.
+        ScriptError: a concept or a prompt is defined by embeddings, which a script does not hold.
     """
+    settings = attrs.asdict(scene)
+    for words, embedding in (
+        ("prompt", settings.pop("prompt_embedding")),
+        ("negative prompt", settings.pop("negative_embedding")),
+    ):
+        _check_words(f"the {words}", embedding)
     steps = [*_entries(history), *_branches(history), *_visits(history), *_position(history)]
     steps += [] if output is None else [ops.Render(output=output)]
-    return Script(ScriptScene(**attrs.asdict(scene)), tuple(steps))
+    return Script(ScriptScene(**settings), tuple(steps))
 
 
 def _entries(history: History) -> Iterator[ops.Operation]:
@@ -108,7 +114,7 @@ def _edits(before: EditState, after: EditState) -> Iterator[ops.Edit]:
 
 def _change(old: Concept, new: Concept) -> ops.Edit:
     """Return the simplest edit that changes a concept. Raises ScriptError for embeddings."""
-    _check_words(new)
+    _check_words(f"the concept {new.name!r}", new.embedding)
     name = old.name
     given = {
         field.name: getattr(new, field.name)
@@ -126,7 +132,7 @@ def _change(old: Concept, new: Concept) -> ops.Edit:
 
 def _addition(concept: Concept) -> Iterator[ops.Edit]:
     """Yield the edits that add a concept. Raises ScriptError for one defined by embeddings."""
-    _check_words(concept)
+    _check_words(f"the concept {concept.name!r}", concept.embedding)
     fields: dict[str, Any] = attrs.asdict(concept)
     del fields["embedding"], fields["enabled"]
     name = None if concept.name == concept.prompt else concept.name
@@ -135,10 +141,10 @@ def _addition(concept: Concept) -> Iterator[ops.Edit]:
         yield ops.Disable(name=concept.name)
 
 
-def _check_words(concept: Concept) -> None:
-    """Raise ScriptError if a concept is defined by embeddings."""
-    if concept.embedding is not None:
+def _check_words(what: str, embedding: str | None) -> None:
+    """Raise ScriptError if something is defined by embeddings."""
+    if embedding is not None:
         raise ScriptError(
-            f"the concept {concept.name!r} is defined by embeddings, which a script does not hold. "
+            f"{what} is defined by embeddings, which a script does not hold. "
             "Save the session's file instead."
         )

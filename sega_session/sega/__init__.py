@@ -6,7 +6,15 @@ into guidance. Other packages import from here only. Nothing here knows models, 
 
 from .equations import heat_map
 from .guider import UNCOND, Guider, Momentum, Predictions, semantic_guidance
-from .recipe import Recipe, StepRecipe, Term, condition_of, embedding_condition, prompt_condition
+from .recipe import (
+    Recipe,
+    StepRecipe,
+    Term,
+    condition_of,
+    embedding_condition,
+    prompt_condition,
+    text_condition,
+)
 from .trajectory import LATENTS, Key, Trajectory, estimated_name
 
 __all__ = [
@@ -26,4 +34,5 @@ __all__ = [
     "heat_map",
     "prompt_condition",
     "semantic_guidance",
+    "text_condition",
 ]

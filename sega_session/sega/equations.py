@@ -14,20 +14,21 @@ import torch
 from torch import Tensor
 
 
-def concept_guidance(uncond: Tensor, concept: Tensor, scale: float, threshold: float) -> Tensor:
+def concept_guidance(origin: Tensor, concept: Tensor, scale: float, threshold: float) -> Tensor:
     """Return one concept's guidance: its scaled direction where it is strongest (Eqs. 4 to 6).
 
     Args:
-        uncond: the unconditional prediction.
+        origin: the prediction that the concept is measured against: the unconditional one in the
+            paper, the one conditioned on the concept's opposite if it has one.
         concept: the prediction conditioned on the concept.
         scale: s_e, signed: negative to steer away from the concept.
         threshold: λ, 0 <= λ < 1, the quantile of the magnitudes, per image and per channel,
             below which an entry is set to zero.
 
     Returns:
-        scale · ψ where its magnitude reaches the quantile, elsewhere 0, for ψ = concept - uncond.
+        scale · ψ where its magnitude reaches the quantile, elsewhere 0, for ψ = concept - origin.
     """
-    direction = (concept - uncond) * scale
+    direction = (concept - origin) * scale
     magnitude = direction.abs()
     # torch.quantile takes no half precision; a quantile cast back to it stays comparable.
     quantile = torch.quantile(magnitude.flatten(start_dim=2).float(), threshold, dim=2)

@@ -8,8 +8,9 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
+from ..state import Scene
 from .equations import concept_guidance, update_momentum, weighted_sum, with_momentum
-from .recipe import Recipe, StepRecipe, Term
+from .recipe import Recipe, StepRecipe, Term, text_condition
 
 UNCOND = "uncond"
 """The condition of the unconditional prediction, which holds the negative prompt."""
@@ -23,15 +24,30 @@ class Guider:
     """The guidance of a session's renders.
 
     Attributes:
-        text: the condition of the scene's prompt.
-        guidance_scale: the weight of the prompt; values up to 1 turn classifier-free guidance off.
+        scene: the prompt and its guidance.
+        distilled: the model has no unconditional prediction, see `ModelSpec.distilled`.
         sem_guidance: recorded guidance that is added at each call, ``(calls or more, images,
             channels, height, width)``, or None.
     """
 
-    text: str
-    guidance_scale: float
+    scene: Scene
+    distilled: bool = False
     sem_guidance: Tensor | None = None
+
+    @property
+    def text(self) -> str:
+        """The condition of the scene's prompt."""
+        return text_condition(self.scene)
+
+    @property
+    def base(self) -> str:
+        """The condition that every call evaluates, whatever the concepts are."""
+        return UNCOND if self.scene.guidance_scale > 1 and not self.distilled else self.text
+
+    @property
+    def origin(self) -> str:
+        """The condition that concepts without an opposite are measured against."""
+        return self.text if self.distilled else UNCOND
 
     def needed(self, step: StepRecipe) -> tuple[str, ...]:
         """Return the conditions that one model call needs, each once."""
@@ -42,17 +58,24 @@ class Guider:
         return self.needed(step) if step.momentum_applied else self._with_base(step.applied)
 
     def _with_base(self, terms: Sequence[Term]) -> tuple[str, ...]:
-        uncond = (UNCOND,) if self.guidance_scale > 1 or terms else ()
-        return tuple(dict.fromkeys((*uncond, self.text, *(term.condition for term in terms))))
+        found = [self.base, self.text]
+        for term in terms:
+            found += [term.condition, self._against(term)]
+        # The unconditional prediction comes first, as in diffusers' batches.
+        return tuple(dict.fromkeys(sorted(found, key=lambda one: one != UNCOND)))
+
+    def _against(self, term: Term) -> str:
+        return self.origin if term.opposite is None else term.opposite
 
     def semantic(self, predictions: Predictions, terms: Sequence[Term]) -> Tensor:
         """Return the concepts' guidance without momentum: the weighted sum of ``terms``."""
         if not terms:
             return torch.zeros_like(predictions[self.text])
-        uncond = predictions[UNCOND]
         return weighted_sum(
             [
-                concept_guidance(uncond, predictions[t.condition], t.scale, t.threshold)
+                concept_guidance(
+                    predictions[self._against(t)], predictions[t.condition], t.scale, t.threshold
+                )
                 for t in terms
             ],
             [t.weight for t in terms],

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ..state import Concept, EditState
+from ..state import Concept, EditState, Scene
 
 
 @frozen
@@ -26,12 +26,14 @@ class Term:
 
     Attributes:
         condition: what the concept's prediction is conditioned on, see `condition_of`.
+        opposite: the condition that it is measured against; None: the guider's origin.
         scale: s_e with the direction's sign: negative where the concept is inverted.
         threshold: λ, 0 <= λ < 1.
         weight: g_i; normalised while only some concepts are past their warm-up.
     """
 
     condition: str
+    opposite: str | None
     scale: float
     threshold: float
     weight: float
@@ -69,6 +71,13 @@ def condition_of(concept: Concept) -> str:
     if concept.embedding is not None:
         return embedding_condition(concept.embedding)
     return prompt_condition(concept.prompt)
+
+
+def text_condition(scene: Scene) -> str:
+    """Return the name of the condition of a scene's prompt."""
+    if scene.prompt_embedding is not None:
+        return embedding_condition(scene.prompt_embedding)
+    return prompt_condition(scene.prompt)
 
 
 def embedding_condition(digest: str) -> str:
@@ -118,6 +127,7 @@ def _terms(concepts: list[Concept], total: float = 1) -> tuple[Term, ...]:
     return tuple(
         Term(
             condition=condition_of(concept),
+            opposite=None if concept.opposite is None else prompt_condition(concept.opposite),
             scale=-concept.scale if concept.inverted else concept.scale,
             threshold=concept.threshold,
             weight=concept.weight / total,

@@ -74,10 +74,16 @@ class Scene:
             every concept against that prediction, so a negative prompt changes what edits do.
         seeds: one seed for each image, 0 <= seed < 2**64; several make a batch that is edited
             together.
+        prompt_embedding, negative_embedding: the digests of the pre-computed embeddings that take
+            the place of the prompt and of the negative prompt; None if the words do.
         num_inference_steps: the scheduler's steps, 1 to `MAX_STEPS`. Some schedulers call the
             model more often.
         guidance_scale: the weight of classifier-free guidance, >= 0; values up to 1 turn it off,
-            as in diffusers.
+            as in diffusers. Guidance-distilled models take it as an input.
+        guidance_rescale: φ, the share to which the guided prediction is rescaled to the standard
+            deviation of the text prediction, 0 to 1 (Lin et al., arXiv 2305.08891, Eq. 16).
+        clip_skip: the last layers of CLIP that are left out, 1 or more; None: none beyond what
+            the model was trained with.
         height, width: the image's size in pixels, 1 to `MAX_SIDE`. All images together have at
             most `MAX_PIXELS`.
         eta: the noise of the DDIM scheduler, 0 to 1; other schedulers ignore it, as in diffusers.
@@ -88,6 +94,8 @@ class Scene:
 
     prompt: str = field(validator=checked_by(check_text, may_be_empty=True))
     negative_prompt: str = field(default="", validator=checked_by(check_text, may_be_empty=True))
+    prompt_embedding: str | None = None
+    negative_embedding: str | None = None
     seeds: tuple[int, ...] = field(default=(0,), converter=_as_seeds, validator=_check_seeds)
     num_inference_steps: int = field(
         default=50,
@@ -96,6 +104,14 @@ class Scene:
     )
     guidance_scale: float = field(
         default=7.5, converter=as_float, validator=checked_by(check_number, at_least=0)
+    )
+    guidance_rescale: float = field(
+        default=0.0, converter=as_float, validator=checked_by(check_number, at_least=0, at_most=1)
+    )
+    clip_skip: int | None = field(
+        default=None,
+        converter=as_int,
+        validator=attrs.validators.optional(checked_by(check_integer, at_least=1)),
     )
     height: int = field(
         converter=as_int, validator=checked_by(check_integer, at_least=1, at_most=MAX_SIDE)
@@ -127,6 +143,9 @@ class Concept:
         prompt: the concept in words, a short phrase: "glasses", "a beard".
         embedding: the digest of the pre-computed embeddings that define the concept; None if its
             prompt does.
+        opposite: the words that the concept is measured against: the direction leads from them to
+            the concept, from "young" to "old". None: it is measured against the unconditional
+            prediction, as in SEGA.
         scale: s_e, the strength of the direction, >= 0 (diffusers: edit_guidance_scale).
         threshold: λ, the share of latent entries that the concept leaves alone, per channel;
             0 <= λ < 1, 0.95 keeps the strongest 5 % (diffusers: edit_threshold).
@@ -145,6 +164,10 @@ class Concept:
     name: str = field(validator=checked_by(check_text, may_be_empty=False))
     prompt: str = field(validator=checked_by(check_text, may_be_empty=True))
     embedding: str | None = None
+    opposite: str | None = field(
+        default=None,
+        validator=attrs.validators.optional(checked_by(check_text, may_be_empty=False)),
+    )
     scale: float = field(
         default=5.0,
         converter=as_float,
@@ -174,6 +197,13 @@ class Concept:
     def __attrs_post_init__(self) -> None:
         if self.embedding is None and not self.prompt.strip():
             raise InvalidValueError("prompt", self.prompt, "text, not empty")
+        if self.embedding is None and self.opposite == self.prompt:
+            raise InvalidValueError(
+                "opposite",
+                self.opposite,
+                "other words than the prompt",
+                "A direction from words to themselves is zero.",
+            )
         if self.cooldown is not None and self.cooldown < self.warmup:
             raise InvalidValueError(
                 "cooldown",

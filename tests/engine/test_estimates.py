@@ -71,7 +71,7 @@ def latents(value: float) -> Tensor:
 def estimator(guidance_scale: float = 5.0, **recorded: float) -> Estimator:
     """Return an estimator on a recording whose every call has the same latents and predictions."""
     recording: Any = SimpleNamespace(
-        guider=SimpleNamespace(guidance_scale=guidance_scale, text=PROMPT),
+        guider=SimpleNamespace(base=UNCOND if guidance_scale > 1 else PROMPT, origin=UNCOND),
         latents=lambda call: latents(2.0),
         predictions=lambda call: {name: latents(one) for name, one in recorded.items()},
     )

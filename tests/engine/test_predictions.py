@@ -10,8 +10,8 @@ from torch import Tensor
 from sega_session import EditSession
 from sega_session.engine.recording import Recording
 from sega_session.models import Request
-from sega_session.sega import Guider, Trajectory, prompt_condition
-from sega_session.state import Concept, EditState
+from sega_session.sega import Guider, Trajectory
+from sega_session.state import Concept, EditState, Scene
 from sega_session.testing import FakeModel
 
 
@@ -57,6 +57,6 @@ def test_the_conditions_of_one_call_are_one_batch() -> None:
 def test_estimates_from_different_renders_have_different_names() -> None:
     states = [EditState()]
     states += [EditState(concepts=(Concept(name="a", prompt=one),)) for one in ("hat", "cap")]
-    guider = Guider(prompt_condition("a cat"), 7.5, None)
+    guider = Guider(Scene(prompt="a cat", height=16, width=16))
     recordings = [Recording(Trajectory.of(state, 20), guider) for state in states]
     assert len({one.estimated_from("exact", "preview") for one in recordings}) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from sega_session.engine import Conditionings, Renderer, TrajectoryStore
 from sega_session.models import Request
-from sega_session.sega import Guider, Trajectory, prompt_condition
+from sega_session.sega import Guider, Trajectory
 from sega_session.state import Concept, EditState, Exact, Scene
 from sega_session.testing import FakeModel
 from tests.support.pipelines import SCHEDULERS
@@ -34,7 +34,7 @@ def renderer(model: FakeModel) -> Renderer:
         seeds=scene.seeds,
         shape=(2, 4, 8, 8),
         noise=None,
-        guider=Guider(prompt_condition(scene.prompt), scene.guidance_scale),
+        guider=Guider(scene),
         conditionings=conditionings,
         store=TrajectoryStore(2**30),
         batch_plan="together",

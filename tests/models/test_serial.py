@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sega_session import EditSession
 from sega_session.models import Conditioning, Request, Role
+from sega_session.state import Scene
 from sega_session.testing import FakeModel
 
 
@@ -20,10 +21,10 @@ class WatchedModel(FakeModel):
         self.evaluating = threading.Event()
         self.entering = threading.Event()
 
-    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
         self.entering.set()
         self.overlaps += self.inside
-        return super().encode_prompt(prompt, role)
+        return super().encode_prompt(prompt, role, scene)
 
     def _enter(self, requests: Sequence[Request]) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -14,6 +14,7 @@ from torch import Tensor
 from sega_session import EditSession
 from sega_session.errors import SegaSessionError
 from sega_session.models import Conditioning, Decoded, OutputType, Role
+from sega_session.state import Scene
 from sega_session.testing import FakeModel
 
 
@@ -28,9 +29,9 @@ class Model(FakeModel):
         super().__init__()
         self.on_encode: Callable[[str], object] = lambda prompt: None
 
-    def encode_prompt(self, prompt: str, role: Role) -> Conditioning:
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
         self.on_encode(prompt)
-        return super().encode_prompt(prompt, role)
+        return super().encode_prompt(prompt, role, scene)
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         if output_type != "pil":
