@@ -471,8 +471,8 @@ def test_what_a_user_does_to_a_result_stays_with_the_user(pipeline: Any) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"height": 17}, "height is 17; allowed: a multiple of 2 pixels, the VAE's factor. The n"),
-        ({"width": 1}, "width is 1; allowed: a multiple of 2 pixels, the VAE's factor. The small"),
+        ({"height": 17}, "height is 17; allowed: a multiple of 2 pixels, the model's factor. The n"),
+        ({"width": 1}, "width is 1; allowed: a multiple of 2 pixels, the model's factor. The small"),
         ({"num_inference_steps": 1001}, "num_inference_steps is 1001; allowed: an integer, at l"),
         ({"num_inference_steps": 1000}, "num_inference_steps is 1000; allowed: an integer, at l"),
         ({"prompt": "\ud800"}, "prompt is '\\ud800'; allowed: text. Half a character is not text"),
@@ -554,7 +554,7 @@ def test_other_objects_than_pipelines_are_refused() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"time_cond_proj_dim": 8}, "the U-Net's time_cond_proj_dim is 8; allowed: None"),
+        ({"num_class_embeds": 8}, "the U-Net's num_class_embeds is 8; allowed: None"),
         ({"encoder_hid_dim_type": "ip_image_proj"}, "allowed: None, .* without adapters"),
         ({"in_channels": 9}, "takes 9 channels and gives 4, the VAE has 4; allowed: equal"),
     ],

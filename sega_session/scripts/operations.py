@@ -103,13 +103,13 @@ class Fields:
 
     name: str | strict.Unset = fields.field_like(Concept, "name", default=UNSET)
     prompt: str | strict.Unset = fields.field_like(Concept, "prompt", default=UNSET)
+    opposite: str | strict.Unset | None = fields.field_like(Concept, "opposite", default=UNSET)
     scale: float | strict.Unset = fields.field_like(Concept, "scale", default=UNSET)
     threshold: float | strict.Unset = fields.field_like(Concept, "threshold", default=UNSET)
     warmup: int | strict.Unset = fields.field_like(Concept, "warmup", default=UNSET)
     cooldown: int | strict.Unset | None = fields.field_like(Concept, "cooldown", default=UNSET)
     weight: float | strict.Unset = fields.field_like(Concept, "weight", default=UNSET)
     inverted: bool | strict.Unset = fields.field_like(Concept, "inverted", default=UNSET)
-    opposite: str | strict.Unset | None = fields.field_like(Concept, "opposite", default=UNSET)
     enabled: bool | strict.Unset = fields.field_like(Concept, "enabled", default=UNSET)
 
     def __attrs_post_init__(self) -> None:

@@ -33,7 +33,10 @@ BOW = Concept(name="bow", prompt="a red bow", enabled=False)
 
 def test_the_scene_is_kept() -> None:
     script = script_from_history(SCENE, History())
-    assert script.scene == ScriptScene(prompt="a cat", height=64, width=32, seeds=(1, 2))
+    settings = {"num_inference_steps": 50, "guidance_scale": 7.5}
+    assert script.scene == ScriptScene(
+        prompt="a cat", height=64, width=32, seeds=(1, 2), **settings
+    )
     assert script.operations == (Checkout(target=0),)
 
 

@@ -95,17 +95,22 @@ class SessionMachine(RuleBasedStateMachine):
             edit()
             self.commit(expected)
 
-    @rule(name=NAMES, scale=SCALES, warmup=st.integers(0, 3))
-    def add(self, name: str, scale: float, warmup: int) -> None:
+    @rule(
+        name=NAMES,
+        scale=SCALES,
+        warmup=st.integers(0, 3),
+        opposite=st.sampled_from([None, None, "a dog", "no hat"]),
+    )
+    def add(self, name: str, scale: float, warmup: int, opposite: str | None) -> None:
         if self.change(name) is not None:
             return
-        self.session.add(name, scale=scale, warmup=warmup)
-        self.commit(self.with_added(name, scale, warmup))
+        self.session.add(name, scale=scale, warmup=warmup, opposite=opposite)
+        self.commit(self.with_added(name, scale, warmup, opposite))
 
-    def with_added(self, name: str, scale: float, warmup: int) -> State:
+    def with_added(self, name: str, scale: float, warmup: int, opposite: str | None) -> State:
         state = copy.deepcopy(self.state)
         settings = {"embedding": None, "threshold": 0.9, "cooldown": None, "weight": 1.0}
-        settings |= {"inverted": False, "enabled": True}
+        settings |= {"inverted": False, "enabled": True, "opposite": opposite}
         state["concepts"].append(
             {"name": name, "prompt": name, "scale": scale, "warmup": warmup, **settings}
         )
