@@ -471,8 +471,8 @@ def test_what_a_user_does_to_a_result_stays_with_the_user(pipeline: Any) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"height": 17}, "height is 17; allowed: a multiple of 2 pixels, the model's factor. The n"),
-        ({"width": 1}, "width is 1; allowed: a multiple of 2 pixels, the model's factor. The small"),
+        ({"height": 17}, "height is 17; allowed: a multiple of 2 pixels, the model's factor. The"),
+        ({"width": 1}, "width is 1; allowed: a multiple of 2 pixels, the model's factor. The s"),
         ({"num_inference_steps": 1001}, "num_inference_steps is 1001; allowed: an integer, at l"),
         ({"num_inference_steps": 1000}, "num_inference_steps is 1000; allowed: an integer, at l"),
         ({"prompt": "\ud800"}, "prompt is '\\ud800'; allowed: text. Half a character is not text"),

@@ -178,7 +178,9 @@ class StableDiffusion(DiffusionModel):
             return output
         check_clip_skip(scene.clip_skip, encoder.config.num_hidden_layers)
         states = encoder(tokens, output_hidden_states=True).hidden_states
-        normed: Tensor = encoder.text_model.final_layer_norm(states[-1 - scene.clip_skip])
+        # Since transformers 5 the encoder is the text model itself.
+        inner = getattr(encoder, "text_model", encoder)
+        normed: Tensor = inner.final_layer_norm(states[-1 - scene.clip_skip])
         return normed
 
     def _conditioning(self, embeds: Tensor, scene: Scene) -> Conditioning:

@@ -35,6 +35,7 @@ CHANGES = st.one_of(
     st.fixed_dictionaries({"warmup": st.integers(0, 9)}),
     st.fixed_dictionaries({"weight": st.sampled_from([0.0, 2.0])}),
     st.fixed_dictionaries({"inverted": st.booleans()}),
+    st.fixed_dictionaries({"opposite": st.sampled_from([None, "cap", "a cat"])}),
     st.fixed_dictionaries({"enabled": st.booleans()}),
 )
 
@@ -64,7 +65,7 @@ def edit(session: EditSession, kind: str, what: Any, fields: Any) -> None:
 
 def check_renders(walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]) -> None:
     """Render after each edit of a walk, and compare the counts with a hook on the model."""
-    model = FakeModel(SCHEDULERS[scheduler]())
+    model = FakeModel(SCHEDULERS[scheduler](), distilled=scene.pop("distilled", False))
     session = EditSession(model, "a cat", num_inference_steps=9, **scene)
     for change, mode in walk:
         edit(session, *change)
@@ -87,6 +88,7 @@ SCENES = st.fixed_dictionaries(
         "seed": st.sampled_from([3, [1, 2]]),
         "guidance_scale": st.sampled_from([0.5, 7.5]),
         "batch_plan": st.sampled_from(["together", "canonical"]),
+        "distilled": st.booleans(),
     }
 )
 

@@ -143,7 +143,7 @@ def of_version_2(document: Document = DOCUMENT) -> dict[str, Any]:
     for key in NEW_IN_SCENE:
         del found["scene"][key]
     entries: list[Any] = unstructure(tuple(history.entries))
-    for concept in (concept for entry in entries for concept in entry["state"]["concepts"]):
+    for concept in (one for member in entries for one in member["state"]["concepts"]):
         for key in NEW_IN_CONCEPT:
             del concept[key]
     found["history"] = {

@@ -33,9 +33,13 @@ BOW = Concept(name="bow", prompt="a red bow", enabled=False)
 
 def test_the_scene_is_kept() -> None:
     script = script_from_history(SCENE, History())
-    settings = {"num_inference_steps": 50, "guidance_scale": 7.5}
     assert script.scene == ScriptScene(
-        prompt="a cat", height=64, width=32, seeds=(1, 2), **settings
+        prompt="a cat",
+        num_inference_steps=50,
+        guidance_scale=7.5,
+        height=64,
+        width=32,
+        seeds=(1, 2),
     )
     assert script.operations == (Checkout(target=0),)
 

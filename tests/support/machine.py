@@ -109,7 +109,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def with_added(self, name: str, scale: float, warmup: int, opposite: str | None) -> State:
         state = copy.deepcopy(self.state)
-        settings = {"embedding": None, "threshold": 0.9, "cooldown": None, "weight": 1.0}
+        settings: State = {"embedding": None, "threshold": 0.9, "cooldown": None, "weight": 1.0}
         settings |= {"inverted": False, "enabled": True, "opposite": opposite}
         state["concepts"].append(
             {"name": name, "prompt": name, "scale": scale, "warmup": warmup, **settings}
