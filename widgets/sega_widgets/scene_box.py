@@ -102,10 +102,17 @@ class SceneBox(VBox):
         self.steps.value, self.guidance.value = scene.num_inference_steps, scene.guidance_scale
 
     def _start(self) -> None:
+        scene = self._session.scene
+        # Embeddings stand for the words that they were shown with.
+        given = (scene.prompt_embedding, scene.negative_embedding)
+        same = (scene.prompt == self.prompt.value, scene.negative_prompt == self.negative.value)
+        embeddings = [one if kept else None for one, kept in zip(given, same, strict=True)]
         scene = attrs.evolve(
-            self._session.scene,
+            scene,
             prompt=self.prompt.value,
             negative_prompt=self.negative.value,
+            prompt_embedding=embeddings[0],
+            negative_embedding=embeddings[1],
             seeds=self._parse_seeds(),
             num_inference_steps=self.steps.value,
             guidance_scale=self.guidance.value,

@@ -1,0 +1,68 @@
+"""The families that the suite runs over: a tiny pipeline of each, and what its own class renders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from .pipelines import tiny_stable_diffusion
+
+STEPS = 6
+
+
+def images_as_they_are(pipeline: Any, images: Tensor, height: int, width: int) -> Tensor:
+    """Return the pipeline's latents, which are spatial already."""
+    return images
+
+
+@frozen
+class Family:
+    """A family of the suite.
+
+    Attributes:
+        name: as README's table names it.
+        build: returns a tiny pipeline; takes ``dtype`` and ``scheduler``.
+        spatial: turns the pipeline's latents into ``(images, channels, height, width)``.
+        in_float64: the pipeline itself runs in float64.
+        clip_layers: how many layers ``clip_skip`` may leave out.
+        pooled: the family has pooled embeddings.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    spatial: Callable[[Any, Tensor, int, int], Tensor] = images_as_they_are
+    in_float64: bool = True
+    clip_layers: int = 0
+    pooled: bool = True
+
+
+FAMILIES = (
+    Family("Stable Diffusion 1.x, 2.x", tiny_stable_diffusion, clip_layers=1, pooled=False),
+)
+
+
+def own_latents(
+    family: Family,
+    pipeline: Any,
+    prompt: str,
+    seeds: Sequence[int],
+    size: tuple[int, int],
+    **arguments: Any,
+) -> Tensor:
+    """Return the latents that diffusers' own pipeline renders for these seeds."""
+    height, width = size
+    images = pipeline(
+        prompt,
+        num_images_per_prompt=len(seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+        num_inference_steps=STEPS,
+        height=height,
+        width=width,
+        output_type="latent",
+        **arguments,
+    ).images
+    return family.spatial(pipeline, images, height, width)
