@@ -44,8 +44,8 @@ def demo(
     out
         The folder for the images; created if it is missing.
     model
-        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
-        embedded one.
+        A checkpoint: a directory in diffusers' layout, a .safetensors file or a Hugging Face hub
+        id. Default: the embedded one.
     prompt
         The prompt of the base image. Default: a portrait that suits the checkpoint.
     """

@@ -66,8 +66,8 @@ def run(
     out
         The folder for all output; created if it is missing.
     model
-        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id. Default: the
-        embedded one.
+        A checkpoint: a directory in diffusers' layout, a .safetensors file or a Hugging Face hub
+        id. Default: the embedded one.
     max_operations
         The operations that the script may have.
     max_evaluations
@@ -125,8 +125,8 @@ def render(
     out
         The image's file, ending in .png; of several seeds, each image gets a number.
     model
-        The checkpoint that the session was made with, a directory or a Hugging Face hub id.
-        Default: the embedded one.
+        The checkpoint that the session was made with: a directory, a .safetensors file or a
+        Hugging Face hub id. Default: the embedded one.
     """
     console = Console()
     with about(file):

@@ -85,8 +85,8 @@ def app(
     file
         A file that a session was saved to. Default: a new session.
     model
-        A checkpoint in diffusers' layout, a directory or a Hugging Face hub id; for a file, the
-        one that the session was made with. Default: the embedded one.
+        A checkpoint: a directory in diffusers' layout, a .safetensors file or a Hugging Face hub
+        id; for a session's file, the one that it was made with. Default: the embedded one.
     prompt
         A new session's prompt. Default: a portrait that suits the checkpoint.
     seed
@@ -123,7 +123,7 @@ def serve_page(
 
     Args:
         file: a session's file; None: a new session.
-        model: a checkpoint, a directory or a hub id; None: the embedded one.
+        model: a checkpoint, a directory, a file or a hub id; None: the embedded one.
         arguments: further arguments of `sega_widgets.app.open_panel`.
         port: the port to listen on; None: any free one.
         browser: whether to open the page in a browser.
@@ -132,7 +132,7 @@ def serve_page(
         Voilà's exit code.
 
     Raises:
-        CheckpointError: the model is neither a checkpoint's directory nor a hub id.
+        CheckpointError: the model is neither a checkpoint's directory or file nor a hub id.
         SegaSessionError: a package is missing, or the port is in use.
         SessionFormatError, SessionFileError: the file cannot be read as a session's.
     """
@@ -167,15 +167,19 @@ def resolve_checkpoint(model: str) -> str:
     """Return a checkpoint's full path, or its hub id, without loading it.
 
     Raises:
-        CheckpointError: the model is neither a checkpoint's directory nor a hub id.
+        CheckpointError: the model is neither a checkpoint's directory or file nor a hub id.
     """
-    path = Path(model)
+    path = Path(model).expanduser()
     if path.is_dir() and (path / "model_index.json").is_file():
         return str(path.resolve())
+    if path.is_file() and path.suffix == ".safetensors":
+        # A link may lead to a file with another ending.
+        return str(path.absolute())
     if path.exists() or not HUB_ID.fullmatch(model):
         raise CheckpointError(
-            f"checkpoint {model!r} is neither a directory with model_index.json nor a hub id. "
-            'Give one or the other, such as "stable-diffusion-v1-5/stable-diffusion-v1-5".'
+            f"checkpoint {model!r} is neither a directory with model_index.json, a .safetensors "
+            "file nor a hub id. Give one of them, such as "
+            '"stable-diffusion-v1-5/stable-diffusion-v1-5".'
         )
     return model
 

@@ -24,7 +24,8 @@ def load_with_status(
 
     Args:
         console: shows a status meanwhile.
-        model: a checkpoint in diffusers' layout, a directory or a hub id; None: the embedded one.
+        model: a checkpoint: a directory in diffusers' layout, a .safetensors file or a hub id;
+            None: the embedded one.
         device: "cpu" or "cuda"; None: CUDA if there is any.
         dtype: the name of a precision, "float16" for example; None: float16 on CUDA, else float32.
 

@@ -1,7 +1,8 @@
-"""Loading checkpoints: the embedded one, and any other in diffusers' layout."""
+"""Loading checkpoints: the embedded one, and any other in diffusers' layout or in one file."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import transformers
 
 from ..errors import CheckpointError, InvalidValueError, suggest
 from ..state.fields import check_path
-from .quiet import DiffusionPipeline, without_bars
+from .checkpoint_files import INDEX, PICKLES, SUFFIX, load_file, reason_of
+from .hub import hub_answers
+from .quiet import DiffusionPipeline, without_bars, without_notices
 
 AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
 """The directory of the embedded checkpoint."""
@@ -34,48 +37,50 @@ def load_pipeline(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     variant: str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    config: str | Path | None = None,
 ) -> Any:
-    """Load a checkpoint in diffusers' layout from a directory or the Hugging Face hub.
+    """Load a checkpoint from a directory, from one file, or from the Hugging Face hub.
 
-    Nothing is printed, except bars of downloads.
+    Nothing is printed, except bars of downloads. A pipeline from one file has no safety checker.
 
     Args:
-        name_or_path: a directory that holds ``model_index.json``, or a hub id ("owner/name").
+        name_or_path: a directory in diffusers' layout, with ``model_index.json``; a
+            ``.safetensors`` file in the layout of the model's authors, as most are shared (Stable
+            Diffusion 1 to 3.5, SDXL, FLUX); or a hub id ("owner/name").
         device: where the models go; None: "cuda" if there is one, else "cpu".
         dtype: the models' precision, or its name, "float16" for example; None: float16 on CUDA,
             else float32.
         variant: the files to read where a checkpoint has several, "fp16" for example; None: those
             without a variant in their names.
+        revision: the branch, tag or commit of a checkpoint on the hub; None: its main branch.
+        token: the hub's token for what is not public; None: the one that this machine is logged in
+            with, if any.
+        config: for a file, a directory in diffusers' layout with the configs of such a checkpoint,
+            and the weights of those parts that the file lacks, as FLUX's lack text encoders; None:
+            the published configs of its kind, from the hub.
 
     Returns:
         The pipeline that the checkpoint declares.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
-        InvalidValueError: this machine has no such device, or torch no such precision.
+        InvalidValueError: this machine has no such device, torch no such precision, or an argument
+            is not for this kind of checkpoint.
     """
     device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if dtype is None:
         dtype = "float16" if device.type == "cuda" else "float32"
     precision = _dtype(dtype)
     path = _path(name_or_path)
-    source = str(name_or_path if path is None else path)
-    try:
-        with without_bars():
-            pipeline = DiffusionPipeline.from_pretrained(source, dtype=precision, variant=variant)
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n", 1)[0].rstrip(". ")
-        hub = (
-            ', or a hub id such as "stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine '
-            "can reach"
-            if path is None
-            else ""
-        )
-        raise CheckpointError(
-            f"checkpoint {source!r} cannot be loaded: {reason}. Give a directory with "
-            f"model_index.json and all the files it names, undamaged{hub}."
-        ) from error
-    return pipeline.to(device)
+    _check_arguments(path, variant, revision, token, config)
+    if path is None:
+        return _load_from_hub(str(name_or_path), precision, variant, revision, token).to(device)
+    if path.is_file():
+        folder = None if config is None else check_path("config", config).expanduser()
+        return load_file(path, precision, folder, token).to(device)
+    return _load_directory(path, precision, variant).to(device)
 
 
 def load_quietly(
@@ -86,7 +91,8 @@ def load_quietly(
     The libraries stay silent afterwards, in the whole process.
 
     Args:
-        model: a directory or a hub id, as for `load_pipeline`; None: the embedded checkpoint.
+        model: a directory, a file or a hub id, as for `load_pipeline`; None: the embedded
+            checkpoint.
         device: where the models go, for example "cuda:1"; None: "cuda" if there is one, else "cpu".
         dtype: the name of the models' precision in torch, for example "float16"; None: float16 on
             CUDA, else float32.
@@ -106,14 +112,87 @@ def load_quietly(
     return pipeline
 
 
+def _load_directory(path: Path, dtype: torch.dtype, variant: str | None) -> Any:
+    if not (path / INDEX).is_file():
+        files = sorted(one.name for one in path.glob(f"*{SUFFIX}"))
+        hint = f"Give its file {files[0]!r}." if files else "Check the path."
+        if (path.absolute().parent / INDEX).is_file():
+            hint = f"Give the folder above, {str(path.absolute().parent)!r}."
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} is a directory without {INDEX}; allowed: one in diffusers' "
+            f"layout, or a {SUFFIX} file. {hint}"
+        )
+    try:
+        with without_notices(), without_bars():
+            return DiffusionPipeline.from_pretrained(
+                str(path), dtype=dtype, variant=variant, local_files_only=True
+            )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} cannot be loaded: {reason_of(error)}. Give a directory with "
+            f"{INDEX} and all the files it names, undamaged."
+        ) from error
+
+
+def _load_from_hub(
+    name: str, dtype: torch.dtype, variant: str | None, revision: str | None, token: str | None
+) -> Any:
+    answers = True
+    try:
+        answers = hub_answers(name, revision, token)
+        with without_notices(), without_bars():
+            return DiffusionPipeline.from_pretrained(
+                name,
+                dtype=dtype,
+                variant=variant,
+                revision=revision,
+                token=token,
+                local_files_only=not answers,
+            )
+    except (OSError, ValueError) as error:
+        reason = reason_of(error, revision)
+        if not answers:
+            reason = "the hub does not answer, and not all of it was downloaded before"
+        raise CheckpointError(
+            f"checkpoint {name!r} cannot be loaded: {reason}. Give a directory with {INDEX} and "
+            f"all the files it names, a {SUFFIX} file, or a hub id such as "
+            '"stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine can reach.'
+        ) from error
+
+
+def _check_arguments(
+    path: Path | None,
+    variant: str | None,
+    revision: str | None,
+    token: str | None,
+    config: str | Path | None,
+) -> None:
+    """Raise InvalidValueError if an argument is not for this kind of checkpoint."""
+    is_file = path is not None and path.is_file()
+    if path is not None and revision is not None:
+        hint = "Leave it out, or give a hub id."
+        raise InvalidValueError("revision", "not None", "None for what is on this machine", hint)
+    if variant is not None and is_file:
+        raise InvalidValueError("variant", variant, "None for one file", "Leave it out.")
+    if config is not None and not is_file:
+        raise InvalidValueError(
+            "config", str(config), f"None, except for a {SUFFIX} file", "Leave it out."
+        )
+    # An error about the header that has the token would show it.
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        raise InvalidValueError(
+            "token", "a text", "letters, digits and underscores", "Copy the whole token, alone."
+        )
+
+
 def _path(name_or_path: str | Path) -> Path | None:
-    """Return the directory that is meant; None: it can only be a hub id.
+    """Return the directory or file that is meant; None: it can only be a hub id.
 
     Raises:
-        CheckpointError: there is no such directory.
+        CheckpointError: there is no such directory or file.
     """
     path = check_path("name_or_path", name_or_path).expanduser()
-    if path.is_dir():
+    if path.is_dir() or path.is_file():
         return path
     # A hub id is a name, or an owner and a name.
     looks_like_a_path = (
@@ -122,16 +201,16 @@ def _path(name_or_path: str | Path) -> Path | None:
         or len(path.parts) > 2
         or path.parts[:1] in (("/",), ("..",))
         or name_or_path.startswith((".", "~"))
+        or path.suffix in (SUFFIX, *PICKLES)
         or (len(path.parts) == 2 and path.parent.is_dir())
     )
     if not looks_like_a_path:
         return None
     parent = path.absolute().parent
-    names = [one.name for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else []
-    problem = "is not a directory" if path.exists() else "does not exist"
+    names = [one.name for one in parent.iterdir()] if parent.is_dir() else []
     raise CheckpointError(
-        f"checkpoint {str(name_or_path)!r} {problem}; allowed: a directory with model_index.json. "
-        f"{suggest(path.name, names) or 'Check the path.'}"
+        f"checkpoint {str(name_or_path)!r}: no such file or folder; allowed: a directory with "
+        f"{INDEX}, or a {SUFFIX} file. {suggest(path.name, names) or 'Check the path.'}"
     )
 
 

@@ -17,13 +17,16 @@ __all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "with
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Let transformers log errors only."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    """Let transformers and diffusers log errors only."""
+    libraries = (transformers.logging, diffusers.logging)
+    before = [logging.get_verbosity() for logging in libraries]
+    for logging in libraries:
+        logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(before)
+        for logging, verbosity in zip(libraries, before, strict=True):
+            logging.set_verbosity(verbosity)
 
 
 @contextmanager

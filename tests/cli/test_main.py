@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from sega_session import EditSession
+from sega_session.cli.jupyter import resolve_checkpoint
 from sega_session.cli.main import explain
-from sega_session.errors import SegaSessionError
+from sega_session.errors import CheckpointError, SegaSessionError
 from sega_session.scripts import Script
 from sega_session.scripts.operations import Render
 from sega_session.testing import FakeModel
+from tests.support.pipelines import tiny_stable_diffusion
+from tests.support.single_files import save_single_file
 
 
 def sega_session(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,6 +39,49 @@ def test_a_failure_is_one_line(tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: checkpoint 'nowhere' cannot be loaded")
     assert len(failed.stderr.splitlines()) == 1
+
+
+def test_the_model_can_be_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = save_single_file(tiny_stable_diffusion(), tmp_path / "one.safetensors")
+    session = EditSession(pipeline, "a cat", num_inference_steps=2)
+    session.render()
+    session.save(tmp_path / "a.safetensors")
+    # The configs of its kind were downloaded before.
+    kept = tmp_path / "hub" / "models--stable-diffusion-v1-5--stable-diffusion-v1-5"
+    commit = "0" * 40
+    pipeline.save_pretrained(kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    command = ("render", "a.safetensors", "--out", "a.png", "--device", "cpu", "--model")
+    done = sega_session(*command, "one.safetensors", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "a.png: 0 evaluations\n"
+    shutil.rmtree(tmp_path / "hub")
+    save_file({"x.lora_up.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
+    for model, message in (
+        ("one.safetensors", "needs the configs of stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        ("lora.safetensors", "is a LoRA, which changes a checkpoint"),
+        ("two.safetensors", "'two.safetensors': no such file or folder"),
+    ):
+        failed = sega_session(*command, model, "--force", cwd=tmp_path)
+        assert failed.returncode == 1
+        assert message in failed.stderr
+        assert len(failed.stderr.splitlines()) == 1
+
+
+def test_the_page_is_given_the_files_full_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "blob").touch()
+    (tmp_path / "one.safetensors").symlink_to("blob")
+    for model in ("one.safetensors", "~/one.safetensors"):
+        assert resolve_checkpoint(model) == str(tmp_path / "one.safetensors")
+    with pytest.raises(CheckpointError, match=r"'blob' is neither a directory with .* nor a hub"):
+        resolve_checkpoint("blob")
 
 
 def test_an_output_folder_is_created_before_the_work(tmp_path: Path) -> None:

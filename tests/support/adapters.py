@@ -1,4 +1,4 @@
-"""LoRA layers with the attributes of peft's, which the tests do not install."""
+"""LoRA and DoRA layers with the attributes of peft's, which the tests do not install."""
 
 from __future__ import annotations
 
@@ -66,13 +66,58 @@ class LoraLinear(nn.Module):
         return result
 
 
-def load_lora(network: nn.Module, name: str = "x", scale: float = 1.0) -> list[LoraLinear]:
+class DoraLinear(LoraLinear):
+    """A linear layer with adapters that also learned the lengths of the weight's rows, as DoRA."""
+
+    def __init__(self, base_layer: nn.Linear) -> None:
+        super().__init__(base_layer)
+        self.lora_magnitude_vector = nn.ModuleDict()
+
+    def add(self, name: str, scale: float) -> None:
+        super().add(name, scale)
+        magnitude = nn.Module()
+        lengths = self.base_layer.weight.detach().norm(dim=1)
+        magnitude.weight = nn.Parameter(1.5 * lengths, requires_grad=False)
+        self.lora_magnitude_vector[name] = magnitude
+
+    def factor(self, name: str) -> Tensor:
+        magnitude: Any = self.lora_magnitude_vector[name]
+        factor: Tensor = magnitude.weight / (self.base_layer.weight + self.delta(name)).norm(dim=1)
+        return factor
+
+    def merge(self) -> None:
+        for name in self._active:
+            weight = self.factor(name)[:, None] * (self.base_layer.weight + self.delta(name))
+            self.base_layer.weight.data.copy_(weight)
+            self.merged_adapters.append(name)
+
+    def unmerge(self) -> None:
+        raise NotImplementedError("no test takes a DoRA out again")
+
+    def forward(self, x: Tensor) -> Tensor:
+        base: Tensor = self.base_layer(x)
+        result = base
+        if not self._disable_adapters and not self.merged_adapters:
+            for name in self._active:
+                low = self.scaling[name] * self.lora_B[name](self.lora_A[name](x))
+                factor = self.factor(name)
+                result = result + (factor - 1) * base + factor * low
+        return result
+
+
+def load_lora(
+    network: nn.Module,
+    name: str = "x",
+    scale: float = 1.0,
+    *,
+    kind: type[LoraLinear] = LoraLinear,
+) -> list[LoraLinear]:
     """Add an adapter to every query projection of a network, and return its layers."""
     parents = [module for module in network.modules() if hasattr(module, "to_q")]
     layers = []
     for parent in parents:
         found: Any = parent.to_q
-        layer = found if isinstance(found, LoraLinear) else LoraLinear(found)
+        layer = found if isinstance(found, LoraLinear) else kind(found)
         layer.add(name, scale)
         parent.to_q = layer
         layers.append(layer)
