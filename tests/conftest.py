@@ -43,10 +43,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.outcome != "passed":
         for name, value in report.user_properties:
             if name == FEATURE and isinstance(value, list | tuple):
-                kind, feature, family = value
+                table, row, family = value
                 reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
                 outcome = reason.removeprefix("Skipped: ") if report.skipped else report.outcome
-                OUTCOMES.setdefault(kind, {}).setdefault(feature, {})[family] = outcome
+                OUTCOMES.setdefault(table, {}).setdefault(row, {})[family] = outcome
     # The report of the teardown comes last, with the properties of the whole test.
     if report.when == "teardown":
         FIGURES.extend(str(value) for name, value in report.user_properties if name == FIGURE)

@@ -120,8 +120,10 @@ def _weights(network: nn.Module) -> Iterator[tuple[str, Weight]]:
     ]
     samples = _samples([tensor for _, tensor in named])
     for (name, tensor), sample in zip(named, samples, strict=True):
-        # Tensors made in inference mode have no version.
-        version = 0 if tensor.is_inference() else tensor._version  # noqa: SLF001
+        # Tensors made in inference mode have no version. Buffers begin with a new one when they
+        # move to a device: only parameters stay the same objects.
+        counts = isinstance(tensor, nn.Parameter) and not tensor.is_inference()
+        version = tensor._version if counts else 0  # noqa: SLF001
         yield name, Weight(tensor.dtype, tuple(tensor.shape), version, sample)
 
 

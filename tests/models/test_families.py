@@ -23,7 +23,7 @@ WORDS = ("hat", "cap", "bow")
 pytestmark = pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
 
 
-@pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
+@pytest.fixture(params=FAMILIES, ids=str)
 def family(request: pytest.FixtureRequest) -> Family:
     found: Family = request.param
     return found
@@ -86,14 +86,14 @@ def denoiser(pipeline: Any) -> Any:
 # The base image, as the family's own pipeline renders it.
 
 
-@pytest.mark.feature("base image as the pipeline's own, float32")
+@pytest.mark.feature("a session", "base image as the pipeline's own, float32")
 def test_the_base_is_the_pipelines(family: Family, pipeline: Any) -> None:
     session = begin(pipeline, seed=[3, 4])
     theirs = own_latents(family, pipeline, "a cat", (3, 4), session.size)
     assert_near(latents(session), theirs, 1e-5)
 
 
-@pytest.mark.feature("base image as the pipeline's own, float64")
+@pytest.mark.feature("a session", "base image as the pipeline's own, float64")
 def test_the_base_is_the_pipelines_in_float64(family: Family) -> None:
     if not family.in_float64:
         pytest.skip("the pipeline does not run in float64")
@@ -103,7 +103,7 @@ def test_the_base_is_the_pipelines_in_float64(family: Family) -> None:
     assert_near(latents(session), theirs, 1e-10)
 
 
-@pytest.mark.feature("other sizes")
+@pytest.mark.feature("a session", "other sizes")
 def test_other_sizes(family: Family, pipeline: Any) -> None:
     height, width = begin(pipeline).size
     size = (height, 2 * width)
@@ -114,7 +114,7 @@ def test_other_sizes(family: Family, pipeline: Any) -> None:
         begin(pipeline, height=17)
 
 
-@pytest.mark.feature("negative prompt")
+@pytest.mark.feature("a session", "negative prompt")
 def test_negative_prompts(family: Family, pipeline: Any) -> None:
     session = begin(pipeline)
     if session._model.spec.distilled:  # noqa: SLF001
@@ -126,7 +126,7 @@ def test_negative_prompts(family: Family, pipeline: Any) -> None:
     assert_near(latents(session), theirs, 1e-5)
 
 
-@pytest.mark.feature("no guidance (`guidance_scale=1`)")
+@pytest.mark.feature("a session", "no guidance (`guidance_scale=1`)")
 def test_without_guidance(family: Family, pipeline: Any) -> None:
     session = begin(pipeline, guidance_scale=1)
     theirs = own_latents(family, pipeline, "a cat", (1,), session.size, guidance_scale=1)
@@ -135,7 +135,7 @@ def test_without_guidance(family: Family, pipeline: Any) -> None:
     assert not torch.equal(latents(session), theirs)
 
 
-@pytest.mark.feature("`guidance_rescale`")
+@pytest.mark.feature("a session", "`guidance_rescale`")
 def test_guidance_rescale(family: Family, pipeline: Any) -> None:
     if "guidance_rescale" not in inspect.signature(type(pipeline).__call__).parameters:
         pytest.skip("the pipeline has no such setting")
@@ -144,7 +144,7 @@ def test_guidance_rescale(family: Family, pipeline: Any) -> None:
     assert_near(latents(session), theirs, 1e-5)
 
 
-@pytest.mark.feature("`clip_skip`")
+@pytest.mark.feature("a session", "`clip_skip`")
 def test_clip_skip(family: Family, pipeline: Any) -> None:
     layers = family.clip_layers
     with pytest.raises(InvalidValueError, match=f"clip_skip is {layers + 1}; allowed: None"):
@@ -157,7 +157,7 @@ def test_clip_skip(family: Family, pipeline: Any) -> None:
 # Edits.
 
 
-@pytest.mark.feature("exact renders after edits equal cold ones, to the bit")
+@pytest.mark.feature("a session", "exact renders after edits equal cold ones, to the bit")
 def test_exact_renders_after_edits_equal_cold_ones(pipeline: Any) -> None:
     dice = random.Random(15)
     session = begin(pipeline, batch_plan="canonical")
@@ -170,7 +170,7 @@ def test_exact_renders_after_edits_equal_cold_ones(pipeline: Any) -> None:
         assert found.evaluations <= expected.evaluations
 
 
-@pytest.mark.feature("every mode, evaluations as planned")
+@pytest.mark.feature("a session", "every mode, evaluations as planned")
 def test_what_is_planned_is_evaluated(pipeline: Any, rows: list[int]) -> None:
     session = begin(pipeline, seed=[1, 2])
     session.add("hat", warmup=1)
@@ -188,7 +188,7 @@ def test_what_is_planned_is_evaluated(pipeline: Any, rows: list[int]) -> None:
             assert render.evaluations == planned
 
 
-@pytest.mark.feature("several seeds")
+@pytest.mark.feature("a session", "several seeds")
 def test_several_seeds(pipeline: Any) -> None:
     batch = begin(pipeline, seed=[1, 2])
     batch.add("hat", warmup=1)
@@ -198,7 +198,7 @@ def test_several_seeds(pipeline: Any) -> None:
         assert_near(latents(batch)[row : row + 1], latents(alone), 1e-5)
 
 
-@pytest.mark.feature("undo, redo, remove: nothing is evaluated again")
+@pytest.mark.feature("a session", "undo, redo, remove: nothing is evaluated again")
 def test_what_was_rendered_is_not_evaluated_again(pipeline: Any) -> None:
     session = begin(pipeline)
     base = latents(session)
@@ -216,7 +216,7 @@ def test_what_was_rendered_is_not_evaluated_again(pipeline: Any) -> None:
         assert torch.equal(render.latents, expected)
 
 
-@pytest.mark.feature("inverted concepts and opposites")
+@pytest.mark.feature("a session", "inverted concepts and opposites")
 def test_opposites(pipeline: Any) -> None:
     one, other = begin(pipeline), begin(pipeline)
     one.add("hat", warmup=1, opposite="cap", inverted=True)
@@ -227,7 +227,7 @@ def test_opposites(pipeline: Any) -> None:
     assert not torch.allclose(latents(inverted), latents(one))
 
 
-@pytest.mark.feature("concepts and prompts as embeddings")
+@pytest.mark.feature("a session", "concepts and prompts as embeddings")
 def test_embeddings(family: Family, pipeline: Any) -> None:
     arguments = embeddings_of(family, pipeline, "a cat")
     session = begin(pipeline, **arguments)
@@ -260,7 +260,7 @@ def embeddings_of(family: Family, pipeline: Any, prompt: str) -> dict[str, Tenso
 # Files, scripts, the panel.
 
 
-@pytest.mark.feature("save, load, autosave, recover")
+@pytest.mark.feature("a session", "save, load, autosave, recover")
 def test_files(family: Family, pipeline: Any, tmp_path: Path) -> None:
     session = begin(pipeline, batch_plan="canonical")
     session.add("hat", warmup=1, opposite="cap")
@@ -279,7 +279,7 @@ def test_files(family: Family, pipeline: Any, tmp_path: Path) -> None:
     assert torch.equal(latents(loaded), latents(session))
 
 
-@pytest.mark.feature("scripts")
+@pytest.mark.feature("a session", "scripts")
 def test_scripts(pipeline: Any, tmp_path: Path) -> None:
     session = begin(pipeline, batch_plan="canonical")
     session.add("hat", warmup=1, opposite="cap")
@@ -289,7 +289,7 @@ def test_scripts(pipeline: Any, tmp_path: Path) -> None:
     assert torch.equal(latents(again), latents(session))
 
 
-@pytest.mark.feature("images that hold their scene")
+@pytest.mark.feature("a session", "images that hold their scene")
 def test_images(pipeline: Any, tmp_path: Path) -> None:
     session = begin(pipeline, batch_plan="canonical")
     session.add("hat", warmup=1, opposite="cap")
@@ -299,7 +299,7 @@ def test_images(pipeline: Any, tmp_path: Path) -> None:
     assert torch.equal(latents(again), latents(session))
 
 
-@pytest.mark.feature("the panel's worker")
+@pytest.mark.feature("a session", "the panel's worker")
 def test_the_worker(pipeline: Any) -> None:
     session = begin(pipeline)
     session.render()
@@ -316,7 +316,7 @@ def test_the_worker(pipeline: Any) -> None:
     assert torch.equal(shown[-1].latents, latents(session))
 
 
-@pytest.mark.feature("a changed model is noticed")
+@pytest.mark.feature("a session", "a changed model is noticed")
 def test_a_changed_model_is_noticed(family: Family) -> None:
     pipeline = family.build()
     session = begin(pipeline)

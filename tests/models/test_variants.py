@@ -142,9 +142,6 @@ PRECISIONS: Mapping[str, Variant] = {
     "bfloat16": Variant(lambda p: p.to(dtype=torch.bfloat16)),
 }
 
-KNOWN = {"model offloading": "CLIP's position_ids count as changed when they move to the device"}
-"""Cases in which a session refuses a pipeline that it should accept, and why."""
-
 VARIANTS = {**ALIKE, **OTHERS, **PRECISIONS}
 
 pytestmark = [
@@ -153,15 +150,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor"),
 ]
-
-
-def cases(variants: Mapping[str, Variant]) -> list[Any]:
-    """Return the names of variants as parameters, those that are known to fail marked."""
-    marks = {
-        name: [pytest.mark.xfail(strict=True, raises=ModelChangedError, reason=reason)]
-        for name, reason in KNOWN.items()
-    }
-    return [pytest.param(name, id=name, marks=marks.get(name, [])) for name in variants]
 
 
 def prepared(family: str, variant: str) -> Any:
@@ -200,7 +188,7 @@ def edited(session: EditSession) -> Tensor:
     return session.render(output_type="latent").latents
 
 
-@pytest.mark.parametrize("variant", cases(VARIANTS))
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_session_renders_the_pipelines_own_image(family: str, variant: str) -> None:
     pipeline = prepared(family, variant)
     session = begin(pipeline)
@@ -219,7 +207,7 @@ def test_a_session_renders_the_pipelines_own_image(family: str, variant: str) ->
     assert session.render().evaluations == 0
 
 
-@pytest.mark.parametrize("variant", cases(ALIKE))
+@pytest.mark.parametrize("variant", ALIKE)
 def test_what_is_for_speed_and_memory_leaves_edits_alone(family: str, variant: str) -> None:
     plain, pipeline = FAMILIES[family](), prepared(family, variant)
     found, expected = edited(begin(pipeline)), edited(begin(plain))

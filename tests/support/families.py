@@ -1,4 +1,4 @@
-"""The families that the suite runs over: a tiny pipeline of each, and what its own class renders."""
+"""The families that suites run over: a tiny pipeline of each, and what its class renders."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ class Family:
     in_float64: bool = True
     clip_layers: int = 0
     pooled: bool = True
+
+    def __str__(self) -> str:
+        return self.name
 
 
 FAMILIES = (

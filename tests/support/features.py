@@ -1,7 +1,8 @@
-"""The table of what works with which family, made from the outcomes of tests.
+"""The tables of what works with which family, made from the outcomes of tests.
 
-A test with the marker ``feature("name")`` is a row, and its parameter ``family`` the column. One with
-``sampler()`` is a row of the table of schedulers; its row is its parameter ``sampler``.
+A test with the marker ``feature("a session", "undo")`` is the row "undo" in the table of what a
+session does; with ``feature("a scheduler", by="sampler")`` it is a row for each of its parameters
+``sampler``. The column is its parameter ``family``.
 """
 
 from __future__ import annotations
@@ -12,26 +13,26 @@ from typing import TypeAlias
 import pytest
 
 Outcomes: TypeAlias = dict[str, dict[str, dict[str, str]]]
-"""By kind of row and row, the outcome for each family: "passed", "failed" or why it was skipped."""
+"""By table, row and family: "passed", "failed", or the reason for which the test was skipped."""
 
 
 def feature_of(item: pytest.Item) -> tuple[str, str, str] | None:
-    """Return the kind, the row and the column of a test; None: it is not in a table."""
+    """Return the table, the row and the column of a test; None: it is in no table."""
     marker = item.get_closest_marker("feature")
-    callspec = getattr(item, "callspec", None)
-    if marker is None or callspec is None:
+    if marker is None:
         return None
-    kind, name = (*marker.args, None)[:2]
-    row = callspec.params[kind].name if name is None else name
-    return kind, row, callspec.params["family"].name
+    params = item.callspec.params  # type: ignore[attr-defined]
+    table, *rest = marker.args
+    row = rest[0] if rest else params[marker.kwargs["by"]]
+    return table, str(row), str(params["family"])
 
 
 def tables(outcomes: Outcomes, families: Iterable[str]) -> Iterator[str]:
     """Yield the lines of a table for each kind of rows, and the reasons for each "no"."""
     columns = list(families)
     reasons: list[str] = []
-    for kind, rows in outcomes.items():
-        yield f"| {kind} | {' | '.join(columns)} |"
+    for table, rows in outcomes.items():
+        yield f"| {table} | {' | '.join(columns)} |"
         yield f"| --- |{' --- |' * len(columns)}"
         for row, found in rows.items():
             cells = []
