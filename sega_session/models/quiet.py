@@ -12,18 +12,27 @@ import diffusers
 import transformers
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
-__all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "without_notices"]
+__all__ = [
+    "DiffusionPipeline",
+    "StableDiffusion3Pipeline",
+    "StableDiffusionPipeline",
+    "without_bars",
+    "without_notices",
+]
 
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Let transformers log errors only."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    """Let transformers and diffusers log errors only."""
+    libraries = (transformers.logging, diffusers.logging)
+    before = [logging.get_verbosity() for logging in libraries]
+    for logging in libraries:
+        logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(before)
+        for logging, verbosity in zip(libraries, before, strict=True):
+            logging.set_verbosity(verbosity)
 
 
 @contextmanager
@@ -49,4 +58,4 @@ def without_bars() -> Iterator[None]:
 
 with without_notices():
     # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
+    from diffusers import DiffusionPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline

@@ -122,7 +122,7 @@ def test_a_timestep_beyond_the_training_is_refused() -> None:
     ("scheduler", "problem"),
     [
         (diffusers.CMStochasticIterativeScheduler, "is for consistency models, whose outputs are"),
-        (diffusers.DDPMWuerstchenScheduler, "does not count timesteps as the U-Net was trained"),
+        (diffusers.DDPMWuerstchenScheduler, "does not count timesteps as models are trained"),
         (diffusers.FlowMatchEulerDiscreteScheduler, "is for flow matching"),
     ],
 )
