@@ -72,16 +72,16 @@ def check_scheduler(scheduler: Any, prediction: Prediction = "noise") -> None:
     problem = ""
     if name in OTHER_MODELS:
         problem = OTHER_MODELS[name]
+    elif "num_train_timesteps" not in config:
+        problem = "does not count timesteps as models are trained to"
+    elif not (hasattr(scheduler, "step") and hasattr(scheduler, "order")):
+        problem = "has no step() or no order, which diffusers' pipelines ask for"
     elif prediction == "noise" and not hasattr(scheduler, "init_noise_sigma"):
         problem = "is for flow matching"
     elif prediction == "velocity" and not _has_flow_sigmas(scheduler):
         problem = "is not for flow matching"
     elif prediction == "velocity" and config.get("prediction_type", FLOW) != FLOW:
         problem = f"takes the prediction_type {config['prediction_type']!r} and not {FLOW!r}"
-    elif "num_train_timesteps" not in config:
-        problem = "does not count timesteps as models are trained to"
-    elif not (hasattr(scheduler, "step") and hasattr(scheduler, "order")):
-        problem = "has no step() or no order, which diffusers' pipelines ask for"
     elif getattr(scheduler, "_scale_factors", None):
         problem = "renders latents of growing size (it has scale_factors)"
     elif str(config.get("variance_type")).startswith("learned"):
