@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and 3.5: two CLIP text encoders and T5, a transformer that predicts velocity."""
+"""Stable Diffusion 3 and 3.5: two CLIP text encoders and T5, a transformer of velocities."""
 
 from __future__ import annotations
 
@@ -89,9 +89,10 @@ class StableDiffusion3(DiffusionModel):
         return ModelSpec(device, transformer.dtype, (side, side), steps, guidance_scale)
 
     def latents_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """See `DiffusionModel.latents_shape`; sizes are multiples of the factors of VAE and patches.
+        """See `DiffusionModel.latents_shape`.
 
-        The transformer's table of positions bounds them.
+        Sizes are multiples of the VAE's factor times the patches' size, up to those that the
+        transformer has positions for.
         """
         config, factor = self._pipeline.transformer.config, self._pipeline.vae_scale_factor
         patch = factor * config.patch_size

@@ -251,12 +251,13 @@ def check_edits(model: Any, case: Case, path: Path) -> None:
     for name in ("hat", "beard", "scarf"):
         session.add(name, warmup=1, threshold=0.5)
     images = [latents(session)]
-    for edit in drawn.sample(EDITS, 3):
-        session.save(path)
-        session = EditSession.load(path, model)
-        again = session.render(output_type="latent")
-        assert again.evaluations == 0
-        assert torch.equal(again.latents, images[-1])
+    for number, edit in enumerate(drawn.sample(EDITS, 3)):
+        if number == 2:
+            session.save(path)
+            session = EditSession.load(path, model)
+            again = session.render(output_type="latent")
+            assert again.evaluations == 0
+            assert torch.equal(again.latents, images[-1])
         edit(session, drawn)
         # Estimates walk ahead on a copy of the sampler.
         session.render(anchored(every=2), output_type="latent")
