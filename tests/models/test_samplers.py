@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sega_session import EditSession, anchored
 from sega_session.errors import ModelChangedError, NotFiniteError, UnsupportedPipelineError
-from sega_session.models import SchedulerSampler, as_model, identify
+from sega_session.models import Origin, SchedulerSampler, as_model, identify
 from sega_session.models.schedulers import Prediction, check_scheduler
 from sega_session.testing import FakeModel
 from tests.support.noise_trees import sde_scheduler_class
@@ -233,6 +233,33 @@ class FlowModel(FakeModel):
         return SchedulerSampler(scheduler, steps, eta, prediction="velocity", schedule=schedule)
 
 
+def model_of(prediction: Prediction, scheduler: Any) -> FakeModel:
+    return FakeModel(scheduler) if prediction == "noise" else FlowModel(scheduler)
+
+
+@each_case
+def test_a_fork_makes_the_same_steps(
+    prediction: Prediction, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(prediction, case.make(monkeypatch))
+    sampler = model.sampler(STEPS, 16, 16, case.eta)
+    noise = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
+
+    def start() -> Any:
+        return sampler.start(Origin(noise, [torch.Generator().manual_seed(2)]))
+
+    def drive(run: Any, calls: int) -> Any:
+        for _ in range(calls):
+            run.step(run.model_input(run.latents) / 2)
+        return run
+
+    expected = drive(start(), sampler.calls).latents
+    for forked_at in (0, 1, 4):
+        run, rest = drive(start(), forked_at), sampler.calls - forked_at
+        assert torch.equal(drive(run.fork(), rest).latents, expected)
+        assert torch.equal(drive(run, rest).latents, expected)
+
+
 EDITS: tuple[Callable[[EditSession, random.Random], None], ...] = (
     lambda session, drawn: session.reweight("hat", scale=drawn.uniform(1, 4)),
     lambda session, drawn: session.invert("beard"),
@@ -271,8 +298,8 @@ def check_edits(model: Any, case: Case, path: Path) -> None:
 def test_exact_renders_of_edits_are_those_of_a_cold_session(
     prediction: Prediction, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = FakeModel if prediction == "noise" else FlowModel
-    check_edits(kind(case.make(monkeypatch)), case, tmp_path / "edits.safetensors")
+    model = model_of(prediction, case.make(monkeypatch))
+    check_edits(model, case, tmp_path / "edits.safetensors")
 
 
 def one_a_class(cases: Iterable[Case]) -> list[Case]:

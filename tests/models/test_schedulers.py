@@ -123,26 +123,6 @@ def sde(monkeypatch: pytest.MonkeyPatch) -> Any:
     return sde_scheduler_class(monkeypatch)(**BETAS, noise_sampler_seed=3)
 
 
-def test_a_fork_of_an_sde_run_adds_the_same_noise(sde: Any) -> None:
-    sampler = SchedulerSampler(sde, 6)
-    noise = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-
-    def start() -> Any:
-        return sampler.start(Origin(noise, [torch.Generator().manual_seed(2)]))
-
-    def drive(run: Any, calls: int) -> Any:
-        for _ in range(calls):
-            run.step(run.model_input(run.latents) / 2)
-        return run
-
-    expected = drive(start(), sampler.calls).latents
-    for forked_at in (0, 1, 4):
-        run = drive(start(), forked_at)
-        rest = sampler.calls - forked_at
-        assert torch.equal(drive(run.fork(), rest).latents, expected)
-        assert torch.equal(drive(run, rest).latents, expected)
-
-
 def test_estimates_work_with_sde_noise(sde: Any) -> None:
     session = EditSession(tiny_stable_diffusion(scheduler=sde), "a cat", num_inference_steps=6)
     session.add("hat", warmup=2)

@@ -241,7 +241,7 @@ def test_embeddings_do_what_their_texts_do(pipeline: Any, tmp_path: Path) -> Non
     assert torch.equal(latents(session), latents(words))
     path = tmp_path / "pooled.safetensors"
     for include in ("all", "state"):
-        session.save(path, include=include)  # type: ignore[arg-type]
+        session.save(path, include=include)
         loaded = EditSession.load(path, pipeline)
         render = loaded.render(output_type="latent")
         assert (render.evaluations == 0) == (include == "all")
