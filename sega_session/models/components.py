@@ -51,11 +51,15 @@ def settings(component: Any) -> dict[str, Any]:
     if hasattr(config, "to_dict"):
         config = config.to_dict()
     plain = config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
-    return {
+    found = {
         key: value
         for key, value in plain.items()
         if not key.startswith("_") and key not in NOT_SETTINGS
     }
+    if hasattr(component, "set_shift"):
+        # Schedulers of flow matching keep what was set out of their config.
+        found["shift"] = component.shift
+    return found
 
 
 def adapters(network: nn.Module) -> dict[str, dict[str, AdapterLayer]]:

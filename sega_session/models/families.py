@@ -8,8 +8,9 @@ import diffusers
 
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
-from .quiet import StableDiffusionPipeline
+from .quiet import StableDiffusion3Pipeline, StableDiffusionPipeline
 from .stable_diffusion import StableDiffusion
+from .stable_diffusion_3 import StableDiffusion3
 
 
 @singledispatch
@@ -38,6 +39,7 @@ def as_model(source: object) -> DiffusionModel:
     )
 
 
+as_model.register(StableDiffusion3Pipeline, StableDiffusion3)
 as_model.register(StableDiffusionPipeline, StableDiffusion)
 # It has the same models, and an image of its own: its scheduler's settings are not corrected.
 # diffusers has deprecated it, so a later release may lack it.

@@ -12,7 +12,13 @@ import diffusers
 import transformers
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
-__all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "without_notices"]
+__all__ = [
+    "DiffusionPipeline",
+    "StableDiffusion3Pipeline",
+    "StableDiffusionPipeline",
+    "without_bars",
+    "without_notices",
+]
 
 
 @contextmanager
@@ -52,4 +58,4 @@ def without_bars() -> Iterator[None]:
 
 with without_notices():
     # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
+    from diffusers import DiffusionPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline

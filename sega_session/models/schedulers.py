@@ -13,12 +13,11 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import CMStochasticIterativeScheduler
 from torch import Tensor
 
 from ..errors import InvalidValueError, NoEffectWarning, UnsupportedPipelineError, warn_caller
 from .base import Origin
-from .components import canonical
+from .components import canonical, settings
 
 ARGUMENTS = {"self", "model_output", "timestep", "sample", "eta", "generator"}
 """The arguments of a scheduler's ``step`` that a run can pass."""
@@ -47,6 +46,16 @@ ALLOWED = {
 }
 """Which schedulers fit a kind of prediction, and how to set one."""
 
+OTHER_MODELS = {
+    "CMStochasticIterativeScheduler": "is for consistency models, whose outputs are images and "
+    "not noise",
+    "HeliosScheduler": "is for Helios, which renders videos in stages of growing size",
+    "HeliosDMDScheduler": "is for Helios, which renders videos in stages of growing size",
+    "PiflowScheduler": "is for pi-Flow models, whose outputs are several velocities",
+    "SCMScheduler": "is for TrigFlow models, whose outputs are neither noise nor velocities",
+}
+"""Schedulers of models with other outputs, by the names of their classes."""
+
 DEFAULTED = "_use_default_values"
 """The key under which diffusers' configs list the settings that were not given."""
 
@@ -61,16 +70,20 @@ def check_scheduler(scheduler: Any, prediction: Prediction = "noise") -> None:
     """Raise UnsupportedPipelineError unless the scheduler can drive a model's predictions."""
     name, config = type(scheduler).__name__, scheduler.config
     problem = ""
-    if prediction == "noise" and not hasattr(scheduler, "init_noise_sigma"):
+    if name in OTHER_MODELS:
+        problem = OTHER_MODELS[name]
+    elif "num_train_timesteps" not in config:
+        problem = "does not count timesteps as models are trained to"
+    elif not (hasattr(scheduler, "step") and hasattr(scheduler, "order")):
+        problem = "has no step() or no order, which diffusers' pipelines ask for"
+    elif prediction == "noise" and not hasattr(scheduler, "init_noise_sigma"):
         problem = "is for flow matching"
     elif prediction == "velocity" and not _has_flow_sigmas(scheduler):
         problem = "is not for flow matching"
     elif prediction == "velocity" and config.get("prediction_type", FLOW) != FLOW:
         problem = f"takes the prediction_type {config['prediction_type']!r} and not {FLOW!r}"
-    elif isinstance(scheduler, CMStochasticIterativeScheduler):
-        problem = "is for consistency models, whose outputs are images and not noise"
-    elif "num_train_timesteps" not in config:
-        problem = "does not count timesteps as the U-Net was trained to"
+    elif getattr(scheduler, "_scale_factors", None):
+        problem = "renders latents of growing size (it has scale_factors)"
     elif str(config.get("variance_type")).startswith("learned"):
         problem = "expects a learned variance"
     elif config.get("noise_sampler_seed", 0) is None:
@@ -115,14 +128,11 @@ class SchedulerSampler:
         prediction: Prediction = "noise",
         schedule: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self._scheduler = scheduler
-        self._steps = steps
         self._eta = eta
-        self._schedule = schedule
         check_scheduler(scheduler, prediction)
-        fresh = fresh_scheduler(scheduler, steps, schedule)
-        self._shares = signal_and_noise(fresh)
-        _rehearse(fresh, steps, schedule)
+        self._fresh = fresh_scheduler(scheduler, steps, schedule)
+        self._shares = signal_and_noise(self._fresh)
+        _rehearse(self._fresh, steps, schedule)
         if eta and "eta" not in inspect.signature(scheduler.step).parameters:
             warn_caller(
                 f"eta={eta:g} has no effect: {type(scheduler).__name__} does not use it. "
@@ -137,8 +147,7 @@ class SchedulerSampler:
 
     def start(self, origin: Origin) -> SchedulerRun:
         """Begin a run from ``origin.noise``, scaled by the scheduler's ``init_noise_sigma``."""
-        fresh = fresh_scheduler(self._scheduler, self._steps, self._schedule)
-        return _begin(fresh, origin, self._eta)
+        return _begin(self._fresh, origin, self._eta)
 
     def signal_and_noise(self, call: int) -> tuple[float, float]:
         """See `Sampler.signal_and_noise`."""
@@ -227,6 +236,9 @@ def fresh_scheduler(
         )
     try:
         fresh = type(scheduler).from_config(config)
+        if hasattr(scheduler, "set_shift"):
+            # It is no part of the config.
+            fresh.set_shift(scheduler.shift)
         fresh.set_timesteps(num_inference_steps, **schedule)
     except ImportError as error:
         raise UnsupportedPipelineError(f"{type(scheduler).__name__}: {error}") from error
@@ -252,8 +264,8 @@ def _rehearse(scheduler: Any, num_inference_steps: int, schedule: Mapping[str, A
         InvalidValueError: a step fails.
     """
     # Once for equal settings: some schedulers take a second for 50 steps.
-    settings = canonical([scheduler.config, schedule])
-    rehearsed = type(scheduler), settings, num_inference_steps
+    chosen = canonical([settings(scheduler), dict(schedule)])
+    rehearsed = type(scheduler), chosen, num_inference_steps
     if rehearsed in _REHEARSED:
         return
     latents = torch.ones(1, 4, 1, 1)
@@ -268,7 +280,9 @@ def _rehearse(scheduler: Any, num_inference_steps: int, schedule: Mapping[str, A
     _REHEARSED.add(rehearsed)
 
 
-def _begin(scheduler: Any, origin: Origin, eta: float) -> SchedulerRun:
+def _begin(fresh: Any, origin: Origin, eta: float) -> SchedulerRun:
+    """Begin a run on a copy of a fresh scheduler: making another can take tenths of a second."""
+    scheduler = copy.deepcopy(fresh)
     offered = {"eta": eta, "generator": list(origin.generators)}
     accepted = inspect.signature(scheduler.step).parameters
     arguments = {name: value for name, value in offered.items() if name in accepted}

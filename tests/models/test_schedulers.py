@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import diffusers
 import pytest
 import torch
-from torch import Tensor
 
 from sega_session import EditSession, anchored
-from sega_session.errors import InvalidValueError, NoEffectWarning, UnsupportedPipelineError
+from sega_session.errors import InvalidValueError, NoEffectWarning
 from sega_session.models import Origin, SchedulerSampler
-from sega_session.models.schedulers import FAILURES, check_scheduler
+from sega_session.models.schedulers import FAILURES
 from sega_session.testing import FakeModel
+from tests.support.noise_trees import sde_scheduler_class
 from tests.support.pipelines import BETAS, SCHEDULERS, tiny_stable_diffusion
 
 
@@ -118,70 +114,13 @@ def test_a_timestep_beyond_the_training_is_refused() -> None:
         SchedulerSampler(shifted, 1000)  # its first timestep would be 1000
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "problem"),
-    [
-        (diffusers.CMStochasticIterativeScheduler, "is for consistency models, whose outputs are"),
-        (diffusers.DDPMWuerstchenScheduler, "does not count timesteps as the U-Net was trained"),
-        (diffusers.FlowMatchEulerDiscreteScheduler, "is for flow matching"),
-    ],
-)
-def test_schedulers_of_other_models_are_told_apart(scheduler: Any, problem: str) -> None:
-    with pytest.raises(UnsupportedPipelineError, match=problem):
-        check_scheduler(scheduler())
-
-
 # Noise from a tree, which torchsde makes. The tests do without it.
 
 
-class Tree:
-    """A Brownian motion whose values depend on its seed and the times alone; it has no copies."""
-
-    def __init__(self, *, size: Any, dtype: torch.dtype, entropy: int, **_: Any) -> None:
-        self._size, self._dtype, self._entropy = size, dtype, entropy
-
-    def __call__(self, t0: float, t1: float) -> Tensor:
-        return self._at(t1) - self._at(t0)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tree:
-        raise KeyError("an interval of another tree")
-
-    def _at(self, t: float) -> Tensor:
-        seed = hash((self._entropy, round(float(t), 6))) % 2**31
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(self._size, dtype=self._dtype, generator=generator)
-
-
 @pytest.fixture
-def sde(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def sde(monkeypatch: pytest.MonkeyPatch) -> Any:
     """diffusers' DPMSolverSDEScheduler, with a stand-in for torchsde."""
-    name = "diffusers.schedulers.scheduling_dpmsolver_sde"
-    torchsde: Any = ModuleType("torchsde")
-    torchsde.BrownianInterval = Tree
-    monkeypatch.setitem(sys.modules, "torchsde", torchsde)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    yield importlib.import_module(name).DPMSolverSDEScheduler(**BETAS, noise_sampler_seed=3)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-
-
-def test_a_fork_of_an_sde_run_adds_the_same_noise(sde: Any) -> None:
-    sampler = SchedulerSampler(sde, 6)
-    noise = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-
-    def start() -> Any:
-        return sampler.start(Origin(noise, [torch.Generator().manual_seed(2)]))
-
-    def drive(run: Any, calls: int) -> Any:
-        for _ in range(calls):
-            run.step(run.model_input(run.latents) / 2)
-        return run
-
-    expected = drive(start(), sampler.calls).latents
-    for forked_at in (0, 1, 4):
-        run = drive(start(), forked_at)
-        rest = sampler.calls - forked_at
-        assert torch.equal(drive(run.fork(), rest).latents, expected)
-        assert torch.equal(drive(run, rest).latents, expected)
+    return sde_scheduler_class(monkeypatch)(**BETAS, noise_sampler_seed=3)
 
 
 def test_estimates_work_with_sde_noise(sde: Any) -> None:
