@@ -1193,7 +1193,12 @@ class EditSession:
             **self._prompt_embeddings(self._scene),
         }
         given = tuple(name for name, tensor in tensors.items() if tensor is not None)
-        return MadeBy(self._scene, given, ModelReference(self._pipeline, self._model.begun))
+        return MadeBy(
+            self._scene,
+            given,
+            ModelReference(self._pipeline, self._model.begun),
+            "prompt" if self._spec.distilled else "unconditional",
+        )
 
     def _check_own(self, render: Render) -> None:
         """Raise InvalidValueError unless this session made a render with its present model."""
