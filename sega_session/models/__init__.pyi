@@ -14,6 +14,7 @@ from .base import SamplerRun as SamplerRun
 from .families import as_model as as_model
 from .fingerprint import component_digests as component_digests
 from .fingerprint import identify as identify
+from .flux import Flux as Flux
 from .glances import ModelGlance as ModelGlance
 from .glances import changes as changes
 from .glances import glance as glance

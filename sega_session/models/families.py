@@ -8,7 +8,8 @@ import diffusers
 
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
-from .quiet import StableDiffusionPipeline
+from .flux import Flux
+from .quiet import FluxPipeline, StableDiffusionPipeline
 from .stable_diffusion import StableDiffusion
 
 
@@ -34,7 +35,8 @@ def as_model(source: object) -> DiffusionModel:
         )
     raise UnsupportedPipelineError(
         f"pipeline is a {type(source).__name__}; allowed: a StableDiffusionPipeline or "
-        f"SemanticStableDiffusionPipeline (Stable Diffusion 1.x and 2.x). {hint}"
+        "SemanticStableDiffusionPipeline (Stable Diffusion 1.x and 2.x), or a FluxPipeline "
+        f"(FLUX.1). {hint}"
     )
 
 
@@ -43,3 +45,4 @@ as_model.register(StableDiffusionPipeline, StableDiffusion)
 # diffusers has deprecated it, so a later release may lack it.
 if hasattr(diffusers, "SemanticStableDiffusionPipeline"):
     as_model.register(diffusers.SemanticStableDiffusionPipeline, StableDiffusion)
+as_model.register(FluxPipeline, Flux)

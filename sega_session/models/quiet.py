@@ -12,7 +12,14 @@ import diffusers
 import transformers
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
-__all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "without_notices"]
+__all__ = [
+    "DiffusionPipeline",
+    "FluxPipeline",
+    "StableDiffusionPipeline",
+    "calculate_shift",
+    "without_bars",
+    "without_notices",
+]
 
 
 @contextmanager
@@ -52,4 +59,5 @@ def without_bars() -> Iterator[None]:
 
 with without_notices():
     # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
+    from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionPipeline
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
