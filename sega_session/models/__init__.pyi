@@ -49,3 +49,4 @@ from .schedulers import SchedulerSampler as SchedulerSampler
 from .serial import SerialModel as SerialModel
 from .stable_diffusion import StableDiffusion as StableDiffusion
 from .text_guidance import classifier_free_guidance as classifier_free_guidance
+from .z_image import ZImage as ZImage

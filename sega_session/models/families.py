@@ -11,6 +11,7 @@ from .base import DiffusionModel
 from .flux import Flux
 from .quiet import FluxPipeline, StableDiffusionPipeline
 from .stable_diffusion import StableDiffusion
+from .z_image import ZImage
 
 
 @singledispatch
@@ -35,8 +36,8 @@ def as_model(source: object) -> DiffusionModel:
         )
     raise UnsupportedPipelineError(
         f"pipeline is a {type(source).__name__}; allowed: a StableDiffusionPipeline or "
-        "SemanticStableDiffusionPipeline (Stable Diffusion 1.x and 2.x), or a FluxPipeline "
-        f"(FLUX.1). {hint}"
+        "SemanticStableDiffusionPipeline (Stable Diffusion 1.x and 2.x), a FluxPipeline (FLUX.1) "
+        f"or a ZImagePipeline (Z-Image). {hint}"
     )
 
 
@@ -46,3 +47,5 @@ as_model.register(StableDiffusionPipeline, StableDiffusion)
 if hasattr(diffusers, "SemanticStableDiffusionPipeline"):
     as_model.register(diffusers.SemanticStableDiffusionPipeline, StableDiffusion)
 as_model.register(FluxPipeline, Flux)
+if hasattr(diffusers, "ZImagePipeline"):
+    as_model.register(diffusers.ZImagePipeline, ZImage)
