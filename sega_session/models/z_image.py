@@ -136,22 +136,20 @@ class ZImage(DiffusionModel):
 
     def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
         """See `DiffusionModel.evaluate`; texts differ in length, so they are in lists."""
-        dtype = self._pipeline.transformer.dtype
+        transformer = self._pipeline.transformer
         sizes = [len(one.latents) for one in requests]
-        latents = torch.cat([one.latents for one in requests]).to(dtype)
+        latents = torch.cat([one.latents for one in requests]).to(transformer.dtype)
         timesteps = torch.cat(
             [one.timestep.expand(size) for one, size in zip(requests, sizes, strict=True)]
         )
         texts = [
             text
             for one, size in zip(requests, sizes, strict=True)
-            for text in one.conditioning.tensors["cap_feats"].to(dtype).expand(size, -1, -1)
+            for text in one.conditioning.tensors["cap_feats"].expand(size, -1, -1)
         ]
         # The transformer counts time from noise to image, takes a dimension of frames, and
         # predicts the direction to the image.
-        found = self._pipeline.transformer(
-            list(latents[:, :, None]), (1000 - timesteps) / 1000, texts
-        ).sample
+        found = transformer(list(latents[:, :, None]), (1000 - timesteps) / 1000, texts).sample
         velocity = -torch.stack(found)[:, :, 0].float()
         return torch.split(velocity, sizes)
 

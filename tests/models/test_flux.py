@@ -83,6 +83,12 @@ def test_latents_without_concepts_are_the_pipelines_own(
     assert torch.equal(base_latents(pipeline), expected)
 
 
+def test_timesteps_are_rounded_as_the_pipeline_rounds_them() -> None:
+    pipeline = tiny_flux(dtype=torch.bfloat16)
+    found = base_latents(pipeline, num_inference_steps=28)
+    assert torch.equal(found, own_latents(pipeline, num_inference_steps=28))
+
+
 def test_the_batch_of_one_image_per_seed_is_the_pipelines_too() -> None:
     pipeline = tiny_flux()
     together = base_latents(pipeline)
