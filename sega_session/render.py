@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from weakref import ref
 
 from attrs import Factory, frozen
@@ -22,6 +22,9 @@ from .models import ImageType, ModelGlance, ModelIdentity, as_model, changes, gl
 from .saving import Provenance, image_paths, png_text
 from .state import EditState, Scene
 from .state.fields import check_path
+
+MeasuredAgainst: TypeAlias = Literal["unconditional", "prompt"]
+"""The prediction that concepts are measured against; see `Render.measured_against`."""
 
 
 class ModelReference:
@@ -89,12 +92,14 @@ class MadeBy:
         scene: the session's scene.
         given: the tensors that the session was given, see `Provenance.given`.
         model: identifies the session's model.
+        measured_against: see `Render.measured_against`.
         token: tells sessions apart, and one session before and after its model changed.
     """
 
     scene: Scene
     given: tuple[str, ...]
     model: ModelReference
+    measured_against: MeasuredAgainst
     token: str = Factory(lambda: secrets.token_hex(8))
 
 
@@ -182,6 +187,17 @@ class Render:
             model=model.digest,
             given=self.made_by.given,
         )
+
+    @property
+    def measured_against(self) -> MeasuredAgainst:
+        """The definition of the concepts' directions, which is the model's.
+
+        "unconditional": a concept's prediction is compared with the unconditional one, as in
+        SEGA. "prompt": the model is guidance-distilled and has no unconditional prediction; a
+        concept is stated in the prompt's context, "prompt, concept", and compared with the prompt
+        alone. A concept with an opposite is compared with that, stated in the same way.
+        """
+        return self.made_by.measured_against
 
     @property
     def image(self) -> Any:

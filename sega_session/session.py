@@ -189,8 +189,8 @@ class EditSession:
             gives the same noise on every device.
         num_inference_steps: the scheduler's steps, 1 or more; None: the default of the pipeline,
             50 for Stable Diffusion.
-        guidance_scale: classifier-free guidance, >= 0; values up to 1 turn it off, as in
-            diffusers. Concepts still apply. None: the default of the pipeline, 7.5 for Stable
+        guidance_scale: classifier-free guidance, >= 0; values up to 1 (Z-Image: 0) turn it off, as
+            in diffusers. Concepts still apply. None: the default of the pipeline, 7.5 for Stable
             Diffusion.
         guidance_rescale: the share to which guided predictions are rescaled to the standard
             deviation of the prompt's, 0 to 1, against overexposed images; 0.7 is common for
@@ -288,7 +288,7 @@ class EditSession:
             seeds=scene.seeds,
             shape=shape,
             noise=noise,
-            guider=Guider(scene, self._spec.distilled, guidance),
+            guider=Guider(scene, self._spec.distilled, guidance, self._spec.unguided_scale),
             conditionings=self._conditionings,
             store=store,
             batch_plan=batch_plan,
@@ -833,7 +833,9 @@ class EditSession:
                 sampler=sampler,
                 shape=shape,
                 noise=copy_noise(old.noise, shape, model.spec),
-                guider=Guider(self._scene, model.spec.distilled, guidance),
+                guider=Guider(
+                    self._scene, model.spec.distilled, guidance, model.spec.unguided_scale
+                ),
                 conditionings=conditionings,
                 store=old.store.emptied(),
             )
@@ -1193,7 +1195,12 @@ class EditSession:
             **self._prompt_embeddings(self._scene),
         }
         given = tuple(name for name, tensor in tensors.items() if tensor is not None)
-        return MadeBy(self._scene, given, ModelReference(self._pipeline, self._model.begun))
+        return MadeBy(
+            self._scene,
+            given,
+            ModelReference(self._pipeline, self._model.begun),
+            "prompt" if self._spec.distilled else "unconditional",
+        )
 
     def _check_own(self, render: Render) -> None:
         """Raise InvalidValueError unless this session made a render with its present model."""

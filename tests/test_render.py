@@ -72,6 +72,20 @@ def test_a_render_that_was_pickled_is_still_the_sessions_own() -> None:
 # What it shows.
 
 
+@pytest.mark.parametrize(("distilled", "expected"), [(False, "unconditional"), (True, "prompt")])
+def test_a_render_says_what_its_concepts_are_measured_against(
+    distilled: bool, expected: str
+) -> None:
+    model = FakeModel(distilled=distilled)
+    session = fake_session(model)
+    session.add("hat", warmup=1)
+    render = session.render()
+    assert render.measured_against == expected
+    assert pickle.loads(pickle.dumps(render)).measured_against == expected
+    assert ("a <cat>, hat" in model.encoded) is distilled
+    assert ("hat" in model.encoded) is not distilled
+
+
 def test_the_repr_is_one_short_line() -> None:
     session = edited_session(seed=[1, 2])
     assert repr(session.render()) == "<Render exact, 2 images 16x16, 28 evaluations>"

@@ -14,6 +14,7 @@ from .base import SamplerRun as SamplerRun
 from .families import as_model as as_model
 from .fingerprint import component_digests as component_digests
 from .fingerprint import identify as identify
+from .flux import Flux as Flux
 from .glances import ModelGlance as ModelGlance
 from .glances import changes as changes
 from .glances import glance as glance
@@ -49,3 +50,4 @@ from .serial import SerialModel as SerialModel
 from .stable_diffusion import StableDiffusion as StableDiffusion
 from .stable_diffusion_3 import StableDiffusion3 as StableDiffusion3
 from .text_guidance import classifier_free_guidance as classifier_free_guidance
+from .z_image import ZImage as ZImage

@@ -108,6 +108,8 @@ class ModelSpec:
         distilled: the model takes the guidance scale as an input and has no unconditional
             prediction. The image's prediction is the prompt's alone, and a concept is stated in
             the prompt's context and measured against the prompt.
+        unguided_scale: the largest guidance scale that turns the prompt's guidance off; infinity:
+            the model takes no guidance scale.
     """
 
     device: torch.device
@@ -116,6 +118,7 @@ class ModelSpec:
     default_steps: int = 50
     default_guidance_scale: float = 7.5
     distilled: bool = False
+    unguided_scale: float = 1.0
 
 
 @frozen(eq=False)
@@ -255,11 +258,11 @@ class DiffusionModel(Protocol):
         The default is `classifier_free_guidance`.
 
         Args:
-            uncond: the unconditional prediction; None: it was not evaluated, because the guidance
-                scale is at most 1 and no concept needs it, or because the model is distilled.
+            uncond: the unconditional prediction; None: it was not evaluated, because the prompt's
+                guidance is off and no concept needs it, or because the model is distilled.
             text: the prediction conditioned on the prompt.
-            scene: the guidance scale, where values up to 1 turn the prompt's guidance off, and
-                ``guidance_rescale``.
+            scene: the guidance scale, where values up to the spec's ``unguided_scale`` turn the
+                prompt's guidance off, and ``guidance_rescale``.
             guidances: the concepts' guidance and recorded guidance, added in this order.
         """
         return classifier_free_guidance(uncond, text, scene, guidances)

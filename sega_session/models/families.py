@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import Any
 
 import diffusers
 
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
-from .quiet import StableDiffusion3Pipeline, StableDiffusionPipeline
+from .flux import Flux
+from .quiet import (
+    FluxPipeline,
+    LatentConsistencyModelPipeline,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 from .stable_diffusion import StableDiffusion
 from .stable_diffusion_3 import StableDiffusion3
+from .stable_diffusion_xl import StableDiffusionXL
+from .z_image import ZImage
 
 
 @singledispatch
@@ -26,22 +36,33 @@ def as_model(source: object) -> DiffusionModel:
     """
     if isinstance(source, DiffusionModel):
         return source
-    hint = "Load the checkpoint with sega_session.load_pipeline(name_or_path)."
+    known = ", ".join(sorted(kind.__name__ for kind in as_model.registry if kind is not object))
+    hint = "Load a checkpoint with sega_session.load_pipeline(name_or_path)."
     if hasattr(source, "components"):
         hint = (
-            "If its models are Stable Diffusion's, pass a StableDiffusionPipeline of them: "
-            "sd = StableDiffusionPipeline(**{**it.components, 'scheduler': None}), and then "
-            "sd.scheduler = it.scheduler, since the constructor would change its settings."
+            "If its models are those of one of these, make such a pipeline of them, "
+            "StableDiffusionPipeline(**it.components) for example. For another family, write a "
+            "sega_session.models.DiffusionModel and register it: "
+            f"as_model.register({type(source).__name__}, YourModel)."
         )
     raise UnsupportedPipelineError(
-        f"pipeline is a {type(source).__name__}; allowed: a StableDiffusionPipeline or "
-        f"SemanticStableDiffusionPipeline (Stable Diffusion 1.x and 2.x). {hint}"
+        f"pipeline is a {type(source).__name__}; allowed: a DiffusionModel, or one of {known}. "
+        f"{hint}"
     )
 
 
-as_model.register(StableDiffusion3Pipeline, StableDiffusion3)
-as_model.register(StableDiffusionPipeline, StableDiffusion)
-# It has the same models, and an image of its own: its scheduler's settings are not corrected.
-# diffusers has deprecated it, so a later release may lack it.
+FAMILIES: dict[type, Any] = {
+    StableDiffusionPipeline: StableDiffusion,
+    LatentConsistencyModelPipeline: StableDiffusion,
+    StableDiffusionXLPipeline: StableDiffusionXL,
+    StableDiffusion3Pipeline: StableDiffusion3,
+    FluxPipeline: Flux,
+}
+for _pipeline, _model in FAMILIES.items():
+    as_model.register(_pipeline, _model)
+# Earlier releases of diffusers lack the second, and later ones may lack the first, which is
+# deprecated. It has Stable Diffusion's models, but its scheduler's settings are not corrected.
 if hasattr(diffusers, "SemanticStableDiffusionPipeline"):
     as_model.register(diffusers.SemanticStableDiffusionPipeline, StableDiffusion)
+if hasattr(diffusers, "ZImagePipeline"):
+    as_model.register(diffusers.ZImagePipeline, ZImage)

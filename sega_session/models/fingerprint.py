@@ -29,9 +29,9 @@ def identify(model: DiffusionModel) -> ModelIdentity:
 
     A network's digest covers name, dtype, shape and bytes of every tensor, sorted by name, its
     settings, the states and scales of its adapters, and FreeU. A tokenizer's digest covers its
-    vocabulary, a scheduler's its class and settings. Files, folders, devices and compilation are
-    not covered. A network is read once, and again after its weights have changed; gigabytes take
-    seconds.
+    vocabulary and chat template, a scheduler's its class and settings. Files, folders, devices and
+    compilation are not covered. A network is read once, and again after its weights have changed;
+    gigabytes take seconds.
 
     Raises:
         UnsupportedPipelineError: weights are not in memory, or cannot be read.
@@ -56,7 +56,11 @@ def _digest(component: Any) -> str:
     if isinstance(component, nn.Module):
         return _network_digest(component)
     if hasattr(component, "get_vocab"):
-        return _hash([_vocabulary(component).encode(), str(component.model_max_length).encode()])
+        parts = [_vocabulary(component), str(component.model_max_length)]
+        template = getattr(component, "chat_template", None)
+        if template is not None:
+            parts.append(canonical(template))
+        return _hash(part.encode() for part in parts)
     return _hash([_settings(component)])
 
 

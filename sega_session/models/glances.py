@@ -99,7 +99,9 @@ def glance_at(component: Any) -> Glance:
     component = unwrapped(component)
     kind = type(component).__name__
     if isinstance(component, PreTrainedTokenizerBase):
-        return Glance(kind, {"vocabulary": canonical(_vocabulary(component))})
+        template = canonical(getattr(component, "chat_template", None))
+        vocabulary = canonical(_vocabulary(component))
+        return Glance(kind, {"vocabulary": vocabulary, "chat_template": template})
     found = {key: canonical(value) for key, value in settings(component).items()}
     if not isinstance(component, nn.Module):
         return Glance(kind, found)

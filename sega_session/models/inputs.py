@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -184,7 +185,8 @@ def check_guidance(spec: ModelSpec, scene: Scene) -> None:
             prediction.
 
     Warns:
-        NoEffectWarning: there is no classifier-free guidance that could be rescaled.
+        NoEffectWarning: there is no classifier-free guidance that could be rescaled, or the model
+            takes no guidance scale.
     """
     if spec.distilled and (scene.negative_prompt or scene.negative_embedding):
         raise InvalidValueError(
@@ -193,8 +195,18 @@ def check_guidance(spec: ModelSpec, scene: Scene) -> None:
             "'' with a guidance-distilled model, which has no unconditional prediction",
             "Add the words as a concept with inverted=True instead.",
         )
-    if scene.guidance_rescale and (spec.distilled or scene.guidance_scale <= 1):
-        why = "the model is guidance-distilled" if spec.distilled else "guidance_scale is at most 1"
+    if scene.guidance_scale and spec.unguided_scale == math.inf:
+        warn_caller(
+            f"guidance_scale={scene.guidance_scale:g} has no effect: the model takes none. "
+            "Leave it out.",
+            NoEffectWarning,
+        )
+    if scene.guidance_rescale and (spec.distilled or scene.guidance_scale <= spec.unguided_scale):
+        why = (
+            "the model is guidance-distilled"
+            if spec.distilled
+            else f"guidance_scale is at most {spec.unguided_scale:g}"
+        )
         warn_caller(
             f"guidance_rescale={scene.guidance_rescale:g} has no effect: {why}. Set it to 0.",
             NoEffectWarning,

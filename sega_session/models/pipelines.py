@@ -92,6 +92,16 @@ def warn_if_cut(prompt: str, encoders: Iterable[tuple[Any, int]]) -> None:
         rest = tokenizer.decode(found[tokens - 1 :], skip_special_tokens=True).strip()
         if len(rest) < len(cut) or not limit:
             limit, cut = tokens, rest
+    warn_of_cut(cut, limit)
+
+
+def warn_of_cut(cut: str, limit: int) -> None:
+    """Warn with PromptTruncatedWarning if the end of a prompt was cut.
+
+    Args:
+        cut: that end; empty: nothing was cut.
+        limit: the tokens that are read.
+    """
     if cut:
         warn_caller(
             f"the text encoder reads {limit} tokens; this end of the prompt has no effect: "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import diffusers
 import transformers
@@ -14,25 +15,33 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progre
 
 __all__ = [
     "DiffusionPipeline",
+    "FluxPipeline",
+    "LatentConsistencyModelPipeline",
     "StableDiffusion3Pipeline",
     "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "calculate_shift",
     "without_bars",
     "without_notices",
 ]
 
+_VERBOSITY = RLock()
+"""Held while the libraries' verbosity is not the user's, so that each thread reads the user's."""
+
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Let transformers and diffusers log errors only."""
+    """Let transformers and diffusers log errors only, for one thread at a time."""
     libraries = (transformers.logging, diffusers.logging)
-    before = [logging.get_verbosity() for logging in libraries]
-    for logging in libraries:
-        logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for logging, verbosity in zip(libraries, before, strict=True):
-            logging.set_verbosity(verbosity)
+    with _VERBOSITY:
+        before = [logging.get_verbosity() for logging in libraries]
+        for logging in libraries:
+            logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            for logging, verbosity in zip(libraries, before, strict=True):
+                logging.set_verbosity(verbosity)
 
 
 @contextmanager
@@ -58,4 +67,12 @@ def without_bars() -> Iterator[None]:
 
 with without_notices():
     # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
-    from diffusers import DiffusionPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline
+    from diffusers import (
+        DiffusionPipeline,
+        FluxPipeline,
+        LatentConsistencyModelPipeline,
+        StableDiffusion3Pipeline,
+        StableDiffusionPipeline,
+        StableDiffusionXLPipeline,
+    )
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift

@@ -28,11 +28,13 @@ class Guider:
         distilled: the model has no unconditional prediction, see `ModelSpec.distilled`.
         sem_guidance: recorded guidance that is added at each call, ``(calls or more, images,
             channels, height, width)``, or None.
+        unguided_scale: guidance scales up to this one turn the prompt's guidance off.
     """
 
     scene: Scene
     distilled: bool = False
     sem_guidance: Tensor | None = None
+    unguided_scale: float = 1.0
 
     @property
     def text(self) -> str:
@@ -42,7 +44,8 @@ class Guider:
     @property
     def base(self) -> str:
         """The condition that every call evaluates, whatever the concepts are."""
-        return UNCOND if self.scene.guidance_scale > 1 and not self.distilled else self.text
+        guided = self.scene.guidance_scale > self.unguided_scale and not self.distilled
+        return UNCOND if guided else self.text
 
     @property
     def origin(self) -> str:

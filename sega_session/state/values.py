@@ -78,8 +78,8 @@ class Scene:
             the place of the prompt and of the negative prompt; None if the words do.
         num_inference_steps: the scheduler's steps, 1 to `MAX_STEPS`. Some schedulers call the
             model more often.
-        guidance_scale: the weight of classifier-free guidance, >= 0; values up to 1 turn it off,
-            as in diffusers. Guidance-distilled models take it as an input.
+        guidance_scale: the weight of classifier-free guidance, >= 0; values up to 1 (Z-Image: 0)
+            turn it off, as in diffusers. Guidance-distilled models take it as an input.
         guidance_rescale: φ, the share to which the guided prediction is rescaled to the standard
             deviation of the text prediction, 0 to 1 (Lin et al., arXiv 2305.08891, Eq. 16).
         clip_skip: the last layers of CLIP that are left out, 1 or more; None: none beyond what
