@@ -47,4 +47,5 @@ from .requests import halves as halves
 from .schedulers import SchedulerSampler as SchedulerSampler
 from .serial import SerialModel as SerialModel
 from .stable_diffusion import StableDiffusion as StableDiffusion
+from .stable_diffusion_xl import StableDiffusionXL as StableDiffusionXL
 from .text_guidance import classifier_free_guidance as classifier_free_guidance

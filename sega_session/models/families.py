@@ -8,8 +8,13 @@ import diffusers
 
 from ..errors import UnsupportedPipelineError
 from .base import DiffusionModel
-from .quiet import StableDiffusionPipeline
+from .quiet import (
+    LatentConsistencyModelPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 from .stable_diffusion import StableDiffusion
+from .stable_diffusion_xl import StableDiffusionXL
 
 
 @singledispatch
@@ -39,6 +44,8 @@ def as_model(source: object) -> DiffusionModel:
 
 
 as_model.register(StableDiffusionPipeline, StableDiffusion)
+as_model.register(LatentConsistencyModelPipeline, StableDiffusion)
+as_model.register(StableDiffusionXLPipeline, StableDiffusionXL)
 # It has the same models, and an image of its own: its scheduler's settings are not corrected.
 # diffusers has deprecated it, so a later release may lack it.
 if hasattr(diffusers, "SemanticStableDiffusionPipeline"):

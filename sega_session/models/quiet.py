@@ -7,26 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import diffusers
 import transformers
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
-__all__ = ["DiffusionPipeline", "StableDiffusionPipeline", "without_bars", "without_notices"]
+__all__ = [
+    "DiffusionPipeline",
+    "LatentConsistencyModelPipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "without_bars",
+    "without_notices",
+]
+
+_VERBOSITY = RLock()
+"""Held while the libraries' verbosity is not the user's, so that each thread reads the user's."""
 
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Let transformers and diffusers log errors only."""
+    """Let transformers and diffusers log errors only, for one thread at a time."""
     libraries = (transformers.logging, diffusers.logging)
-    before = [logging.get_verbosity() for logging in libraries]
-    for logging in libraries:
-        logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for logging, verbosity in zip(libraries, before, strict=True):
-            logging.set_verbosity(verbosity)
+    with _VERBOSITY:
+        before = [logging.get_verbosity() for logging in libraries]
+        for logging in libraries:
+            logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            for logging, verbosity in zip(libraries, before, strict=True):
+                logging.set_verbosity(verbosity)
 
 
 @contextmanager
@@ -52,4 +64,9 @@ def without_bars() -> Iterator[None]:
 
 with without_notices():
     # Importing a pipeline makes transformers recommend torchvision, which nothing here needs.
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
+    from diffusers import (
+        DiffusionPipeline,
+        LatentConsistencyModelPipeline,
+        StableDiffusionPipeline,
+        StableDiffusionXLPipeline,
+    )
