@@ -72,7 +72,7 @@ def test_the_base_is_the_prompt_alone(
     name: str, steps: int, guidance_scale: float, dtype: torch.dtype
 ) -> None:
     pipeline = PIPELINES[name](dtype)
-    settings = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
+    settings: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
     ours = session(pipeline, **settings)
     render = ours.render(output_type="latent")
     expected = theirs(pipeline, **settings)

@@ -55,6 +55,12 @@ def latents(made: EditSession) -> Tensor:
     return made.render(output_type="latent").latents
 
 
+def as_tensor(made: EditSession) -> Tensor:
+    images = made.render(output_type="pt").images
+    assert isinstance(images, Tensor)
+    return images
+
+
 def theirs(
     pipeline: Any, prompt: str | None = "a cat", *, output_type: str = "latent", **arguments: Any
 ) -> Any:
@@ -90,8 +96,7 @@ def test_the_unedited_image_equals_the_pipelines(
     pipeline.register_to_config(force_zeros_for_empty_prompt=zeros)
     ours = session(pipeline, **SETTINGS[name])
     check_close(latents(ours), theirs(pipeline, **SETTINGS[name]))
-    images = ours.render(output_type="pt").images
-    check_close(images, theirs(pipeline, output_type="pt", **SETTINGS[name]))
+    check_close(as_tensor(ours), theirs(pipeline, output_type="pt", **SETTINGS[name]))
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -106,7 +111,7 @@ def test_every_scheduler_and_v_prediction(scheduler: str) -> None:
 def test_turbo_settings(steps: int) -> None:
     scheduler = EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing")
     pipeline = tiny_stable_diffusion_xl(scheduler=scheduler)
-    settings = {"num_inference_steps": steps, "guidance_scale": 0.0}
+    settings: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": 0.0}
     ours = session(pipeline, **settings)
     check_close(latents(ours), theirs(pipeline, **settings))
     assert ours.render(output_type="latent").evaluations == 0
@@ -171,7 +176,7 @@ def sega(
         torch.randn(1, *shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
         for seed in SEEDS
     ]
-    image = torch.cat(noise) * scheduler.init_noise_sigma
+    image: Tensor = torch.cat(noise) * scheduler.init_noise_sigma
     ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=dtype)
     velocity = torch.zeros_like(image)
     scale, beta = momentum
@@ -260,7 +265,7 @@ def test_concepts_and_opposites_follow_the_equations(scheduler: str, zeros: bool
 # Embeddings.
 
 
-def pairs(pipeline: Any, *texts: str) -> dict[str, Tensor]:
+def pairs(pipeline: Any, *texts: str) -> dict[str, Any]:
     """Return embeddings as arguments, with one row for each text."""
     found = [encode(pipeline, text) for text in texts]
     return {
@@ -345,13 +350,17 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
+    """Return a list that grows by the lines that diffusers and transformers log."""
     handler = Lines()
-    loggers = [logging.getLogger(library.__name__) for library in (diffusers, transformers)]
-    for logger in loggers:
-        logger.addHandler(handler)
+    libraries = (diffusers, transformers)
+    before = [library.logging.get_verbosity() for library in libraries]
+    for library in libraries:
+        logging.getLogger(library.__name__).addHandler(handler)
+        library.logging.set_verbosity_warning()
     yield handler.lines
-    for logger in loggers:
-        logger.removeHandler(handler)
+    for library, verbosity in zip(libraries, before, strict=True):
+        logging.getLogger(library.__name__).removeHandler(handler)
+        library.logging.set_verbosity(verbosity)
 
 
 @pytest.mark.parametrize("role", ["prompt", "negative", "concept"])
@@ -472,12 +481,6 @@ def test_a_compiled_decode_is_not_copied() -> None:
     pipeline = tiny_stable_diffusion_xl(dtype=torch.float16)
     pipeline.vae.decode = lambda *_, **__: pytest.fail("the original decodes")
     assert torch.equal(as_tensor(session(pipeline)), half_images())
-
-
-def as_tensor(made: EditSession) -> Tensor:
-    images = made.render(output_type="pt").images
-    assert isinstance(images, Tensor)
-    return images
 
 
 def in_sequence(pipeline: Any) -> None:
