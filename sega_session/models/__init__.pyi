@@ -49,5 +49,6 @@ from .schedulers import SchedulerSampler as SchedulerSampler
 from .serial import SerialModel as SerialModel
 from .stable_diffusion import StableDiffusion as StableDiffusion
 from .stable_diffusion_3 import StableDiffusion3 as StableDiffusion3
+from .stable_diffusion_xl import StableDiffusionXL as StableDiffusionXL
 from .text_guidance import classifier_free_guidance as classifier_free_guidance
 from .z_image import ZImage as ZImage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import Any
 
 import diffusers
 
@@ -51,15 +50,11 @@ def as_model(source: object) -> DiffusionModel:
     )
 
 
-FAMILIES: dict[type, Any] = {
-    StableDiffusionPipeline: StableDiffusion,
-    LatentConsistencyModelPipeline: StableDiffusion,
-    StableDiffusionXLPipeline: StableDiffusionXL,
-    StableDiffusion3Pipeline: StableDiffusion3,
-    FluxPipeline: Flux,
-}
-for _pipeline, _model in FAMILIES.items():
-    as_model.register(_pipeline, _model)
+as_model.register(StableDiffusionPipeline, StableDiffusion)
+as_model.register(LatentConsistencyModelPipeline, StableDiffusion)
+as_model.register(StableDiffusionXLPipeline, StableDiffusionXL)
+as_model.register(StableDiffusion3Pipeline, StableDiffusion3)
+as_model.register(FluxPipeline, Flux)
 # Earlier releases of diffusers lack the second, and later ones may lack the first, which is
 # deprecated. It has Stable Diffusion's models, but its scheduler's settings are not corrected.
 if hasattr(diffusers, "SemanticStableDiffusionPipeline"):

@@ -1,4 +1,7 @@
-"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, a conditional U-Net, a KL autoencoder."""
+"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, a conditional U-Net, a KL autoencoder.
+
+Latent consistency models (LCMs) are U-Nets distilled from it, which take the guidance scale.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ from .pipelines import (
 from .quiet import StableDiffusionPipeline
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
-from .unets import check_unet, guidance_embedding, is_distilled
+from .unets import check_unet, default_size, guidance_embedding, is_distilled
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The components that images depend on."""
@@ -46,7 +49,8 @@ class StableDiffusion(DiffusionModel):
     """A `DiffusionModel` over a pipeline of Stable Diffusion, which is never changed.
 
     Args:
-        pipeline: a `StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`.
+        pipeline: a `StableDiffusionPipeline`, `SemanticStableDiffusionPipeline` or
+            `LatentConsistencyModelPipeline`.
 
     Raises:
         UnsupportedPipelineError: a model is missing or has no weights, the U-Net needs inputs
@@ -69,7 +73,7 @@ class StableDiffusion(DiffusionModel):
         return ModelSpec(
             device,
             unet.dtype,
-            self._default_size(),
+            default_size(unet.config.sample_size, self._pipeline.vae_scale_factor),
             steps,
             guidance_scale,
             distilled=is_distilled(unet),
@@ -159,16 +163,6 @@ class StableDiffusion(DiffusionModel):
         """Return the pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
         bar: AbstractContextManager[Any] = self._pipeline.progress_bar(total=total)
         return bar
-
-    def _default_size(self) -> tuple[int, int] | None:
-        sample_size = self._pipeline.unet.config.sample_size
-        if sample_size is None:
-            return None
-        height, width = (
-            (sample_size, sample_size) if isinstance(sample_size, int) else tuple(sample_size)
-        )
-        factor = self._pipeline.vae_scale_factor
-        return height * factor, width * factor
 
     def _encode(self, tokens: Tensor, scene: Scene | None) -> Tensor:
         """Return the text encoder's output; of the last layer unless a scene skips some."""

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 from torch import Tensor
 
 from ..errors import InvalidValueError, UnsupportedPipelineError
@@ -17,13 +16,13 @@ from .base import (
     Decoded,
     DiffusionModel,
     Embeddings,
-    ImageType,
     ModelSpec,
     OutputType,
     Request,
     Role,
 )
-from .inputs import check_finite, copy_embeddings, copy_pooled
+from .flow import decode
+from .inputs import copy_embeddings, copy_pooled
 from .pipelines import (
     check_clip_skip,
     check_in_memory,
@@ -32,7 +31,7 @@ from .pipelines import (
     default_settings,
     warn_if_cut,
 )
-from .quiet import StableDiffusion3Pipeline, without_notices
+from .quiet import StableDiffusion3Pipeline, calculate_shift, without_notices
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
 
@@ -167,16 +166,7 @@ class StableDiffusion3(DiffusionModel):
 
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """See `DiffusionModel.decode`."""
-        images: ImageType = latents
-        if output_type != "latent":
-            vae, processor = self._pipeline.vae, self._pipeline.image_processor
-            scaled = latents / vae.config.scaling_factor + vae.config.shift_factor
-            pixels = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
-            check_finite("decoded images", pixels)
-            images = processor.postprocess(pixels, output_type)
-        # Under model offloading, the pipeline's own call ends with this too.
-        self._pipeline.maybe_free_model_hooks()
-        return Decoded(images)
+        return decode(self._pipeline, latents, output_type)
 
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`."""

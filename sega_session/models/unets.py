@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,3 +62,16 @@ def guidance_embedding(pipeline: Any, scene: Scene, spec: ModelSpec) -> dict[str
         embedding_dim=pipeline.unet.config.time_cond_proj_dim,
     )
     return {"timestep_cond": embedding.to(spec.device, spec.dtype)}
+
+
+def default_size(sample_size: int | Sequence[int] | None, factor: int) -> tuple[int, int] | None:
+    """Return the height and width in pixels that a U-Net was trained for; None: unknown.
+
+    Args:
+        sample_size: its ``sample_size``, one number for a square.
+        factor: the VAE's factor.
+    """
+    if sample_size is None:
+        return None
+    height, width = (sample_size,) * 2 if isinstance(sample_size, int) else sample_size
+    return height * factor, width * factor
