@@ -7,26 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
+from diffusers import LatentConsistencyModelPipeline
 from torch import Tensor
 
 from sega_session import EditSession
 from sega_session.errors import InvalidValueError, NoEffectWarning
 from sega_session.models import as_model
-from tests.support.pipelines import BETAS, tiny_stable_diffusion
+from tests.support.distilled import distilled
+from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.stable_diffusion_xl import tiny_stable_diffusion_xl
 
 SEEDS = (3, 8)
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
-
-
-def distilled(build: Callable[..., Any], dtype: torch.dtype = torch.float32) -> Any:
-    """Return a tiny pipeline with a distilled U-Net and the scheduler made for it."""
-    pipeline = build(scheduler=LCMScheduler(**BETAS), dtype=dtype)
-    torch.manual_seed(1)
-    config = {k: v for k, v in pipeline.unet.config.items() if not k.startswith("_")}
-    pipeline.unet = UNet2DConditionModel(**{**config, "time_cond_proj_dim": 8}).to(dtype)
-    return pipeline
 
 
 def consistency(dtype: torch.dtype = torch.float32) -> LatentConsistencyModelPipeline:

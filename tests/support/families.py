@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
+from .distilled import distilled
+from .flux import tiny_flux
 from .pipelines import tiny_stable_diffusion
+from .stable_diffusion_3 import tiny_stable_diffusion_3
+from .stable_diffusion_xl import tiny_stable_diffusion_xl
+from .z_image import tiny_z_image
 
 STEPS = 6
 
@@ -43,8 +49,23 @@ class Family:
         return self.name
 
 
+def unpacked(pipeline: Any, images: Tensor, height: int, width: int) -> Tensor:
+    """Return FLUX's latents, which are packed into tokens."""
+    spatial: Tensor = pipeline._unpack_latents(  # noqa: SLF001 - the oracle
+        images, height, width, pipeline.vae_scale_factor
+    )
+    return spatial
+
+
 FAMILIES = (
-    Family("Stable Diffusion 1.x, 2.x", tiny_stable_diffusion, clip_layers=1, pooled=False),
+    Family("Stable Diffusion 1, 2", tiny_stable_diffusion, clip_layers=1, pooled=False),
+    Family("Stable Diffusion XL", tiny_stable_diffusion_xl, clip_layers=1),
+    Family("LCM", partial(distilled, tiny_stable_diffusion), clip_layers=1, pooled=False),
+    Family("Stable Diffusion 3, 3.5", tiny_stable_diffusion_3, clip_layers=1),
+    Family("FLUX.1-dev", tiny_flux, unpacked),
+    Family("FLUX.1-schnell", partial(tiny_flux, guidance_embeds=False), unpacked),
+    # The pipeline itself renders latents in float32, whatever the transformer's precision.
+    Family("Z-Image", tiny_z_image, pooled=False, in_float64=False),
 )
 
 
