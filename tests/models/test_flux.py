@@ -159,7 +159,7 @@ def test_images_are_the_pipelines_own(dtype: torch.dtype) -> None:
 def test_the_defaults_are_the_pipelines() -> None:
     spec = as_model(tiny_flux()).spec
     assert (spec.default_steps, spec.default_guidance_scale) == (28, 3.5)
-    assert spec.default_size == (256, 256)  # 1024 with a VAE that has a factor of 8
+    assert spec.default_size == (32, 32)
     assert spec.distilled
 
 
