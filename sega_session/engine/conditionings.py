@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ..errors import InvalidValueError
 from ..models import Conditioning, DiffusionModel, Embeddings, check_spec, copy_tensors, digest_of
-from ..sega import UNCOND, condition_of, embedding_condition, prompt_condition, text_condition
+from ..sega import UNCOND, condition_of, embedding_condition, prompt_condition
 from ..state import EditState, Scene
 
 
@@ -39,9 +39,10 @@ class Conditionings(Mapping[str, Conditioning]):
                 if scene.negative_embedding is None
                 else self._found[embedding_condition(scene.negative_embedding)]
             )
-        if scene.prompt_embedding is None:
+        # The context of a distilled model's concepts is in words in any case.
+        if scene.prompt_embedding is None or self._spec.distilled:
             encoded = model.encode_prompt(scene.prompt, "prompt", scene)
-            self._found[text_condition(scene)] = encoded
+            self._found[prompt_condition(scene.prompt)] = encoded
 
     def __getitem__(self, condition: str) -> Conditioning:
         return self._found[condition]
@@ -103,5 +104,6 @@ class Conditionings(Mapping[str, Conditioning]):
         if condition in self._found:
             return
         check_spec(self._model.spec, self._spec)
-        in_context = f"{self._scene.prompt}, {text}" if self._spec.distilled else text
+        context = self._scene.prompt if self._spec.distilled else ""
+        in_context = f"{context}, {text}" if context else text
         self._found[condition] = self._model.encode_prompt(in_context, "concept", self._scene)

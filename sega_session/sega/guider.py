@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..state import Scene
 from .equations import concept_guidance, update_momentum, weighted_sum, with_momentum
-from .recipe import Recipe, StepRecipe, Term, text_condition
+from .recipe import Recipe, StepRecipe, Term, prompt_condition, text_condition
 
 UNCOND = "uncond"
 """The condition of the unconditional prediction, which holds the negative prompt."""
@@ -50,7 +50,9 @@ class Guider:
     @property
     def origin(self) -> str:
         """The condition that concepts without an opposite are measured against."""
-        return self.text if self.distilled else UNCOND
+        # In words, as the concepts are that it is the context of, also where the image's prompt is
+        # given by embeddings.
+        return prompt_condition(self.scene.prompt) if self.distilled else UNCOND
 
     def needed(self, step: StepRecipe) -> tuple[str, ...]:
         """Return the conditions that one model call needs, each once."""

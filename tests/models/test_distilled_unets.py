@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import LatentConsistencyModelPipeline
+from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 from torch import Tensor
 
 from sega_session import EditSession

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sega_session import EditSession, anchored
 from sega_session.errors import InvalidValueError, ModelChangedError
-from tests.support.families import FAMILIES, STEPS, Family, own_latents
+from tests.support.families import FAMILIES, STEPS, Family, own_latents, size_of
 
 WORDS = ("hat", "cap", "bow")
 
@@ -40,7 +40,9 @@ def pipeline_of(family: Family, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def begin(pipeline: Any, seed: Any = 1, **arguments: Any) -> EditSession:
-    return EditSession(pipeline, "a cat", seed=seed, num_inference_steps=STEPS, **arguments)
+    height, width = size_of(pipeline) or (None, None)
+    settings: dict[str, Any] = {"height": height, "width": width, **arguments}
+    return EditSession(pipeline, "a cat", seed=seed, num_inference_steps=STEPS, **settings)
 
 
 def latents(session: EditSession, mode: Any = "exact") -> Tensor:
@@ -257,10 +259,8 @@ def embeddings_of(family: Family, pipeline: Any, prompt: str) -> dict[str, Tenso
         embeds, *others = pipeline.encode_prompt(
             prompt, **{name: value for name, value in offered.items() if name in names}
         )
-    # Z-Image returns a list of texts.
-    arguments: dict[str, Tensor] = {
-        "prompt_embeds": embeds[0] if family.name == "Z-Image" else embeds
-    }
+    # Z-Image returns a list, with the embeddings of each text.
+    arguments: dict[str, Tensor] = {"prompt_embeds": embeds[0] if type(embeds) is list else embeds}
     if family.pooled:
         # The pooled ones come before or after the negative ones, which are None.
         arguments["pooled_prompt_embeds"] = next(one for one in others if one is not None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from attrs import frozen
+from diffusers import ZImagePipeline
 from torch import Tensor
 
 from .distilled import distilled
@@ -15,7 +16,7 @@ from .flux import tiny_flux
 from .pipelines import tiny_stable_diffusion
 from .stable_diffusion_3 import tiny_stable_diffusion_3
 from .stable_diffusion_xl import tiny_stable_diffusion_xl
-from .z_image import tiny_z_image
+from .z_image import SIZE, tiny_z_image
 
 STEPS = 6
 
@@ -61,12 +62,37 @@ FAMILIES = (
     Family("Stable Diffusion 1, 2", tiny_stable_diffusion, clip_layers=1, pooled=False),
     Family("Stable Diffusion XL", tiny_stable_diffusion_xl, clip_layers=1),
     Family("LCM", partial(distilled, tiny_stable_diffusion), clip_layers=1, pooled=False),
-    Family("Stable Diffusion 3, 3.5", tiny_stable_diffusion_3, clip_layers=1),
+    Family("Stable Diffusion 3, 3.5", tiny_stable_diffusion_3, clip_layers=2),
     Family("FLUX.1-dev", tiny_flux, unpacked),
     Family("FLUX.1-schnell", partial(tiny_flux, guidance_embeds=False), unpacked),
     # The pipeline itself renders latents in float32, whatever the transformer's precision.
     Family("Z-Image", tiny_z_image, pooled=False, in_float64=False),
 )
+
+
+def size_of(pipeline: Any) -> tuple[int, int] | None:
+    """Return the height and width to ask for; None: the tiny pipeline's own default."""
+    # Z-Image's is a constant of its pipeline.
+    return (SIZE["height"], SIZE["width"]) if isinstance(pipeline, ZImagePipeline) else None
+
+
+def own_images(
+    pipeline: Any,
+    prompt: str,
+    seeds: Sequence[int],
+    size: tuple[int, int],
+    **arguments: Any,
+) -> Any:
+    """Return the images that diffusers' own pipeline renders for these seeds."""
+    return pipeline(
+        prompt,
+        num_images_per_prompt=len(seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+        num_inference_steps=STEPS,
+        height=size[0],
+        width=size[1],
+        **arguments,
+    ).images
 
 
 def own_latents(
@@ -78,15 +104,5 @@ def own_latents(
     **arguments: Any,
 ) -> Tensor:
     """Return the latents that diffusers' own pipeline renders for these seeds."""
-    height, width = size
-    images = pipeline(
-        prompt,
-        num_images_per_prompt=len(seeds),
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        num_inference_steps=STEPS,
-        height=height,
-        width=width,
-        output_type="latent",
-        **arguments,
-    ).images
-    return family.spatial(pipeline, images, height, width)
+    images = own_images(pipeline, prompt, seeds, size, output_type="latent", **arguments)
+    return family.spatial(pipeline, images, *size)
