@@ -95,8 +95,10 @@ class DoraLinear(LoraLinear):
         raise NotImplementedError("no test takes a DoRA out again")
 
     def forward(self, x: Tensor) -> Tensor:
-        base: Tensor = self.base_layer(x)
-        result = base
+        result: Tensor = self.base_layer(x)
+        # The lengths are those of the weight, and the bias is added as it is.
+        bias = self.base_layer.bias
+        base = result if bias is None else result - bias
         if not self._disable_adapters and not self.merged_adapters:
             for name in self._active:
                 low = self.scaling[name] * self.lora_B[name](self.lora_A[name](x))

@@ -37,6 +37,7 @@ class Family:
         in_float64: the pipeline itself runs in float64.
         clip_layers: how many layers ``clip_skip`` may leave out.
         pooled: the family has pooled embeddings.
+        predicts: "noise" or "velocity".
     """
 
     name: str
@@ -45,6 +46,7 @@ class Family:
     in_float64: bool = True
     clip_layers: int = 0
     pooled: bool = True
+    predicts: str = "velocity"
 
     def __str__(self) -> str:
         return self.name
@@ -58,10 +60,12 @@ def unpacked(pipeline: Any, images: Tensor, height: int, width: int) -> Tensor:
     return spatial
 
 
+NOISE: dict[str, Any] = {"clip_layers": 1, "predicts": "noise"}
+
 FAMILIES = (
-    Family("Stable Diffusion 1, 2", tiny_stable_diffusion, clip_layers=1, pooled=False),
-    Family("Stable Diffusion XL", tiny_stable_diffusion_xl, clip_layers=1),
-    Family("LCM", partial(distilled, tiny_stable_diffusion), clip_layers=1, pooled=False),
+    Family("Stable Diffusion 1, 2", tiny_stable_diffusion, pooled=False, **NOISE),
+    Family("Stable Diffusion XL", tiny_stable_diffusion_xl, **NOISE),
+    Family("LCM", partial(distilled, tiny_stable_diffusion), pooled=False, **NOISE),
     Family("Stable Diffusion 3, 3.5", tiny_stable_diffusion_3, clip_layers=2),
     Family("FLUX.1-dev", tiny_flux, unpacked),
     Family("FLUX.1-schnell", partial(tiny_flux, guidance_embeds=False), unpacked),
@@ -84,14 +88,10 @@ def own_images(
     **arguments: Any,
 ) -> Any:
     """Return the images that diffusers' own pipeline renders for these seeds."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    settings = {"generator": generators, "height": size[0], "width": size[1], **arguments}
     return pipeline(
-        prompt,
-        num_images_per_prompt=len(seeds),
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        num_inference_steps=STEPS,
-        height=size[0],
-        width=size[1],
-        **arguments,
+        prompt, num_images_per_prompt=len(seeds), num_inference_steps=STEPS, **settings
     ).images
 
 

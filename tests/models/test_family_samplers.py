@@ -1,0 +1,75 @@
+"""The schedulers of each family, at their usual settings: images equal to those of diffusers.
+
+`test_samplers` tests more settings of each, edits and files.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from sega_session import EditSession
+from sega_session.errors import SegaSessionError
+from sega_session.models import as_model
+from tests.support.families import FAMILIES, STEPS, Family, own_latents, size_of
+
+from .test_samplers import COMPATIBLE, FLOW, Case, noise_case
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
+
+NOISE = [*map(noise_case, COMPATIBLE), noise_case("LCMScheduler"), noise_case("TCDScheduler")]
+
+SHIFTED = {**FLOW, "use_dynamic_shifting": True}
+
+VELOCITY = [
+    Case("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}),
+    Case("FlowMatchHeunDiscreteScheduler"),
+    Case("FlowMatchLCMScheduler", {"use_dynamic_shifting": True}),
+    Case("DEISMultistepScheduler", SHIFTED),
+    Case("DPMSolverMultistepScheduler", SHIFTED),
+    Case("DPMSolverSinglestepScheduler", SHIFTED),
+    Case("UniPCMultistepScheduler", SHIFTED),
+]
+
+CASES = [
+    pytest.param(family, case.scheduler.removesuffix("Scheduler"), case, id=f"{family}-{case}")
+    for family in FAMILIES
+    for case in (NOISE if family.predicts == "noise" else VELOCITY)
+]
+
+
+@cache
+def pipeline_of(family: Family) -> Any:
+    return family.build()
+
+
+@pytest.mark.feature("a scheduler", by="sampler")
+@pytest.mark.parametrize(("family", "sampler", "case"), CASES)
+def test_images_are_those_of_the_pipeline(
+    family: Family, sampler: str, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = pipeline_of(family)
+    monkeypatch.setattr(pipeline, "scheduler", case.make(monkeypatch))
+    height, width = size_of(pipeline) or (None, None)
+
+    def begin() -> EditSession:
+        return EditSession(
+            pipeline, "a cat", seed=3, num_inference_steps=STEPS, height=height, width=width
+        )
+
+    size = size_of(pipeline) or as_model(pipeline).spec.default_size
+    assert size is not None
+    # All noise comes from this seed then: some pipelines pass their schedulers no generator.
+    torch.manual_seed(3)
+    try:
+        expected = own_latents(family, pipeline, "a cat", (3,), size, generator=None)
+    except (TypeError, ValueError):
+        with pytest.raises(SegaSessionError):
+            begin()
+        pytest.skip("the pipeline itself cannot run this scheduler: refused with the reason")
+    found = begin().render(output_type="latent").latents
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
