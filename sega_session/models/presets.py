@@ -19,6 +19,7 @@ PRESETS_VERSION = 2
 """The format version of that file. Version 1 is read too: it had no opposites."""
 
 _MIGRATIONS: Mapping[int, strict.Migration] = MappingProxyType({1: dict})
+"""Files of version 1 mean the same in version 2, so their fields are taken as they are."""
 
 
 @frozen(kw_only=True)
@@ -138,9 +139,12 @@ def read_presets(path: Path) -> Recommended:
         fields = strict.check_version(document, PRESETS_VERSION, _MIGRATIONS)
         found = strict.structure(fields, Recommended)
         removals = {
-            prompt: one if one.opposite else evolve(one, inverted=True)
+            prompt: one if one.opposite is not None else evolve(one, inverted=True)
             for prompt, one in found.removals.items()
         }
+        for prompt, one in found.opposites.items():
+            if one.opposite is None:
+                raise strict.StrictError("'opposite' is missing", ("opposites", prompt))
         return evolve(found, removals=removals)
     except (OSError, strict.StrictError) as error:
         raise CheckpointError(

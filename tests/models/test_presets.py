@@ -96,6 +96,7 @@ def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
         ({"format_version": 3}, "this release reads versions 1 to 2"),
         ({"seed": "3"}, "seed: '3' is not an integer"),
         ({"concepts": {"hat": {"scale": 4}}}, "'threshold' is missing"),
+        ({"opposites": TEXT["concepts"]}, "opposites.hat: 'opposite' is missing"),
         ({"colour": 1}, "'colour' is unknown"),
     ],
 )
@@ -121,8 +122,8 @@ def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) ->
     for concept in session.concepts:
         preset = found.concepts[concept.name]
         used = {"scale": concept.scale, "threshold": concept.threshold, "warmup": concept.warmup}
-        used |= {"inverted": False, "opposite": None}
-        assert preset.arguments(session.num_calls) == used
+        rest = {"inverted": False, "opposite": None}
+        assert preset.arguments(session.num_calls) == {**used, **rest}
 
 
 def test_the_panel_offers_what_is_recommended(pipeline: Any) -> None:
@@ -173,6 +174,10 @@ def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
     root = Path(__file__).parents[2]
     files = [root / "README.md", *sorted((root / "examples").glob("*.[ip]*y*"))]
     adds = re.compile(r'add\(\\?"([a-z ]+)\\?", scale=([0-9.]+), threshold=([0-9.]+)')
+    directions = re.compile(
+        r'add\("([a-z ]+)", opposite="([a-z ]+)", scale=([0-9.]+), threshold=([0-9.]+)\)'
+    )
+    measured = {**found.removals, **found.opposites}
     seen = set[str]()
     for path in files:
         for prompt, scale, threshold in adds.findall(path.read_text("utf-8")):
@@ -180,4 +185,10 @@ def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
             if preset and path.stem != "published_example":
                 seen.add(path.name)
                 assert (float(scale), float(threshold)) == (preset.scale, preset.threshold), path
+    shown = directions.findall(files[0].read_text("utf-8"))
+    assert len(shown) == 2
+    for prompt, opposite, scale, threshold in shown:
+        preset = measured[prompt]
+        assert preset.opposite == opposite
+        assert (float(scale), float(threshold)) == (preset.scale, preset.threshold)
     assert {"README.md", "first_edit.py", "01_first_edit.ipynb"} <= seen

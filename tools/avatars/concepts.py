@@ -153,16 +153,16 @@ ADDITIONS = (
 )
 
 REMOVALS = (
-    _remove("glasses", "glasses", "glasses", (2, 0.93, 0.2), "no glasses"),
-    _remove("beard", "facial_hair", "beard", (3, 0.93, 0.1), "no beard", "clean-shaven"),
+    _remove("glasses", "glasses", "glasses", (4, 0.93, 0.2), "no glasses"),
+    _remove("beard", "facial_hair", "beard", (4, 0.93, 0.1), "no beard", "clean-shaven"),
     _remove("hat", "hat", _HATS, (4, 0.9, 0.06), "no hat", "bareheaded"),
-    _remove("smile", "mouth", "smile", (4, 0.96, 0.2), "not smiling"),
+    _remove("smile", "mouth", "smile", (6, 0.95, 0.2), "not smiling"),
 )
 
 OPPOSITES = (
     _replace("sad", "smile", "mouth", "sad", "smile", (3, 0.96, 0.2), "a smile"),
     _replace("short hair", "long hair", "hair", "short", "long", (2, 0.95, 0.2)),
-    _replace("closed eyes", "open eyes", "eyes", "closed", "open", (3, 0.96, 0.2)),
+    _replace("closed eyes", "open eyes", "eyes", "closed", "open", (4, 0.95, 0.2)),
     _replace("sunglasses", "glasses", "glasses", "sunglasses", "glasses", (4, 0.95, 0.2)),
 )
 
