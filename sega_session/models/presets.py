@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -14,8 +15,11 @@ from ..errors import CheckpointError, UnknownPresetError, suggest
 PRESETS_FILE = "recommended.json"
 """The name of the file in a checkpoint's directory."""
 
-PRESETS_VERSION = 1
-"""The format version of that file."""
+PRESETS_VERSION = 2
+"""The format version of that file. Version 1 is read too: it had no opposites."""
+
+_MIGRATIONS: Mapping[int, strict.Migration] = MappingProxyType({1: dict})
+"""Files of version 1 mean the same in version 2, so their fields are taken as they are."""
 
 
 @frozen(kw_only=True)
@@ -27,12 +31,15 @@ class Preset:
         threshold: the share of latent entries left alone, 0 <= threshold < 1.
         warmup: the first model call as a share of a render's model calls, 0 <= warmup < 1.
         inverted: steers away from the concept, to remove it from an image that shows it.
+        opposite: the words that the concept is measured against; None: the unconditional
+            prediction.
     """
 
     scale: float
     threshold: float
     warmup: float
     inverted: bool = False
+    opposite: str | None = None
 
     def arguments(self, calls: int) -> dict[str, Any]:
         """Return the arguments of `EditSession.add` besides the prompt.
@@ -45,6 +52,7 @@ class Preset:
             "threshold": self.threshold,
             "warmup": round(self.warmup * calls),
             "inverted": self.inverted,
+            "opposite": self.opposite,
         }
 
 
@@ -62,8 +70,11 @@ class Recommended:
     Attributes:
         prompt, seed, guidance_scale: the scene of an image that shows the checkpoint well.
         concepts: settings by the concept's prompt.
-        removals: inverted settings by the concept's prompt, which remove the concept from an
-            image that shows it. They differ from those that add it with the sign reversed.
+        removals: settings by the concept's prompt, which remove something from an image that
+            shows it: "no glasses" with the opposite "glasses". A removal without an opposite is
+            inverted, and its prompt is what it removes.
+        opposites: settings by the concept's prompt, which replace the opposite in an image that
+            shows it: "smile" with the opposite "sad".
     """
 
     prompt: str
@@ -71,6 +82,7 @@ class Recommended:
     guidance_scale: float
     concepts: Mapping[str, Preset] = field(converter=Presets)
     removals: Mapping[str, Preset] = field(converter=Presets)
+    opposites: Mapping[str, Preset] = field(factory=dict, converter=Presets)
 
 
 PUBLISHED = Recommended(
@@ -123,9 +135,16 @@ def recommended(pipeline: Any) -> Recommended | None:
 def read_presets(path: Path) -> Recommended:
     """Read a recommendation from its file. Raises CheckpointError."""
     try:
-        fields = strict.check_version(strict.parse(path.read_bytes()), PRESETS_VERSION)
+        document = strict.parse(path.read_bytes())
+        fields = strict.check_version(document, PRESETS_VERSION, _MIGRATIONS)
         found = strict.structure(fields, Recommended)
-        removals = {name: evolve(one, inverted=True) for name, one in found.removals.items()}
+        removals = {
+            prompt: one if one.opposite is not None else evolve(one, inverted=True)
+            for prompt, one in found.removals.items()
+        }
+        for prompt, one in found.opposites.items():
+            if one.opposite is None:
+                raise strict.StrictError("'opposite' is missing", ("opposites", prompt))
         return evolve(found, removals=removals)
     except (OSError, strict.StrictError) as error:
         raise CheckpointError(

@@ -14,10 +14,17 @@ from sega_widgets import ConceptList
 from sega_session import EditSession, load_avatars, recommended
 from sega_session.cli.demo import demo_edits
 from sega_session.errors import CheckpointError
-from sega_session.models import PRESETS_FILE, PUBLISHED, recommended_or_published
+from sega_session.models import (
+    PRESETS_FILE,
+    PUBLISHED,
+    Recommended,
+    read_presets,
+    recommended_or_published,
+)
+from tests.widgets.fakes import Model, new_session
 
 TEXT: dict[str, Any] = {
-    "format_version": 1,
+    "format_version": 2,
     "prompt": "a cat",
     "seed": 3,
     "guidance_scale": 6,
@@ -28,6 +35,11 @@ TEXT: dict[str, Any] = {
 
 def of(folder: Path) -> Any:
     return SimpleNamespace(config=SimpleNamespace(_name_or_path=str(folder)))
+
+
+def read(folder: Path, change: dict[str, Any]) -> Recommended:
+    (folder / PRESETS_FILE).write_text(json.dumps(TEXT | change))
+    return read_presets(folder / PRESETS_FILE)
 
 
 def test_settings_are_read_and_fit_any_number_of_calls(tmp_path: Path) -> None:
@@ -41,10 +53,34 @@ def test_settings_are_read_and_fit_any_number_of_calls(tmp_path: Path) -> None:
         "threshold": 0.8,
         "warmup": 10,
         "inverted": False,
+        "opposite": None,
     }
     assert hat.arguments(8)["warmup"] == 2
-    removal = found.removals["hat"].arguments(50)
-    assert removal == {"scale": 7.0, "threshold": 0.85, "warmup": 5, "inverted": True}
+
+
+def test_a_removal_has_an_opposite_or_is_inverted(tmp_path: Path) -> None:
+    opposite = {"scale": 5, "threshold": 0.9, "warmup": 0.2, "opposite": "a hat"}
+    found = read(tmp_path, {"removals": {"no hat": opposite, "hat": TEXT["removals"]["hat"]}})
+    assert found.removals["no hat"].arguments(50) == {
+        "scale": 5.0,
+        "threshold": 0.9,
+        "warmup": 10,
+        "inverted": False,
+        "opposite": "a hat",
+    }
+    assert found.removals["hat"].inverted
+
+
+def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+    found = read(tmp_path, {"format_version": 1})
+    assert found.opposites == {}
+    assert found.removals["hat"].arguments(50) == {
+        "scale": 7.0,
+        "threshold": 0.85,
+        "warmup": 5,
+        "inverted": True,
+        "opposite": None,
+    }
 
 
 def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
@@ -57,9 +93,10 @@ def test_without_a_file_nothing_is_recommended(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "this release reads version 1"),
+        ({"format_version": 3}, "this release reads versions 1 to 2"),
         ({"seed": "3"}, "seed: '3' is not an integer"),
         ({"concepts": {"hat": {"scale": 4}}}, "'threshold' is missing"),
+        ({"opposites": TEXT["concepts"]}, "opposites.hat: 'opposite' is missing"),
         ({"colour": 1}, "'colour' is unknown"),
     ],
 )
@@ -85,25 +122,50 @@ def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) ->
     for concept in session.concepts:
         preset = found.concepts[concept.name]
         used = {"scale": concept.scale, "threshold": concept.threshold, "warmup": concept.warmup}
-        assert preset.arguments(session.num_calls) == {**used, "inverted": False}
+        rest = {"inverted": False, "opposite": None}
+        assert preset.arguments(session.num_calls) == {**used, **rest}
 
 
 def test_the_panel_offers_what_is_recommended(pipeline: Any) -> None:
     session = EditSession(pipeline, "a portrait of a person", num_inference_steps=20)
     concepts, found = ConceptList(session, lambda moving: None), recommended(pipeline)
     assert found is not None
-    removals = tuple(f"remove {prompt}" for prompt in found.removals)
-    assert concepts.text.options == (*found.concepts, *removals)
+    removals = tuple(f"remove {one.opposite}" for one in found.removals.values())
+    opposites = tuple(
+        f"{prompt} instead of {one.opposite}" for prompt, one in found.opposites.items()
+    )
+    assert concepts.text.options == (*found.concepts, *removals, *opposites)
     concepts.text.value = "hat"
     concepts.text.value = "a dragon"
     concepts.text.value = "remove glasses"
-    hat, dragon, glasses = session.concepts
+    concepts.text.value = "smile instead of sad"
+    hat, dragon, glasses, smile = session.concepts
     preset = found.concepts["hat"]
     assert (hat.scale, hat.threshold, hat.warmup) == (preset.scale, preset.threshold, 4)
     assert (dragon.scale, dragon.threshold, dragon.warmup) == (5, 0.9, 4)
-    removal = found.removals["glasses"]
-    assert (glasses.name, glasses.inverted) == ("glasses", True)
+    removal = found.removals["no glasses"]
+    assert (glasses.name, glasses.opposite, glasses.inverted) == ("no glasses", "glasses", False)
     assert (glasses.scale, glasses.threshold) == (removal.scale, removal.threshold)
+    assert (smile.name, smile.opposite) == ("smile", "sad")
+    assert [row.scale.description for row in concepts.rows] == [
+        "hat",
+        "a dragon",
+        "no glasses ↔ glasses",
+        "smile ↔ sad",
+    ]
+
+
+def test_the_panel_offers_removals_without_an_opposite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read(tmp_path, {"format_version": 1})
+    monkeypatch.setattr("sega_widgets.concepts.recommended", lambda pipeline: found)
+    session = new_session(Model())
+    concepts = ConceptList(session, lambda moving: None)
+    assert concepts.text.options == ("hat", "remove hat")
+    concepts.text.value = "remove hat"
+    (hat,) = session.concepts
+    assert (hat.name, hat.inverted, hat.opposite) == ("hat", True, None)
 
 
 def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
@@ -112,6 +174,10 @@ def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
     root = Path(__file__).parents[2]
     files = [root / "README.md", *sorted((root / "examples").glob("*.[ip]*y*"))]
     adds = re.compile(r'add\(\\?"([a-z ]+)\\?", scale=([0-9.]+), threshold=([0-9.]+)')
+    directions = re.compile(
+        r'add\("([a-z ]+)", opposite="([a-z ]+)", scale=([0-9.]+), threshold=([0-9.]+)\)'
+    )
+    measured = {**found.removals, **found.opposites}
     seen = set[str]()
     for path in files:
         for prompt, scale, threshold in adds.findall(path.read_text("utf-8")):
@@ -119,4 +185,10 @@ def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
             if preset and path.stem != "published_example":
                 seen.add(path.name)
                 assert (float(scale), float(threshold)) == (preset.scale, preset.threshold), path
+    shown = directions.findall(files[0].read_text("utf-8"))
+    assert len(shown) == 2
+    for prompt, opposite, scale, threshold in shown:
+        preset = measured[prompt]
+        assert preset.opposite == opposite
+        assert (float(scale), float(threshold)) == (preset.scale, preset.threshold)
     assert {"README.md", "first_edit.py", "01_first_edit.ipynb"} <= seen

@@ -136,3 +136,19 @@ def test_a_list_without_a_panel_shows_its_own_errors(session: EditSession) -> No
     concepts.text.value = "glasses"
     concepts.text.value = "glasses"
     assert "Not done" in concepts.children[-1].value
+
+
+def test_a_concept_shows_its_opposite_and_keeps_it(panel: EditPanel) -> None:
+    panel.session.add("no glasses", opposite="glasses", warmup=0)
+    panel.refresh()
+    row = panel.concepts.row("no glasses")
+    assert row.scale.description == "no glasses ↔ glasses"
+    assert "negative values lead to the opposite" in row.scale.tooltip
+    row.scale.value = 2.0
+    row.invert.click()
+    concept = panel.session["no glasses"]
+    assert (concept.scale, concept.inverted, concept.opposite) == (2, True, "glasses")
+    panel.session.update("no glasses", opposite=None)
+    panel.refresh()
+    assert row.scale.description == "no glasses"
+    assert "negative values steer away from it" in row.scale.tooltip

@@ -6,6 +6,7 @@ from io import BytesIO
 
 import PIL.Image
 from sega_widgets import CompareView, EditPanel
+from sega_widgets.captions import describe_image
 from sega_widgets.concept_row import COLOURS
 from sega_widgets.guard import Guard
 from sega_widgets.images import ImageView
@@ -165,3 +166,14 @@ def test_there_is_no_png_before_the_first_render(session: EditSession) -> None:
 def test_a_comparison_works_alone() -> None:
     compared = CompareView(before=b"one", after=b"other")
     assert compared.position == 0.5
+
+
+def test_images_are_described_with_opposites(session: EditSession) -> None:
+    session.add("glasses", warmup=0)
+    session.add("a crowd", scale=8, warmup=0, inverted=True)
+    session.add("smile", scale=4, warmup=0, opposite="sad")
+    session.add("old", scale=2, warmup=0, opposite="young", inverted=True)
+    words = "a cat; glasses 5; less of a crowd 8; smile instead of sad 4; young instead of old 2"
+    assert describe_image("a cat", session.state) == words
+    session.disable("old")
+    assert describe_image("a cat", session.state) == words.removesuffix("; young instead of old 2")

@@ -16,8 +16,9 @@ class Edit:
     """An edit, and the classifier's labels that it needs before and after it.
 
     Attributes:
-        concept: The prompt that the edit guides towards, or away from.
-        inverted: True if the edit guides away.
+        name: What the edit does, in words.
+        concept: The prompt that the edit guides towards.
+        opposite: The prompt that it guides away from; None: the empty one.
         reprompt: The text that, after the base prompt, asks for the edited image directly.
         attribute: The name of the edited attribute.
         source: Its values in the base images that the edit applies to.
@@ -28,8 +29,9 @@ class Edit:
             early: removing a hat or recolouring hair must start earlier.
     """
 
+    name: str
     concept: str
-    inverted: bool = False
+    opposite: str | None = None
     reprompt: str
     attribute: str
     source: tuple[str, ...]
@@ -37,10 +39,6 @@ class Edit:
     scale: float
     threshold: float
     warmup: float
-
-    @property
-    def name(self) -> str:
-        return f"{'remove' if self.inverted else 'add'} {self.concept}"
 
     def applies_to(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the base images to edit: labels (count, attributes) -> (count,)."""
@@ -72,6 +70,7 @@ def _add(
     targets = (target,) if isinstance(target, str) else target
     values = next(one.values for one in ATTRIBUTES if one.name == attribute)
     return Edit(
+        name=f"add {concept}",
         concept=concept,
         reprompt=f" with {reprompt or concept}",
         attribute=attribute,
@@ -84,13 +83,14 @@ def _add(
 
 
 def _remove(
-    concept: str,
+    thing: str,
     attribute: str,
     source: str | tuple[str, ...],
     setting: Setting,
-    reprompt: str,
+    absence: str,
+    reprompt: str | None = None,
 ) -> Edit:
-    """Return the removal, by inversion, from all images that show it.
+    """Return the removal from all images that show the thing: away from it, to its absence.
 
     Nothing may replace it: sunglasses must not replace glasses, nor a moustache a beard.
     """
@@ -98,12 +98,37 @@ def _remove(
     values = next(one.values for one in ATTRIBUTES if one.name == attribute)
     others = tuple(value for value in values if value not in sources)
     return Edit(
-        concept=concept,
-        inverted=True,
-        reprompt=f", {reprompt}",
+        name=f"remove {thing}",
+        concept=absence,
+        opposite=thing,
+        reprompt=f", {reprompt or absence}",
         attribute=attribute,
         source=sources,
         target=("none",) if "none" in values else others,
+        scale=setting[0],
+        threshold=setting[1],
+        warmup=setting[2],
+    )
+
+
+def _replace(
+    opposite: str,
+    concept: str,
+    attribute: str,
+    source: str,
+    target: str,
+    setting: Setting,
+    reprompt: str | None = None,
+) -> Edit:
+    """Return the replacement of a value by another, in all images that show it."""
+    return Edit(
+        name=f"{concept} instead of {opposite}",
+        concept=concept,
+        opposite=opposite,
+        reprompt=f" with {reprompt or concept}",
+        attribute=attribute,
+        source=(source,),
+        target=(target,),
         scale=setting[0],
         threshold=setting[1],
         warmup=setting[2],
@@ -128,10 +153,17 @@ ADDITIONS = (
 )
 
 REMOVALS = (
-    _remove("glasses", "glasses", "glasses", (6, 0.90, 0.2), "no glasses"),
-    _remove("beard", "facial_hair", "beard", (7, 0.90, 0.2), "clean-shaven"),
-    _remove("hat", "hat", _HATS, (7, 0.85, 0.1), "bareheaded"),
+    _remove("glasses", "glasses", "glasses", (4, 0.93, 0.2), "no glasses"),
+    _remove("beard", "facial_hair", "beard", (4, 0.93, 0.1), "no beard", "clean-shaven"),
+    _remove("hat", "hat", _HATS, (4, 0.9, 0.06), "no hat", "bareheaded"),
     _remove("smile", "mouth", "smile", (6, 0.95, 0.2), "not smiling"),
+)
+
+OPPOSITES = (
+    _replace("sad", "smile", "mouth", "sad", "smile", (3, 0.96, 0.2), "a smile"),
+    _replace("short hair", "long hair", "hair", "short", "long", (2, 0.95, 0.2)),
+    _replace("closed eyes", "open eyes", "eyes", "closed", "open", (4, 0.95, 0.2)),
+    _replace("sunglasses", "glasses", "glasses", "sunglasses", "glasses", (4, 0.95, 0.2)),
 )
 
 TRIPLES = (

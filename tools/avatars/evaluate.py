@@ -13,6 +13,7 @@ import numpy as np
 from concepts import (
     ADDITIONS,
     ANYONE,
+    OPPOSITES,
     REMOVALS,
     TRIPLES,
     Edit,
@@ -149,11 +150,14 @@ INTRODUCTION = """# How well edits work on the embedded checkpoint
 Written by `evaluate.py`: seeds 0 to {last}, {steps} DDIM steps, guidance scale {guidance:g},
 a new session's momentum, networks in bfloat16. Each concept has one setting, not chosen on these
 seeds: scale / threshold / warm-up as a share of the steps. The base prompt is "{anyone}".
-Re-prompting renders the same seeds with the changed prompt instead: with the thing for additions,
-with its absence for removals.
+Additions are measured against the empty prompt. Removals lead from the thing to its absence ("no
+glasses" with the opposite "glasses"), and replacements from one value to another. Re-prompting
+renders the same seeds with the changed prompt instead: with the thing for additions and
+replacements, with its absence for removals.
 
-- **n**: the base images that lack what is added, or show what is removed; the others are left out.
-- **success**: share of them in which it appears, or disappears.
+- **n**: the base images that lack what is added, or show what is removed or replaced; the others
+  are left out.
+- **success**: share of them in which it appears, disappears, or is replaced by the other value.
 - **preserved**: mean share of their other attributes that stay as they were, out of those that both
   images show. A classifier reads all attributes.
 - **both succeed**: preserved on the images in which the edit and re-prompting succeed.
@@ -167,8 +171,9 @@ def report(results: list[Result], seeds: range) -> str:
     )
     singles = [result for result in results if len(result.edits) == 1]
     kinds = {
-        "add": [result for result in singles if not result.edits[0].inverted],
-        "remove": [result for result in singles if result.edits[0].inverted],
+        "add": [result for result in singles if result.edits[0] in ADDITIONS],
+        "remove": [result for result in singles if result.edits[0] in REMOVALS],
+        "replace": [result for result in singles if result.edits[0] in OPPOSITES],
         "three at once": [result for result in results if len(result.edits) > 1],
     }
     lines = [f"| {HEADER} |", "| --- " * (HEADER.count("|") + 1) + "|"]
@@ -207,7 +212,7 @@ def main() -> None:
 
     begin = time.monotonic()
     by_concept = {edit.concept: edit for edit in ADDITIONS}
-    singles = [edit for edit in (*ADDITIONS, *REMOVALS) if args.only in edit.name]
+    singles = [edit for edit in (*ADDITIONS, *REMOVALS, *OPPOSITES) if args.only in edit.name]
     with workers(args) as pool:
         if args.tune:
             pool.map(_tune, singles, chunksize=1)

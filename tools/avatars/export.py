@@ -13,7 +13,7 @@ from pathlib import Path
 
 import studio
 import torch
-from concepts import ADDITIONS, ANYONE, REMOVALS
+from concepts import ADDITIONS, ANYONE, OPPOSITES, REMOVALS
 from diffusers import StableDiffusionPipeline
 from train_text import load_text_encoder, load_tokenizer
 from train_unet import build_scheduler, load_unet
@@ -59,12 +59,17 @@ def write_vocabulary(directory: Path) -> None:
 
 def write_recommended(directory: Path) -> None:
     """Add the settings that the evaluation measures."""
-    additions, removals = (
+    additions, removals, opposites = (
         {
-            edit.concept: Preset(scale=edit.scale, threshold=edit.threshold, warmup=edit.warmup)
+            edit.concept: Preset(
+                scale=edit.scale,
+                threshold=edit.threshold,
+                warmup=edit.warmup,
+                opposite=edit.opposite,
+            )
             for edit in edits
         }
-        for edits in (ADDITIONS, REMOVALS)
+        for edits in (ADDITIONS, REMOVALS, OPPOSITES)
     )
     found = Recommended(
         prompt=ANYONE,
@@ -72,8 +77,12 @@ def write_recommended(directory: Path) -> None:
         guidance_scale=studio.GUIDANCE_SCALE,
         concepts=additions,
         removals=removals,
+        opposites=opposites,
     )
-    document = {"format_version": PRESETS_VERSION, **strict.unstructure(found)}
+    document = {
+        "format_version": PRESETS_VERSION,
+        **strict.unstructure(found, omit_defaults=True),
+    }
     (directory / PRESETS_FILE).write_text(strict.dump(document, indent=2) + "\n", "utf-8")
 
 

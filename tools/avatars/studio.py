@@ -22,7 +22,8 @@ TARGET = HERE.parents[1] / "sega_session" / "avatars" / "checkpoint"
 
 STEPS = 50
 GUIDANCE_SCALE = 5.0
-BATCH = 32
+BATCH = 8
+"""Images rendered together: on a CPU, larger batches do not fit its cache and are slower."""
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -111,7 +112,7 @@ def add(session: EditSession, *edits: Edit) -> None:
             scale=edit.scale,
             threshold=edit.threshold,
             warmup=round(edit.warmup * STEPS),
-            inverted=edit.inverted,
+            opposite=edit.opposite,
         )
 
 

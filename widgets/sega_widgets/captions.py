@@ -6,7 +6,7 @@ import html
 
 from ipywidgets import HTML
 
-from sega_session import EditState, Render
+from sega_session import Concept, EditState, Render
 
 from .access import CAPTION
 
@@ -40,8 +40,18 @@ def describe_accuracy(render: Render) -> str:
 
 
 def describe_image(prompt: str, state: EditState) -> str:
-    """Return an alternative text, such as "a cat; glasses 5; less of a crowd 8"."""
-    concepts = [
-        f"{'less of ' * one.inverted}{one.name} {one.scale:g}" for one in state if one.enabled
-    ]
-    return "; ".join([prompt, *concepts])
+    """Return an alternative text, such as "a cat; glasses 5; less of a crowd 8".
+
+    A concept with an opposite reads "smile instead of sad 4"; inverted, "sad instead of smile 4".
+    """
+    return "; ".join([prompt, *(_describe_concept(one) for one in state if one.enabled)])
+
+
+def _describe_concept(concept: Concept) -> str:
+    words = concept.name
+    if concept.opposite is not None:
+        ends = (concept.opposite, words) if concept.inverted else (words, concept.opposite)
+        words = " instead of ".join(ends)
+    elif concept.inverted:
+        words = f"less of {words}"
+    return f"{words} {concept.scale:g}"

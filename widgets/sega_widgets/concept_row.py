@@ -53,9 +53,6 @@ class ConceptRow(VBox):
             layout=Layout(width="3.5em"),
         )
         self.scale = FloatSlider(
-            description=name,
-            tooltip=f"{name}: scale, {-MAX_SCALE:g} to {MAX_SCALE:g}; "
-            "negative values steer away from it",
             min=-MAX_SCALE,
             max=MAX_SCALE,
             step=0.1,
@@ -112,6 +109,11 @@ class ConceptRow(VBox):
     def show(self, concept: Concept) -> None:
         """Set the controls to a concept's values; widen the sliders' ranges if necessary."""
         self._concept = concept
+        self.scale.description = label = _label(concept)
+        away = "steer away from it" if concept.opposite is None else "lead to the opposite"
+        self.scale.tooltip = (
+            f"{label}: scale, {-MAX_SCALE:g} to {MAX_SCALE:g}; negative values {away}"
+        )
         self.enabled.value = concept.enabled
         limit = max(MAX_SCALE, concept.scale)
         self.scale.max, self.scale.min = limit, -limit
@@ -163,6 +165,13 @@ def _slider_values(concept: Concept) -> dict[str, float]:
         "threshold": concept.threshold,
         "warmup": concept.warmup,
     }
+
+
+def _label(concept: Concept) -> str:
+    """Return a concept's name, with the words that it is measured against if it has any."""
+    if concept.opposite is None:
+        return concept.name
+    return f"{concept.name} ↔ {concept.opposite}"
 
 
 def signed_scale(concept: Concept) -> float:

@@ -54,7 +54,7 @@ class ConceptList(VBox):
             description="Concept",
             placeholder="glasses, then Enter",
             tooltip="Add a concept: a short phrase, then Enter. The list has measured settings; "
-            "“remove ...” steers away from what the image shows",
+            "“remove ...” takes away what the image shows, “... instead of ...” replaces it",
             continuous_update=False,
             layout=Layout(width="auto", max_width="30em"),
         )
@@ -152,5 +152,9 @@ def _presets(pipeline: Any) -> Mapping[str, tuple[str, Preset]]:
     found = recommended(pipeline)
     if found is None:
         return {}
-    added = {prompt: (prompt, preset) for prompt, preset in found.concepts.items()}
-    return added | {f"remove {prompt}": (prompt, one) for prompt, one in found.removals.items()}
+    by_text = {prompt: (prompt, one) for prompt, one in found.concepts.items()}
+    for prompt, one in found.removals.items():
+        by_text[f"remove {one.opposite or prompt}"] = prompt, one
+    for prompt, one in found.opposites.items():
+        by_text[f"{prompt} instead of {one.opposite}"] = prompt, one
+    return by_text
