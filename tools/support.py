@@ -29,7 +29,8 @@ HEAD = """# What works with which family
 
 Written by `python tools/support.py` from the tests that it ran: each "yes" is a test that passed,
 on a tiny pipeline of the family with random weights, and each "no" has its reason below. Where a
-test compares images, the oracle is the family's own pipeline in diffusers.
+test compares images, the oracle is the family's own pipeline in diffusers. Where a scheduler's cell
+is empty, it is for models that predict something else, and refused by name.
 
 """
 
