@@ -174,11 +174,11 @@ class EditSession:
     >>> session.render().image.show()
 
     Args:
-        pipeline: a `diffusers.StableDiffusionPipeline` or `SemanticStableDiffusionPipeline`
-            (Stable Diffusion 1.x and 2.x), a pipeline of a family that was registered with
-            `sega_session.models.as_model`, or a `sega_session.models.DiffusionModel`.
-        prompt: a description of the image. A prompt over the text encoder's limit is sliced, as in
-            `SemanticStableDiffusionPipeline`, with a warning.
+        pipeline: a pipeline of diffusers: of Stable Diffusion 1 to 3.5, SDXL, LCM, FLUX.1 or
+            Z-Image, or of a family that was registered with `sega_session.models.as_model`; or a
+            `sega_session.models.DiffusionModel`.
+        prompt: a description of the image. What is over the text encoder's limit is cut, as in the
+            pipeline, with a warning. For distilled models it is the context of every concept.
         negative_prompt: replaces the empty text of the unconditional prediction.
         prompt_embeds, pooled_prompt_embeds: the prompt's embeddings, with weighted words for
             example, as the pipeline's ``encode_prompt`` returns them, with one row or one per
@@ -493,8 +493,8 @@ class EditSession:
             weight: share among several concepts, >= 0.
             inverted: steer away from the concept.
             opposite: words that the concept is measured against: "young" for "old". To remove
-                something, name it here and its absence in the prompt. None: the unconditional
-                prediction, as in SEGA.
+                something, name it here and its absence in ``prompt``: "no glasses" against
+                "glasses". None: the unconditional prediction, as in SEGA.
             prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
                 ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one per seed in order.
             pooled_prompt_embeds: its pooled output, ``(1 or seeds, width)``, for families that

@@ -315,6 +315,8 @@ def _describe(
         "size": f"{scene.width} x {scene.height}",
         "steps": f"{scene.num_inference_steps} ({sampler})",
         "guidance scale": f"{scene.guidance_scale:g}",
+        "guidance rescale": f"{scene.guidance_rescale:g}" if scene.guidance_rescale else "",
+        "clip skip": "" if scene.clip_skip is None else str(scene.clip_skip),
         "momentum": f"{state.momentum_scale:g}, beta {state.momentum_beta:g}",
         **own,
         "file": f"{file.stat().st_size / 1e6:.2f} MB",
@@ -327,10 +329,11 @@ def _describe(
         return Group(facts)
     concepts = Table("concept", "scale", "threshold", "warm-up", "", title_justify="left")
     for one in state:
-        flags = ["inverted"] * one.inverted + ["disabled"] * (not one.enabled)
+        flags = [] if one.opposite is None else [f"against {printable(one.opposite)}"]
+        flags += ["inverted"] * one.inverted + ["disabled"] * (not one.enabled)
         concepts.add_row(
             *(Text(printable(one.name)), f"{one.scale:g}", f"{one.threshold:g}", str(one.warmup)),
-            ", ".join(flags),
+            Text(", ".join(flags)),
         )
     return Group(facts, concepts)
 

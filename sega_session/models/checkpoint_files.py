@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +79,14 @@ FAILURES = (
 """The errors of diffusers' conversion, which does not check that the tensors it needs are there."""
 
 
-def load_file(path: Path, dtype: torch.dtype, config: Path | None, token: str | None) -> Any:
+def load_file(
+    path: Path, precision: Callable[[str], torch.dtype], config: Path | None, token: str | None
+) -> Any:
     """Load a pipeline from one file, without a safety checker.
 
     Args:
         path: a ``.safetensors`` file.
-        dtype: the models' precision.
+        precision: returns the models' precision, given the name of the pipeline's class.
         config: a directory in diffusers' layout with the configs of such a checkpoint, and the
             weights of those parts that the file lacks; None: the configs that were published for
             its kind, from the hub.
@@ -101,6 +103,7 @@ def load_file(path: Path, dtype: torch.dtype, config: Path | None, token: str | 
         name, folder = PIPELINES[kind], _published_config(path, kind, token)
     else:
         name, folder = _class_name(config), config
+    dtype = precision(name)
     try:
         with without_notices(), without_bars():
             parts = _missing_parts(folder, shapes, dtype)

@@ -39,9 +39,10 @@ def as_model(source: object) -> DiffusionModel:
     hint = "Load a checkpoint with sega_session.load_pipeline(name_or_path)."
     if hasattr(source, "components"):
         hint = (
-            "If its models are those of one of these, make such a pipeline of them, "
-            "StableDiffusionPipeline(**it.components) for example. For another family, write a "
-            "sega_session.models.DiffusionModel and register it: "
+            "If its models are Stable Diffusion's, pass a StableDiffusionPipeline of them: "
+            "sd = StableDiffusionPipeline(**{**it.components, 'scheduler': None}), and then "
+            "sd.scheduler = it.scheduler, since the constructor would change its settings. For "
+            "another family, write a sega_session.models.DiffusionModel and register it: "
             f"as_model.register({type(source).__name__}, YourModel)."
         )
     raise UnsupportedPipelineError(

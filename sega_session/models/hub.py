@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from huggingface_hub import errors, model_info
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import errors, hf_hub_download, model_info
 
 SECONDS = 10.0
 """The time to wait for an answer."""
@@ -28,3 +33,25 @@ def hub_answers(repository: str, revision: str | None, token: str | None) -> boo
     ):
         return False
     return True
+
+
+def class_on_hub(repository: str, index: str, access: Mapping[str, Any]) -> str:
+    """Return the name of the class of a repository's pipeline; "": it cannot be read.
+
+    Args:
+        repository: its name.
+        index: the name of the file that tells it.
+        access: revision, token, and whether to use local files only.
+    """
+    try:
+        path = hf_hub_download(repository, index, **access)
+        return str(json.loads(Path(path).read_bytes())["_class_name"])
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        errors.HfHubHTTPError,
+        errors.HTTPError,  # type: ignore[attr-defined]
+    ):
+        return ""  # Loading it will say what is wrong.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import diffusers
 import torch
@@ -13,8 +15,19 @@ import transformers
 from ..errors import CheckpointError, InvalidValueError, suggest
 from ..state.fields import check_path
 from .checkpoint_files import INDEX, PICKLES, SUFFIX, load_file, reason_of
-from .hub import hub_answers
+from .hub import class_on_hub, hub_answers
 from .quiet import DiffusionPipeline, without_bars, without_notices
+
+Precision: TypeAlias = Callable[[str], torch.dtype]
+"""Returns the precision to load a pipeline in, given the name of its class."""
+
+WITH_UNETS = (
+    "StableDiffusionPipeline",
+    "SemanticStableDiffusionPipeline",
+    "LatentConsistencyModelPipeline",
+    "StableDiffusionXLPipeline",
+)
+"""Pipelines that are usually run in float16. Transformers overflow in it."""
 
 AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
 """The directory of the embedded checkpoint."""
@@ -50,8 +63,8 @@ def load_pipeline(
             ``.safetensors`` file in the layout of the model's authors, as most are shared (Stable
             Diffusion 1 to 3.5, SDXL, FLUX); or a hub id ("owner/name").
         device: where the models go; None: "cuda" if there is one, else "cpu".
-        dtype: the models' precision, or its name, "float16" for example; None: float16 on CUDA,
-            else float32.
+        dtype: the models' precision, or its name, "float16" for example; None: on CUDA float16 for
+            U-Nets (Stable Diffusion 1, 2 and XL) and bfloat16 for transformers, else float32.
         variant: the files to read where a checkpoint has several, "fp16" for example; None: those
             without a variant in their names.
         revision: the branch, tag or commit of a checkpoint on the hub; None: its main branch.
@@ -70,9 +83,7 @@ def load_pipeline(
             is not for this kind of checkpoint.
     """
     device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if dtype is None:
-        dtype = "float16" if device.type == "cuda" else "float32"
-    precision = _dtype(dtype)
+    precision = partial(_precision, device, None if dtype is None else _dtype(dtype))
     path = _path(name_or_path)
     _check_arguments(path, variant, revision, token, config)
     if path is None:
@@ -112,7 +123,16 @@ def load_quietly(
     return pipeline
 
 
-def _load_directory(path: Path, dtype: torch.dtype, variant: str | None) -> Any:
+def _precision(device: torch.device, given: torch.dtype | None, pipeline: str) -> torch.dtype:
+    """Return the given precision, or that in which a class of pipelines is usually run."""
+    if given is not None:
+        return given
+    if device.type != "cuda":
+        return torch.float32
+    return torch.float16 if pipeline in WITH_UNETS else torch.bfloat16
+
+
+def _load_directory(path: Path, precision: Precision, variant: str | None) -> Any:
     if not (path / INDEX).is_file():
         files = sorted(one.name for one in path.glob(f"*{SUFFIX}"))
         hint = f"Give its file {files[0]!r}." if files else "Check the path."
@@ -124,8 +144,12 @@ def _load_directory(path: Path, dtype: torch.dtype, variant: str | None) -> Any:
         )
     try:
         with without_notices(), without_bars():
+            index = DiffusionPipeline.load_config(str(path), local_files_only=True)
             return DiffusionPipeline.from_pretrained(
-                str(path), dtype=dtype, variant=variant, local_files_only=True
+                str(path),
+                dtype=precision(index.get("_class_name", "")),
+                variant=variant,
+                local_files_only=True,
             )
     except (OSError, ValueError) as error:
         raise CheckpointError(
@@ -135,19 +159,19 @@ def _load_directory(path: Path, dtype: torch.dtype, variant: str | None) -> Any:
 
 
 def _load_from_hub(
-    name: str, dtype: torch.dtype, variant: str | None, revision: str | None, token: str | None
+    name: str, precision: Precision, variant: str | None, revision: str | None, token: str | None
 ) -> Any:
     answers = True
     try:
         answers = hub_answers(name, revision, token)
+        access: dict[str, Any] = {
+            "revision": revision,
+            "token": token,
+            "local_files_only": not answers,
+        }
         with without_notices(), without_bars():
             return DiffusionPipeline.from_pretrained(
-                name,
-                dtype=dtype,
-                variant=variant,
-                revision=revision,
-                token=token,
-                local_files_only=not answers,
+                name, dtype=precision(class_on_hub(name, INDEX, access)), variant=variant, **access
             )
     except (OSError, ValueError) as error:
         reason = reason_of(error, revision)

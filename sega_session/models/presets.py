@@ -68,7 +68,8 @@ class Recommended:
     """The recommended scene of a checkpoint, and settings of concepts.
 
     Attributes:
-        prompt, seed, guidance_scale: the scene of an image that shows the checkpoint well.
+        prompt, seed, guidance_scale: the scene of an image that shows the checkpoint well; a scale
+            of None is the pipeline's default.
         concepts: settings by the concept's prompt.
         removals: settings by the concept's prompt, which remove something from an image that
             shows it: "no glasses" with the opposite "glasses". A removal without an opposite is
@@ -79,7 +80,7 @@ class Recommended:
 
     prompt: str
     seed: int
-    guidance_scale: float
+    guidance_scale: float | None
     concepts: Mapping[str, Preset] = field(converter=Presets)
     removals: Mapping[str, Preset] = field(converter=Presets)
     opposites: Mapping[str, Preset] = field(factory=dict, converter=Presets)
@@ -88,7 +89,7 @@ class Recommended:
 PUBLISHED = Recommended(
     prompt="a photo of the face of a woman",
     seed=21,
-    guidance_scale=7.0,
+    guidance_scale=None,
     concepts={
         "glasses": Preset(scale=5, threshold=0.975, warmup=0.2),
         "beard": Preset(scale=5.4, threshold=0.96, warmup=0.2),

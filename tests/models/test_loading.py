@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sega_session import EditSession, load_avatars, load_pipeline, recommended
 from sega_session.errors import CheckpointError, InvalidValueError, UnknownPresetError
-from sega_session.models import as_model, hub, identify, load_quietly
+from sega_session.models import as_model, hub, identify, load_quietly, loading
 from sega_session.models.quiet import without_bars, without_notices
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.single_files import TEXT, UNET, VAE, save_single_file
@@ -41,6 +41,9 @@ def test_nothing_is_printed() -> None:
 
 
 def test_the_users_settings_stay() -> None:
+    # The command line's tests may have turned them off for this process.
+    for library in (transformers.logging, diffusers.logging):
+        library.enable_progress_bar()
     for library in (transformers.logging, diffusers.logging):
         for verbosity in (library.INFO, library.WARNING):
             library.set_verbosity(verbosity)
@@ -403,6 +406,7 @@ def test_the_hub_is_given_revision_and_token(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(f"{name} has no revision s3cret-1 at https://hub/s3cret-1/x")
 
     monkeypatch.setattr(hub, "model_info", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: "no file")
     monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", refuse)
     with pytest.raises(CheckpointError) as caught:
         load_pipeline("owner/name", device="cpu", revision="s3cret-1", token="hf_abc")
@@ -410,3 +414,19 @@ def test_the_hub_is_given_revision_and_token(monkeypatch: pytest.MonkeyPatch) ->
     assert "owner/name has no revision ... at https://hub/.../x" in str(caught.value)
     assert "s3cret" not in str(caught.value)
     assert "hf_abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "pipeline", "dtype"),
+    [
+        ("cpu", "StableDiffusionPipeline", torch.float32),
+        ("cuda", "StableDiffusionPipeline", torch.float16),
+        ("cuda", "StableDiffusionXLPipeline", torch.float16),
+        ("cuda", "StableDiffusion3Pipeline", torch.bfloat16),
+        ("cuda", "FluxPipeline", torch.bfloat16),
+    ],
+)
+def test_the_default_precision_is_the_familys(
+    device: str, pipeline: str, dtype: torch.dtype
+) -> None:
+    assert loading._precision(torch.device(device), None, pipeline) == dtype  # noqa: SLF001

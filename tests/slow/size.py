@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 
-SIZE = int(os.environ.get("SIZE", "1"))
+SIZE = float(os.environ.get("SIZE", "1"))
 
-HEADERS, SESSION_FILES, PART_OF_FILES = 15_000 * SIZE, 15_000 * SIZE, 5_000
-KILLED_SAVES, KILLED_AUTOSAVES, KILLED_APPENDS = 100 * SIZE, 80 * SIZE, 20 * SIZE
-EVENTS, PART_OF_EVENTS = 50_000 * SIZE, 10_000
-EDITS = 2_000 * SIZE
+
+def sized(count: int) -> int:
+    """Return a count at this size."""
+    return max(1, round(count * SIZE))
+
+
+HEADERS = SESSION_FILES = sized(15_000)
+PART_OF_FILES = min(5_000, HEADERS)
+KILLED_SAVES, KILLED_AUTOSAVES, KILLED_APPENDS = sized(100), sized(80), sized(20)
+EVENTS = sized(50_000)
+PART_OF_EVENTS = min(10_000, EVENTS)
+EDITS = sized(2_000)
+WALKS = sized(60)
 
 
 def parts(count: int, part: int) -> range:

@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from tests.slow.size import WALKS
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.test_session import check_cache, walks
 
 
 @pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=WALKS, deadline=None, derandomize=True, database=None)
 @given(walk=walks)
 def test_a_render_from_the_cache_equals_one_from_scratch(walk: list[Any]) -> None:
     check_cache(tiny_stable_diffusion(dtype=torch.float64), walk)

@@ -17,7 +17,7 @@ def test_a_checkpoint_that_recommends_nothing_gets_the_documented_example(
     assert isinstance(panel, EditPanel)
     scene = panel.session.scene
     assert (scene.prompt, scene.seeds) == ("a photo of the face of a woman", (21,))
-    assert scene.guidance_scale == 7
+    assert scene.guidance_scale == model.spec.default_guidance_scale
     panel.close()
     panel = open_panel(prompt="a dog", seed=3)
     assert isinstance(panel, EditPanel)
