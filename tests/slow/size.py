@@ -17,7 +17,8 @@ PART_OF_FILES = min(5_000, HEADERS)
 KILLED_SAVES, KILLED_AUTOSAVES, KILLED_APPENDS = sized(100), sized(80), sized(20)
 EVENTS = sized(50_000)
 PART_OF_EVENTS = min(10_000, EVENTS)
-EDITS = sized(2_000)
+# Fewer are not enough to fill the cache.
+EDITS = max(2_000, sized(2_000))
 WALKS = sized(60)
 
 
