@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, cast, 
 from weakref import WeakSet
 
 import attrs
+import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
@@ -102,7 +103,7 @@ from .state import (
     edits,
     idle_reasons,
 )
-from .state.fields import check_choice, check_path
+from .state.fields import check_choice, check_number, check_path
 
 logger = logging.getLogger("sega_session")
 """It tells each render's mode, evaluations and seconds, at the level INFO."""
@@ -810,6 +811,27 @@ class EditSession:
         part = edits.only(render.state, concept)
         with self._rendering:
             return heat_map(self._renderer.guidance(render.state, part))
+
+    def heat_mask(
+        self, render: Render, concept: str, threshold: float = 0.5
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Return the region where a concept acts most, a ``mask`` for `add` or `update`.
+
+        Args:
+            render: an exact render of this session.
+            concept: the name of a concept in it.
+            threshold: the least value of `heat_map` in the region, 0 to 1; the lower, the larger.
+
+        Returns:
+            ``(seeds, height / factor, width / factor)``, True inside.
+
+        Raises: as `heat_map` does.
+        """
+        threshold = check_number("threshold", threshold, at_least=0, at_most=1)
+        inside: np.ndarray[Any, np.dtype[np.bool_]] = (
+            (self.heat_map(render, concept) >= threshold).cpu().numpy()
+        )
+        return inside
 
     # The model.
 

@@ -175,6 +175,19 @@ def test_a_state_with_the_mask_of_another_session_is_refused() -> None:
     assert session.concepts == ()
 
 
+def test_a_region_can_be_where_another_concept_acts() -> None:
+    session = begin(FakeModel(), seed=[1, 2])
+    session.add("hat", warmup=1)
+    render = session.render(output_type="latent")
+    sizes = [int(session.heat_mask(render, "hat", one).sum()) for one in (0, 0.3, 0.9, 1)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 2 * 8 * 8
+    session.add("cap", warmup=1, mask=session.heat_mask(render, "hat", 0.3))
+    assert 0 < session["cap"].mask.share < 1  # type: ignore[union-attr]
+    with pytest.raises(InvalidValueError, match="threshold is 2; allowed: "):
+        session.heat_mask(render, "hat", 2)
+
+
 # Files.
 
 

@@ -17,8 +17,17 @@ from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
 from .. import files as strict
-from ..state import MASK_PREFIX as PREFIX
-from ..state import MODES, Anchored, Concept, EditState, Include, ModeName, check_line, fields
+from ..state import (
+    MASK_PREFIX,
+    MODES,
+    Anchored,
+    Concept,
+    EditState,
+    Include,
+    ModeName,
+    check_line,
+    fields,
+)
 from .outputs import check_output
 
 UNSET: Any = strict.Unset.UNSET
@@ -33,7 +42,7 @@ def _check_target(what: str, value: object) -> None:
 
 def _check_mask(what: str, value: object) -> None:
     """Raise InvalidValueError unless a value is a PNG file as text, or one in the run's folder."""
-    if not (isinstance(value, str) and value.startswith(PREFIX)):
+    if not (isinstance(value, str) and value.startswith(MASK_PREFIX)):
         check_output(what, value, suffix=".png")
 
 

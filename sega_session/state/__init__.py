@@ -10,8 +10,7 @@ from .differences import diff, renamed
 from .effects import default_warmup, idle_reasons
 from .fields import check_line
 from .history import Entry, History
-from .masks import PREFIX as MASK_PREFIX
-from .masks import Mask, MaskSource, Pixels, data_url, mask_of, read_mask
+from .masks import MASK_PREFIX, Mask, MaskSource, Pixels, data_url, mask_of, read_mask
 from .modes import (
     MODES,
     Anchored,

@@ -25,7 +25,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 MaskSource: TypeAlias = Any
 """What `read_mask` takes: a picture, an array or tensor, a path, a box, or a polygon."""
 
-PREFIX = "data:image/png;base64,"
+MASK_PREFIX = "data:image/png;base64,"
 """The beginning of a mask that is text: a PNG file in base64."""
 
 MAX_SIDE = 16_384
@@ -70,7 +70,7 @@ def read_mask(source: MaskSource, height: int, width: int, images: int) -> Pixel
             - a PIL image in black and white, or several, one for each image of a batch;
             - an array or tensor, ``(height, width)`` or ``(1 or images, height, width)``, of flags,
               of 8-bit numbers, or of numbers from 0 to 1;
-            - the path of an image file, or a PNG file as text that begins with `PREFIX`;
+            - the path of an image file, or a PNG file as text that begins with `MASK_PREFIX`;
             - a box, ``(left, top, right, bottom)``, or a polygon, three or more ``(x, y)``, in
               fractions of the image from 0 to 1.
         height, width: of the image, in pixels.
@@ -111,7 +111,7 @@ def data_url(pixels: Pixels) -> str:
     """Return the pixels of one mask, ``(1, height, width)``, as text that `read_mask` takes."""
     file = io.BytesIO()
     Image.fromarray(pixels[0]).save(file, "PNG", optimize=True)
-    return PREFIX + base64.b64encode(file.getvalue()).decode()
+    return MASK_PREFIX + base64.b64encode(file.getvalue()).decode()
 
 
 def _are(source: Any, kind: Any) -> bool:
@@ -124,16 +124,16 @@ def _are(source: Any, kind: Any) -> bool:
 
 
 def _open(source: str | Path) -> Image.Image:
-    """Read an image file, or text that begins with `PREFIX`."""
+    """Read an image file, or text that begins with `MASK_PREFIX`."""
     if isinstance(source, str) and source.startswith("data:"):
         try:
-            if not source.startswith(PREFIX):
+            if not source.startswith(MASK_PREFIX):
                 raise ValueError
-            content = base64.b64decode(source.removeprefix(PREFIX), validate=True)
+            content = base64.b64decode(source.removeprefix(MASK_PREFIX), validate=True)
             return _decoded(io.BytesIO(content), ["PNG"])
         except (ValueError, binascii.Error, OSError) as error:
             raise InvalidValueError(
-                "mask", source, f"a PNG file in base64, after {PREFIX!r}", HINT
+                "mask", source, f"a PNG file in base64, after {MASK_PREFIX!r}", HINT
             ) from error
     path = Path(source).expanduser()
     try:
@@ -183,7 +183,8 @@ def _from_array(source: Any) -> Pixels:
         raise InvalidValueError(
             "mask", f"{low:g} to {high:g}", "numbers from 0 to 1", "Divide 8-bit values by 255."
         )
-    return np.rint(array * 255).astype(np.uint8)
+    rounded: Pixels = np.rint(array * 255).astype(np.uint8)
+    return rounded
 
 
 def _fractions(values: Sequence[Any]) -> tuple[float, ...]:
