@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, cast, 
 from weakref import WeakSet
 
 import attrs
+import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from .engine import (
     CacheInfo,
     Conditionings,
+    Masks,
     Measurement,
     Renderer,
     TrajectoryStore,
@@ -89,6 +91,8 @@ from .state import (
     Exact,
     History,
     Include,
+    Mask,
+    MaskSource,
     Mode,
     ModeName,
     Scene,
@@ -99,7 +103,7 @@ from .state import (
     edits,
     idle_reasons,
 )
-from .state.fields import check_choice, check_path
+from .state.fields import check_choice, check_number, check_path
 
 logger = logging.getLogger("sega_session")
 """It tells each render's mode, evaluations and seconds, at the level INFO."""
@@ -280,6 +284,7 @@ class EditSession:
         if cache_bytes is None:
             cache_bytes = default_cache_bytes(self._spec.device)
         store = TrajectoryStore(cache_bytes, spill_bytes)
+        masks = Masks(scene, shape, self._spec)
         self._conditionings = Conditionings(self._model, scene, {**words, **negative})
         self._renderer = Renderer(
             model=self._model,
@@ -288,8 +293,9 @@ class EditSession:
             seeds=scene.seeds,
             shape=shape,
             noise=noise,
-            guider=Guider(scene, self._spec.distilled, guidance, self._spec.unguided_scale),
+            guider=Guider(scene, self._spec.distilled, guidance, self._spec.unguided_scale, masks),
             conditionings=self._conditionings,
+            masks=masks,
             store=store,
             batch_plan=batch_plan,
         )
@@ -478,6 +484,7 @@ class EditSession:
         inverted: bool = False,
         *,
         opposite: str | None = None,
+        mask: MaskSource = None,
         prompt_embeds: Tensor | None = None,
         pooled_prompt_embeds: Tensor | None = None,
     ) -> None:
@@ -495,6 +502,10 @@ class EditSession:
             opposite: words that the concept is measured against: "young" for "old". To remove
                 something, name it here and its absence in ``prompt``: "no glasses" against
                 "glasses". None: the unconditional prediction, as in SEGA.
+            mask: the region that it acts in, soft where the mask is grey; None: the whole image. A
+                picture or array in black and white of any size (several for a batch), a path, a
+                box ``(left, top, right, bottom)``, or a polygon of ``(x, y)``, in fractions of the
+                image. The threshold counts inside it.
             prompt_embeds: the text encoder's output instead of words, ``(tokens, width)``,
                 ``(1, tokens, width)``, or ``(seeds, tokens, width)`` for one per seed in order.
             pooled_prompt_embeds: its pooled output, ``(1 or seeds, width)``, for families that
@@ -524,6 +535,7 @@ class EditSession:
             prompt=prompt,
             embedding=digest,
             opposite=opposite,
+            mask=None if mask is None else self._renderer.masks.add(mask),
             scale=scale,
             threshold=threshold,
             warmup=default_warmup(self.num_calls, cooldown) if warmup is None else warmup,
@@ -564,11 +576,16 @@ class EditSession:
     def update(self, name: str, /, **fields: Any) -> None:
         """Change any of a concept's fields (see `Concept`), its name and prompt included.
 
+        A ``mask`` is given as to `add`; None removes it.
+
         Raises:
             UnknownConceptError: no concept has this name.
             DuplicateConceptError: another concept has the new name.
             InvalidValueError: an unknown field, or a value outside its range.
         """
+        mask = fields.get("mask")
+        if mask is not None and not isinstance(mask, Mask):
+            fields["mask"] = self._renderer.masks.add(mask)
         self._edit(edits.update(self.state, name, **fields))
 
     def momentum(self, *, scale: float | None = None, beta: float | None = None) -> None:
@@ -795,6 +812,27 @@ class EditSession:
         with self._rendering:
             return heat_map(self._renderer.guidance(render.state, part))
 
+    def heat_mask(
+        self, render: Render, concept: str, threshold: float = 0.5
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Return the region where a concept acts most, a ``mask`` for `add` or `update`.
+
+        Args:
+            render: an exact render of this session.
+            concept: the name of a concept in it.
+            threshold: the least value of `heat_map` in the region, 0 to 1; the lower, the larger.
+
+        Returns:
+            ``(seeds, height / factor, width / factor)``, True inside.
+
+        Raises: as `heat_map` does.
+        """
+        threshold = check_number("threshold", threshold, at_least=0, at_most=1)
+        inside: np.ndarray[Any, np.dtype[np.bool_]] = (
+            (self.heat_map(render, concept) >= threshold).cpu().numpy()
+        )
+        return inside
+
     # The model.
 
     def refresh_model(self) -> None:
@@ -826,6 +864,9 @@ class EditSession:
                 },
             )
             conditionings.prepare(self.state)
+            masks = Masks(self._scene, shape, model.spec)
+            for digest, pixels in old.masks.all_pixels().items():
+                masks.restore(digest, pixels)
             self._renderer = attrs.evolve(
                 old,
                 model=model,
@@ -834,9 +875,14 @@ class EditSession:
                 shape=shape,
                 noise=copy_noise(old.noise, shape, model.spec),
                 guider=Guider(
-                    self._scene, model.spec.distilled, guidance, model.spec.unguided_scale
+                    self._scene,
+                    model.spec.distilled,
+                    guidance,
+                    model.spec.unguided_scale,
+                    masks,
                 ),
                 conditionings=conditionings,
+                masks=masks,
                 store=old.store.emptied(),
             )
             self._model, self._spec, self._conditionings = model, model.spec, conditionings
@@ -1045,7 +1091,7 @@ class EditSession:
         Raises:
             ScriptError: a concept is defined by embeddings, which a script cannot hold.
         """
-        return script_from_history(self.scene, self.history)
+        return script_from_history(self.scene, self.history, self._renderer.masks.all_pixels())
 
     @classmethod
     def run(
@@ -1107,6 +1153,14 @@ class EditSession:
     def _prepare(self, state: EditState) -> None:
         """Encode what a state needs. Raises InvalidValueError or ModelChangedError."""
         self._conditionings.prepare(state)
+        for concept in state:
+            if concept.mask is not None and concept.mask.digest not in self._renderer.masks:
+                raise InvalidValueError(
+                    "state",
+                    concept.name,
+                    "concepts whose masks were added to this session",
+                    f"Add its mask first: update({concept.name!r}, mask=...).",
+                )
 
     def _shape_and_sampler(self, model: DiffusionModel) -> tuple[LatentsShape, Sampler]:
         """Return the latents' shape and the sampler of the scene. Raises InvalidValueError."""
@@ -1126,6 +1180,8 @@ class EditSession:
     def _adopt(self, renderer: Renderer, history: History, reference: EditState | None) -> None:
         """Continue as another session of this scene and model, whose records are shared."""
         self._conditionings.restore_all(renderer.conditionings)
+        for digest, pixels in renderer.masks.all_pixels().items():
+            self._renderer.masks.restore(digest, pixels)
         self._timeline.go(history)
         store, rendered = renderer.store.copy(), set(renderer.rendered)
         self._renderer = attrs.evolve(self._renderer, store=store, rendered=rendered)
@@ -1232,6 +1288,8 @@ class EditSession:
         document = snapshot.document
         for digest in named_embeddings(document.scene, document.history):
             self._conditionings.restore_embeddings(digest, snapshot.embeddings(digest))
+        for digest in document.masks:
+            self._renderer.masks.restore(digest, snapshot.mask(digest))
         self._timeline.go(document.history)
         if same_model:
             restore_recorded(snapshot, self._renderer)

@@ -19,7 +19,14 @@ from rich.text import Text
 from ..contact_sheet import Tile, contact_sheet
 from ..errors import printable
 from ..files import file_errors
-from ..saving import Document, check_carried, image_paths, read_document, read_provenance
+from ..saving import (
+    Document,
+    check_carried,
+    image_paths,
+    read_document,
+    read_masks,
+    read_provenance,
+)
 from ..scripts import (
     DEFAULT_LIMITS,
     Limits,
@@ -153,8 +160,9 @@ def export_script(file: Path, *, out: Path | None = None, force: Force = False) 
     """
     with about(file):
         scene, history = _read(file)
+        masks = {} if _is_image(file) else read_masks(file)
         # Without a render, running the script would show nothing.
-        script = script_from_history(scene, history, "image.png")
+        script = script_from_history(scene, history, masks, "image.png")
     if out is None:
         sys.stdout.write(script.dump())
     else:
@@ -330,6 +338,7 @@ def _describe(
     concepts = Table("concept", "scale", "threshold", "warm-up", "", title_justify="left")
     for one in state:
         flags = [] if one.opposite is None else [f"against {printable(one.opposite)}"]
+        flags += [] if one.mask is None else [f"in {one.mask.share:.0%} of the image"]
         flags += ["inverted"] * one.inverted + ["disabled"] * (not one.enabled)
         concepts.add_row(
             *(Text(printable(one.name)), f"{one.scale:g}", f"{one.threshold:g}", str(one.warmup)),

@@ -9,6 +9,7 @@ import from here only. Nothing here knows files, histories or how weights are id
 from .anchored import root_mean_square
 from .conditionings import Conditionings
 from .job import OnStep
+from .masks import Masks
 from .quality import Measurement, measure
 from .renderer import Rendered, Renderer
 from .store import CacheInfo, Recorder, TrajectoryStore, default_cache_bytes
@@ -16,6 +17,7 @@ from .store import CacheInfo, Recorder, TrajectoryStore, default_cache_bytes
 __all__ = [
     "CacheInfo",
     "Conditionings",
+    "Masks",
     "Measurement",
     "OnStep",
     "Recorder",

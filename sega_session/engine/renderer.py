@@ -27,6 +27,7 @@ from ..sega import Guider, Key, Trajectory, semantic_guidance
 from ..state import BatchPlan, EditState, Exact, Mode
 from .conditionings import Conditionings
 from .job import Denoised, Job, OnStep, Strategy
+from .masks import Masks
 from .predictions import PredictionSource, memory_for
 from .recording import Recording
 from .store import Recorder, TrajectoryStore
@@ -87,6 +88,7 @@ class Renderer:
         noise: initial noise that the user gave; None: it is drawn from the seeds.
         guider: turns predictions into guidance.
         conditionings: of every condition that states name.
+        masks: those that states name.
         store: recorded latents and predictions.
         batch_plan: the batching of conditions.
         rendered: the states that were rendered exactly. Of any other, the store need not be asked.
@@ -100,6 +102,7 @@ class Renderer:
     noise: Tensor | None
     guider: Guider
     conditionings: Conditionings
+    masks: Masks
     store: TrajectoryStore
     batch_plan: BatchPlan
     rendered: set[EditState] = field(factory=set)

@@ -64,6 +64,11 @@ def embedding_name(digest: str) -> str:
     return f"embedding.{digest}"
 
 
+def mask_name(digest: str) -> str:
+    """Return the name of the tensor with the compressed pixels of a mask."""
+    return f"mask.{digest}"
+
+
 def latents_name(entry: int | str) -> str:
     """Return the name of the tensor with the latents of an entry's render."""
     return f"render.{entry}.latents"
@@ -85,6 +90,7 @@ TENSOR_NAMES = re.compile(
             INITIAL_LATENTS,
             SEM_GUIDANCE,
             embedding_name(f"[0-9a-f]{{16}}({POOLED})?"),
+            mask_name("[0-9a-f]{16}"),
             latents_name("[0-9]{1,6}"),
             prediction_name("[0-9]{1,6}", "[0-9]{1,4}"),
         )
@@ -154,6 +160,8 @@ class Description:
         guidance_calls: the number of calls for which recorded guidance was given; 0 if none was.
         embeddings: the shapes of the embeddings that define concepts or take the place of prompts,
             by digest, the pooled ones under the digest and `POOLED`.
+        masks: by digest, the bytes of a mask's compressed pixels, and its sizes: 1 or the number of
+            images, height and width.
         model: the identity of the model.
         versions: the versions of the packages that wrote the file, for information.
         conditions: the conditions that predictions are recorded for: "uncond", "prompt:<text>" or
@@ -170,6 +178,7 @@ class Description:
     latents_given: bool
     guidance_calls: int = 0
     embeddings: Mapping[str, tuple[int, ...]] = field(factory=dict)
+    masks: Mapping[str, tuple[int, ...]] = field(factory=dict)
     model: ModelIdentity
     versions: Mapping[str, str]
     conditions: tuple[str, ...] = ()
@@ -182,6 +191,7 @@ class Description:
         if self.guidance_calls:
             found[SEM_GUIDANCE] = (self.guidance_calls, *self.latents_shape)
         found |= {embedding_name(digest): shape for digest, shape in self.embeddings.items()}
+        found |= {mask_name(digest): sizes[:1] for digest, sizes in self.masks.items()}
         for render in self.recorded:
             if render.latents:
                 found[latents_name(render.entry)] = (len(render.latents), *self.latents_shape)
@@ -316,8 +326,10 @@ def check_tensors(
     for name in sorted(shapes.keys() ^ types.keys()):
         state = "missing" if name in shapes else "not in the document"
         raise SessionFormatError(f"{wrong}: the tensor {shorten(name)} is {state}.")
+    masks = {*map(mask_name, document.masks)}
     for name, (dtype, shape) in types.items():
-        if DTYPES.get(dtype) != document.model.dtype or shape != shapes[name]:
+        right = dtype == "U8" if name in masks else DTYPES.get(dtype) == document.model.dtype
+        if not right or shape != shapes[name]:
             raise SessionFormatError(
                 f"{wrong}: the tensor {name} is {dtype} {shorten(shape)}, and "
                 f"the document says {shorten(document.model.dtype)} {shorten(shapes[name])}."
@@ -363,6 +375,12 @@ def named_embeddings(scene: Scene, history: History) -> set[str]:
     return {digest for digest in named if digest is not None}
 
 
+def named_masks(history: History) -> set[str]:
+    """Return the digests of all masks that the concepts of a history name."""
+    concepts = (concept for state in history.states() for concept in state)
+    return {one.mask.digest for one in concepts if one.mask is not None}
+
+
 def _exceeded(document: Document) -> Iterator[str]:
     """Yield the limits that a document exceeds: those that sessions have not."""
     calls, steps = document.calls, document.scene.num_inference_steps
@@ -386,6 +404,12 @@ def _problems(document: Document) -> Iterator[str]:
     yield from document.history.problems()
     for digest in named_embeddings(scene, document.history) - document.embeddings.keys():
         yield f"the embeddings {shorten(digest)} are missing"
+    for digest in named_masks(document.history) - document.masks.keys():
+        yield f"the mask {shorten(digest)} is missing"
+    for digest, sizes in document.masks.items():
+        shapes = [(images, scene.height, scene.width) for images in (1, len(scene.seeds))]
+        if not sizes or sizes[0] < 1 or sizes[1:] not in shapes:
+            yield f"the mask {shorten(digest)} has the sizes {shorten(sizes)}"
     yield from _exceeded(document)
     for digest, sizes in document.embeddings.items():
         # Readers multiply the sizes of empty tensors too, in 64 bits.

@@ -91,13 +91,13 @@ class Base:
     Attributes:
         session: the file's `Document.session`.
         history: the history in file and journal.
-        embeddings: the digests of the embeddings in the file.
+        tensors: the digests of the embeddings and masks in the file.
         journal_bytes: the size of the journal.
     """
 
     session: str
     history: History
-    embeddings: frozenset[str]
+    tensors: frozenset[str]
     journal_bytes: int = 0
 
 
@@ -126,7 +126,9 @@ class Autosave:
 
     def expect(self, digest: str, document: Document) -> None:
         """Recognise a file that this session is about to move to a path, this one or another."""
-        base = Base(document.session, document.history, frozenset(document.embeddings))
+        base = Base(
+            document.session, document.history, frozenset({*document.embeddings, *document.masks})
+        )
         self._known[digest] = base
         for old in [*self._known][:-MAX_KNOWN]:
             if old != self._seen:
@@ -185,7 +187,7 @@ class Autosave:
         if history is base.history:
             return True
         change = compute_change(base.session, base.history, history)
-        if not _embeddings(change) <= base.embeddings:
+        if not _tensors(change) <= base.tensors:
             return False  # a journal holds no tensors
         line = dump(change).encode()
         if base.journal_bytes + len(line) >= MAX_JOURNAL_BYTES:
@@ -264,9 +266,11 @@ def _change(line: bytes, session: str) -> Change | None:
     return structure(plain, Change)
 
 
-def _embeddings(change: Change) -> set[str]:
-    concepts = (concept for entry in change.entries for concept in entry.state)
-    return {one.embedding for one in concepts if one.embedding is not None}
+def _tensors(change: Change) -> set[str]:
+    """Return the digests of the embeddings and masks that a change names."""
+    concepts = [concept for entry in change.entries for concept in entry.state]
+    embeddings = {one.embedding for one in concepts if one.embedding is not None}
+    return embeddings | {one.mask.digest for one in concepts if one.mask is not None}
 
 
 class _Replay:
@@ -277,7 +281,8 @@ class _Replay:
     """
 
     def __init__(self, document: Document) -> None:
-        self._start, self._embeddings = document.history, document.embeddings.keys()
+        self._start = document.history
+        self._tensors = {*document.embeddings, *document.masks}
         self._entries, self._visited = [*self._start.entries], [*self._start.visited]
         self._last: Change | None = None
         self.applied = 0
@@ -315,8 +320,8 @@ class _Replay:
             names = {concept.name for concept in entry.state}
             if len(names) < len(entry.state.concepts) or len(names) > MAX_CONCEPTS:
                 yield f"history entry {number} has two concepts of one name, or too many"
-        for digest in _embeddings(change) - self._embeddings:
-            yield f"it names the embeddings {shorten(digest)}, which the file does not hold"
+        for digest in _tensors(change) - self._tensors:
+            yield f"it names the embeddings or mask {shorten(digest)}, which the file does not hold"
         # What was visited and is not any more, unless the change says what is now.
         removed = {entry.parent: entry.id for entry in self._entries[kept:]}
         visits = {

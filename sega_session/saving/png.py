@@ -159,7 +159,10 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
 
 def check_carried(provenance: Provenance) -> None:
     """Raise SessionFormatError if an image was made with tensors, which its file does not hold."""
-    missing = [*provenance.given, *(c.name for c in provenance.state if c.embedding is not None)]
+    missing = [*provenance.given]
+    for one in provenance.state:
+        missing += [one.name] if one.embedding is not None else []
+        missing += [f"the mask of {one.name}"] if one.mask is not None else []
     if missing:
         raise SessionFormatError(
             f"the image was made with tensors that it does not carry: {', '.join(missing)}. Save "

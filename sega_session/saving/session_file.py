@@ -45,7 +45,7 @@ Expect: TypeAlias = Callable[[str, Document], None]
 SUFFIX = ".safetensors"
 """The end of a session file's name."""
 
-NAMES = {name: short for short, name in DTYPES.items()}
+NAMES = {"uint8": "U8", **{name: short for short, name in DTYPES.items()}}
 """Safetensors' names of the precisions, by torch's."""
 
 
@@ -140,8 +140,10 @@ def read_session(path: Path, device: torch.device) -> Snapshot:
         digest, tensors = sha256(file.head), {}
         for name, info in file.tensors.items():
             if packed and name in (DOCUMENT, DIGEST):
+                digest.update(packed if name == DOCUMENT else b"")
                 continue
-            tensor = torch.empty(info.shape, dtype=getattr(torch, DTYPES[info.dtype]))
+            kind = "uint8" if info.dtype == "U8" else DTYPES[info.dtype]
+            tensor = torch.empty(info.shape, dtype=getattr(torch, kind))
             buffer = _host_bytes(tensor)
             file.read_into(name, buffer)
             digest.update(buffer)
@@ -151,7 +153,6 @@ def read_session(path: Path, device: torch.device) -> Snapshot:
                 )
             tensors[name] = tensor.to(device)
         if packed:
-            digest.update(packed)
             _check_digest(file, path, digest.digest())
     return Snapshot(document, {name: (tensor,) for name, tensor in tensors.items()})
 

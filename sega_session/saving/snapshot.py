@@ -15,7 +15,7 @@ from ..engine import Renderer
 from ..errors import InvalidValueError, ModelMismatchError, SessionFormatError
 from ..models import DiffusionModel, Embeddings, ModelSpec, draw_noise, identify
 from ..sega import LATENTS, Guider, Key, Trajectory
-from ..state import EditState, History, Include, Scene
+from ..state import EditState, History, Include, Pixels, Scene
 from .document import (
     INITIAL_LATENTS,
     POOLED,
@@ -25,9 +25,12 @@ from .document import (
     Recorded,
     embedding_name,
     latents_name,
+    mask_name,
     named_embeddings,
+    named_masks,
     prediction_name,
 )
+from .masks import deflate_mask, inflate_mask
 
 
 @frozen(eq=False)
@@ -50,6 +53,12 @@ class Snapshot:
             self.tensor(embedding_name(digest)),
             self.tensor(pooled) if pooled in self.tensors else None,
         )
+
+    def mask(self, digest: str) -> Pixels:
+        """Return the pixels of a mask. Raises SessionFormatError."""
+        _, *sizes = self.document.masks[digest]
+        packed = self.tensor(mask_name(digest)).cpu().numpy().tobytes()
+        return inflate_mask(packed, digest, sizes)
 
     def tensor(self, name: str) -> Tensor:
         """Return a whole tensor by its name in the file."""
@@ -81,6 +90,12 @@ def take_snapshot(
         if found.pooled_prompt_embeds is not None:
             embeddings[digest + POOLED] = found.pooled_prompt_embeds
     tensors |= {embedding_name(digest): (embeds,) for digest, embeds in embeddings.items()}
+    masks = {}
+    for digest in named_masks(history):
+        pixels = renderer.masks.pixels(digest)
+        packed = bytearray(deflate_mask(pixels))
+        tensors[mask_name(digest)] = (torch.frombuffer(packed, dtype=torch.uint8),)
+        masks[digest] = (len(packed), *pixels.shape)
     document = Document(
         session=secrets.token_hex(8),
         scene=scene,
@@ -90,6 +105,7 @@ def take_snapshot(
         latents_given=renderer.noise is not None,
         guidance_calls=0 if guidance is None else len(guidance),
         embeddings={digest: tuple(embeds.shape) for digest, embeds in embeddings.items()},
+        masks=masks,
         model=identify(renderer.model),
         versions=package_versions(),
         history=history,

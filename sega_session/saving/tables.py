@@ -13,7 +13,7 @@ from attrs import frozen
 
 from ..errors import InvalidValueError, shorten
 from ..files import StrictError
-from ..state import Concept, EditState, Entry, History
+from ..state import Concept, EditState, Entry, History, Mask
 
 
 @frozen(kw_only=True)
@@ -24,6 +24,7 @@ class ConceptTable:
     prompt: tuple[str, ...]
     embedding: tuple[str | None, ...]
     opposite: tuple[str | None, ...]
+    mask: tuple[Mask | None, ...]
     scale: tuple[float, ...]
     threshold: tuple[float, ...]
     warmup: tuple[int, ...]

@@ -32,7 +32,8 @@ def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-NEW_IN_CONCEPT: Mapping[str, Any] = MappingProxyType({"opposite": None})
+NEW_IN_CONCEPT: Mapping[str, Any] = MappingProxyType({"opposite": None, "mask": None})
+NEW_IN_DOCUMENT: Mapping[str, Any] = MappingProxyType({"masks": {}})
 NEW_IN_SCENE: Mapping[str, Any] = MappingProxyType(
     {
         "prompt_embedding": None,
@@ -77,8 +78,11 @@ def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
     history = History(**asdict(found, recurse=False))
     for problem in history.problems():
         raise StrictError(problem)
-    scene = _add_keys(document.get("scene"), NEW_IN_SCENE)
-    return {**document, "scene": scene, "history": unstructure(pack(history))}
+    return {
+        **_add_keys(document, NEW_IN_DOCUMENT),
+        "scene": _add_keys(document.get("scene"), NEW_IN_SCENE),
+        "history": unstructure(pack(history)),
+    }
 
 
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2, 2: _from_2_to_3})

@@ -17,7 +17,17 @@ from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
 from .. import files as strict
-from ..state import MODES, Anchored, Concept, EditState, Include, ModeName, check_line, fields
+from ..state import (
+    MASK_PREFIX,
+    MODES,
+    Anchored,
+    Concept,
+    EditState,
+    Include,
+    ModeName,
+    check_line,
+    fields,
+)
 from .outputs import check_output
 
 UNSET: Any = strict.Unset.UNSET
@@ -28,6 +38,17 @@ def _check_target(what: str, value: object) -> None:
         check_line(what, value)
     else:
         fields.check_integer(what, value, at_least=0)
+
+
+def _check_mask(what: str, value: object) -> None:
+    """Raise InvalidValueError unless a value is a PNG file as text, or one in the run's folder."""
+    if not (isinstance(value, str) and value.startswith(MASK_PREFIX)):
+        check_output(what, value, suffix=".png")
+
+
+def _check_given_mask(what: str, value: object) -> None:
+    if value is not UNSET:
+        _check_mask(what, value)
 
 
 def _check_mode(what: str, value: object) -> None:
@@ -49,10 +70,12 @@ class Add:
     weight: float = fields.field_like(Concept, "weight")
     inverted: bool = fields.field_like(Concept, "inverted")
     opposite: str | None = fields.field_like(Concept, "opposite")
+    mask: str | None = field(default=None, validator=optional(fields.checked_by(_check_mask)))
 
     def __attrs_post_init__(self) -> None:
         # The lowest warmup where none is given, since the number of calls is not known here.
-        Concept(**{**attrs.asdict(self), "name": "any", "warmup": self.warmup or 0})
+        settings = {**attrs.asdict(self), "name": "any", "warmup": self.warmup or 0, "mask": None}
+        Concept(**settings)
 
 
 @frozen(kw_only=True)
@@ -104,6 +127,9 @@ class Fields:
     name: str | strict.Unset = fields.field_like(Concept, "name", default=UNSET)
     prompt: str | strict.Unset = fields.field_like(Concept, "prompt", default=UNSET)
     opposite: str | strict.Unset | None = fields.field_like(Concept, "opposite", default=UNSET)
+    mask: str | strict.Unset | None = field(
+        default=UNSET, validator=optional(fields.checked_by(_check_given_mask))
+    )
     scale: float | strict.Unset = fields.field_like(Concept, "scale", default=UNSET)
     threshold: float | strict.Unset = fields.field_like(Concept, "threshold", default=UNSET)
     warmup: int | strict.Unset = fields.field_like(Concept, "warmup", default=UNSET)
@@ -114,7 +140,7 @@ class Fields:
 
     def __attrs_post_init__(self) -> None:
         # The lowest warmup, since the concept's own is not known here.
-        Concept(**{"name": "any", "prompt": "any", "warmup": 0, **self.given()})
+        Concept(**{"name": "any", "prompt": "any", "warmup": 0, **self.given(), "mask": None})
 
     def given(self) -> dict[str, Any]:
         """Return the new values, as arguments of `EditSession.update`."""

@@ -23,6 +23,29 @@ def check_output(what: str, value: object, *, suffix: str) -> None:
         raise InvalidValueError(what, value, allowed, hint)
 
 
+def path_inside(folder: Path, name: str, what: str) -> Path:
+    """Return the full path of a script's file inside a folder, with links resolved.
+
+    Args:
+        folder: the folder, with links resolved.
+        name: the path in the script.
+        what: what the file is, for messages.
+
+    Raises:
+        ScriptError: the path leads out of the folder, for example by a link.
+    """
+    try:
+        root = folder.resolve()
+        path = (root / name).resolve() if OUTPUT.fullmatch(name) else root
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise ScriptError(f"{what} {shorten(name)} has no place in {folder}: {error}.") from error
+    if root not in path.parents:
+        raise ScriptError(
+            f"{what} {shorten(name)} leads out of {folder}. Use another name, or folder."
+        )
+    return path
+
+
 def output_path(folder: Path, name: str) -> Path:
     """Return the full path of an operation's output, and create the folders on the way.
 
@@ -35,17 +58,14 @@ def output_path(folder: Path, name: str) -> Path:
             created, or something other than a file is there.
     """
     shown = shorten(name)
+    path = path_inside(folder, name, "output")
     try:
-        root = folder.resolve()
-        path = (root / name).resolve() if OUTPUT.fullmatch(name) else root
-        if root in path.parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not path.is_file():
-                raise ScriptError(f"output {shown} is there already, and is no file. Remove it.")
-            return path
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise ScriptError(f"output {shown} is there already, and is no file. Remove it.")
+    except OSError as error:
         raise ScriptError(f"output {shown} has no place in {folder}: {error}.") from error
-    raise ScriptError(f"output {shown} leads out of {folder}. Use another name, or folder.")
+    return path
 
 
 def check_render_output(folder: Path, name: str, images: int) -> Path:

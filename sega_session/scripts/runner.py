@@ -12,10 +12,10 @@ import attrs
 from attrs import frozen
 
 from ..errors import ScriptError, SegaSessionError
-from ..state import History, Include, Mode, Scene
+from ..state import MASK_PREFIX, History, Include, Mode, Scene
 from . import operations as ops
 from .limits import DEFAULT_LIMITS, Limits
-from .outputs import check_render_output, check_save_output
+from .outputs import check_render_output, check_save_output, path_inside
 from .script import Script
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run_script(
                 case ops.Expect():
                     _check_evaluations(operation, last)
                 case _:
-                    _apply(session, operation)
+                    _apply(session, operation, folder)
         seconds = time.perf_counter() - start
         description = _describe(operation, before, session.history)
         yield OperationResult(index, description, seconds, render, outputs)
@@ -145,21 +145,39 @@ def _check_output(operation: ops.Operation, folder: Path, images: int) -> None:
             check_save_output(folder, name)
 
 
-def _apply(session: Session, operation: ops.Operation) -> None:
-    """Make an edit, or move in the history."""
+def _apply(session: Session, operation: ops.Operation, folder: Path) -> None:
+    """Make an edit, or move in the history.
+
+    Args:
+        session: the session.
+        operation: the operation.
+        folder: the one that masks are read from.
+    """
     match operation:
         case ops.Transaction():
             with session.transaction(operation.label):
                 for edit in operation.operations:
-                    _apply(session, edit)
+                    _apply(session, edit, folder)
         case ops.Update():
-            session.update(operation.name, **operation.fields.given())
+            session.update(operation.name, **_with_mask(operation.fields.given(), folder))
         case ops.Checkout():
             session.checkout(operation.target)
         case _:
             # The others have the names of the session's methods, and their fields the names of
             # the arguments.
-            getattr(session, operation.op)(**attrs.asdict(operation))
+            getattr(session, operation.op)(**_with_mask(attrs.asdict(operation), folder))
+
+
+def _with_mask(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return arguments in which the mask's file, if there is one, has its full path.
+
+    Raises:
+        ScriptError: the path leads out of the folder.
+    """
+    mask = arguments.get("mask")
+    if mask is None or mask.startswith(MASK_PREFIX):
+        return arguments
+    return {**arguments, "mask": path_inside(folder, mask, "mask")}
 
 
 def _check_evaluations(expected: ops.Expect, render: Render | None) -> None:

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from ..errors import ScriptError
-from ..state import Concept, EditState, Entry, History, Scene, diff, edits, renamed
+from ..state import (
+    Concept,
+    EditState,
+    Entry,
+    History,
+    Pixels,
+    Scene,
+    data_url,
+    diff,
+    edits,
+    renamed,
+)
 from . import operations as ops
 from .script import Script, ScriptScene
 
 
-def script_from_history(scene: Scene, history: History, output: str | None = None) -> Script:
+def script_from_history(
+    scene: Scene,
+    history: History,
+    masks: Mapping[str, Pixels] = MappingProxyType({}),
+    output: str | None = None,
+) -> Script:
     """Return a script that makes a history again: entries, ids, labels, branches and position.
 
     Args:
         scene: the scene of the history's session.
         history: the history.
+        masks: the pixels of the masks that its concepts name, by digest.
         output: the PNG file that the script renders the current state to at its end; None: it
             renders nothing.
 
     Raises:
-        ScriptError: a concept or a prompt is defined by embeddings, which a script does not hold.
+        ScriptError: a concept or a prompt is defined by embeddings, or has a mask for each image of
+            a batch, which a script does not hold.
     """
     settings = attrs.asdict(scene)
     for words, embedding in (
@@ -32,19 +51,19 @@ def script_from_history(scene: Scene, history: History, output: str | None = Non
         ("negative prompt", settings.pop("negative_embedding")),
     ):
         _check_words(f"the {words}", embedding)
-    steps = [*_entries(history), *_branches(history), *_visits(history), *_position(history)]
+    steps = [*_entries(history, masks), *_branches(history), *_visits(history), *_position(history)]
     steps += [] if output is None else [ops.Render(output=output)]
     return Script(ScriptScene(**settings), tuple(steps))
 
 
-def _entries(history: History) -> Iterator[ops.Operation]:
+def _entries(history: History, masks: Mapping[str, Pixels]) -> Iterator[ops.Operation]:
     """Yield the operations that add the entries, in the order of creation."""
     current = 0
     for entry in history.entries[1:]:
         parent = history.entries[entry.parent or 0]
         if parent.id != current:
             yield ops.Checkout(target=parent.id)
-        yield _operation(parent.state, entry)
+        yield _operation(parent.state, entry, masks)
         current = entry.id
 
 
@@ -78,15 +97,15 @@ def _position(history: History) -> Iterator[ops.Operation]:
         yield ops.Undo()
 
 
-def _operation(before: EditState, entry: Entry) -> ops.Operation:
+def _operation(before: EditState, entry: Entry, masks: Mapping[str, Pixels]) -> ops.Operation:
     """Return the operation that leads to an entry: an edit, or a transaction of several."""
-    found = tuple(_edits(before, entry.state))
+    found = tuple(_edits(before, entry.state, masks))
     if len(found) == 1 and entry.label == diff(before, entry.state):
         return found[0]
     return ops.Transaction(label=entry.label, operations=found)
 
 
-def _edits(before: EditState, after: EditState) -> Iterator[ops.Edit]:
+def _edits(before: EditState, after: EditState, masks: Mapping[str, Pixels]) -> Iterator[ops.Edit]:
     """Yield the edits that lead from one state to another."""
     state = before
     for old, new in renamed(before, after).items():
@@ -101,9 +120,9 @@ def _edits(before: EditState, after: EditState) -> Iterator[ops.Edit]:
         if concept.name not in kept[:stay]:
             yield ops.Remove(name=concept.name)
         elif concept != after.concept(concept.name):
-            yield _change(concept, after.concept(concept.name))
+            yield _change(concept, after.concept(concept.name), masks)
     for concept in after.concepts[stay:]:
-        yield from _addition(concept)
+        yield from _addition(concept, masks)
     scale, beta = after.momentum_scale, after.momentum_beta
     if (scale, beta) != (before.momentum_scale, before.momentum_beta):
         yield ops.Momentum(
@@ -112,7 +131,7 @@ def _edits(before: EditState, after: EditState) -> Iterator[ops.Edit]:
         )
 
 
-def _change(old: Concept, new: Concept) -> ops.Edit:
+def _change(old: Concept, new: Concept, masks: Mapping[str, Pixels]) -> ops.Edit:
     """Return the simplest edit that changes a concept. Raises ScriptError for embeddings."""
     _check_words(f"the concept {new.name!r}", new.embedding)
     name = old.name
@@ -121,6 +140,8 @@ def _change(old: Concept, new: Concept) -> ops.Edit:
         for field in attrs.fields(Concept)
         if getattr(new, field.name) != getattr(old, field.name)
     }
+    if "mask" in given:
+        given["mask"] = _mask_text(new, masks)
     if given.keys() == {"inverted"}:
         return ops.Invert(name=name)
     if given.keys() == {"enabled"}:
@@ -130,15 +151,30 @@ def _change(old: Concept, new: Concept) -> ops.Edit:
     return ops.Update(name=name, fields=ops.Fields(**given))
 
 
-def _addition(concept: Concept) -> Iterator[ops.Edit]:
+def _addition(concept: Concept, masks: Mapping[str, Pixels]) -> Iterator[ops.Edit]:
     """Yield the edits that add a concept. Raises ScriptError for one defined by embeddings."""
     _check_words(f"the concept {concept.name!r}", concept.embedding)
-    fields: dict[str, Any] = attrs.asdict(concept)
+    fields: dict[str, Any] = attrs.asdict(concept, recurse=False)
     del fields["embedding"], fields["enabled"]
+    fields["mask"] = _mask_text(concept, masks)
     name = None if concept.name == concept.prompt else concept.name
     yield ops.Add(**{**fields, "name": name})
     if not concept.enabled:
         yield ops.Disable(name=concept.name)
+
+
+def _mask_text(concept: Concept, masks: Mapping[str, Pixels]) -> str | None:
+    """Return a concept's mask as text. Raises ScriptError if it is not known, or of a batch."""
+    if concept.mask is None:
+        return None
+    pixels = masks.get(concept.mask.digest)
+    if pixels is None or len(pixels) > 1:
+        reason = "is not in the file" if pixels is None else "has a picture for each image"
+        raise ScriptError(
+            f"the mask of {concept.name!r} {reason}, and a script holds one picture. Save the "
+            "session's file instead."
+        )
+    return data_url(pixels)
 
 
 def _check_words(what: str, embedding: str | None) -> None:

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 
-def concept_guidance(origin: Tensor, concept: Tensor, scale: float, threshold: float) -> Tensor:
+def concept_guidance(
+    origin: Tensor,
+    concept: Tensor,
+    scale: float,
+    threshold: float,
+    mask: Tensor | None = None,
+) -> Tensor:
     """Return one concept's guidance: its scaled direction where it is strongest (Eqs. 4 to 6).
 
     Args:
@@ -23,17 +29,26 @@ def concept_guidance(origin: Tensor, concept: Tensor, scale: float, threshold: f
         concept: the prediction conditioned on the concept.
         scale: s_e, signed: negative to steer away from the concept.
         threshold: λ, 0 <= λ < 1, the quantile of the magnitudes, per image and per channel,
-            below which an entry is set to zero.
+            below which an entry is set to zero. Inside a mask it is the quantile of the entries
+            there, so that a small region is steered as strongly as a large one.
+        mask: ``(1 or batch, 1, height, width)``, 0 to 1; None: the whole image.
 
     Returns:
-        scale · ψ where its magnitude reaches the quantile, elsewhere 0, for ψ = concept - origin.
+        mask · scale · ψ where its magnitude reaches the quantile, elsewhere 0, for
+        ψ = concept - origin.
     """
     direction = (concept - origin) * scale
     magnitude = direction.abs()
     # torch.quantile takes no half precision; a quantile cast back to it stays comparable.
-    quantile = torch.quantile(magnitude.flatten(start_dim=2).float(), threshold, dim=2)
+    counted = magnitude.flatten(start_dim=2).float()
+    if mask is None:
+        quantile = torch.quantile(counted, threshold, dim=2)
+    else:
+        inside = mask.flatten(start_dim=2) > 0
+        quantile = torch.nanquantile(counted.masked_fill(~inside, torch.nan), threshold, dim=2)
     keep = magnitude >= quantile.to(direction.dtype)[:, :, None, None]
-    return torch.where(keep, direction, torch.zeros_like(direction))
+    kept = torch.where(keep, direction, torch.zeros_like(direction))
+    return kept if mask is None else kept * mask
 
 
 def weighted_sum(guidances: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from ..state import Scene
@@ -28,6 +28,7 @@ class Guider:
         distilled: the model has no unconditional prediction, see `ModelSpec.distilled`.
         sem_guidance: recorded guidance that is added at each call, ``(calls or more, images,
             channels, height, width)``, or None.
+        masks: by digest, ``(1 or images, 1, height, width)`` at the latents' size, 0 to 1.
         unguided_scale: guidance scales up to this one turn the prompt's guidance off.
     """
 
@@ -35,6 +36,7 @@ class Guider:
     distilled: bool = False
     sem_guidance: Tensor | None = None
     unguided_scale: float = 1.0
+    masks: Mapping[str, Tensor] = field(factory=dict)
 
     @property
     def text(self) -> str:
@@ -79,7 +81,11 @@ class Guider:
         return weighted_sum(
             [
                 concept_guidance(
-                    predictions[self._against(t)], predictions[t.condition], t.scale, t.threshold
+                    predictions[self._against(t)],
+                    predictions[t.condition],
+                    t.scale,
+                    t.threshold,
+                    None if t.mask is None else self.masks[t.mask],
                 )
                 for t in terms
             ],

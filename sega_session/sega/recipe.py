@@ -27,6 +27,7 @@ class Term:
     Attributes:
         condition: what the concept's prediction is conditioned on, see `condition_of`.
         opposite: the condition that it is measured against; None: the guider's origin.
+        mask: the digest of the region that it is confined to; None: the whole image.
         scale: s_e with the direction's sign: negative where the concept is inverted.
         threshold: λ, 0 <= λ < 1.
         weight: g_i; normalised while only some concepts are past their warm-up.
@@ -34,6 +35,7 @@ class Term:
 
     condition: str
     opposite: str | None
+    mask: str | None
     scale: float
     threshold: float
     weight: float
@@ -128,10 +130,13 @@ def _terms(concepts: list[Concept], total: float = 1) -> tuple[Term, ...]:
         Term(
             condition=condition_of(concept),
             opposite=None if concept.opposite is None else prompt_condition(concept.opposite),
+            mask=None if concept.mask is None else concept.mask.digest,
             scale=-concept.scale if concept.inverted else concept.scale,
             threshold=concept.threshold,
             weight=concept.weight / total,
         )
         for concept in concepts
-        if concept.scale > 0 and concept.weight > 0
+        if concept.scale > 0
+        and concept.weight > 0
+        and (concept.mask is None or concept.mask.share > 0)
     )

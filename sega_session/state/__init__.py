@@ -10,6 +10,7 @@ from .differences import diff, renamed
 from .effects import default_warmup, idle_reasons
 from .fields import check_line
 from .history import Entry, History
+from .masks import MASK_PREFIX, Mask, MaskSource, Pixels, data_url, mask_of, read_mask
 from .modes import (
     MODES,
     Anchored,
@@ -25,6 +26,7 @@ from .timeline import Timeline
 from .values import BatchPlan, Concept, EditState, Include, Scene
 
 __all__ = [
+    "MASK_PREFIX",
     "MODES",
     "Anchored",
     "BatchPlan",
@@ -34,8 +36,11 @@ __all__ = [
     "Exact",
     "History",
     "Include",
+    "Mask",
+    "MaskSource",
     "Mode",
     "ModeName",
+    "Pixels",
     "Preview",
     "Replay",
     "Scene",
@@ -43,10 +48,13 @@ __all__ = [
     "anchored",
     "as_mode",
     "check_line",
+    "data_url",
     "default_warmup",
     "diff",
     "edits",
     "fields",
     "idle_reasons",
+    "mask_of",
+    "read_mask",
     "renamed",
 ]

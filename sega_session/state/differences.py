@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..errors import printable
+from .masks import Mask
 from .values import Concept, EditState
 
 FLAGS = {
@@ -61,11 +62,19 @@ def _changes(one: Concept, other: Concept) -> list[str]:
         old, new = getattr(one, attribute.name), getattr(other, attribute.name)
         if old == new:
             continue
-        if attribute.name in FLAGS:
+        if attribute.name == "mask":
+            words.append(f"{one.name}: mask {_mask_change(old, new)}")
+        elif attribute.name in FLAGS:
             words.append(f"{one.name} {FLAGS[attribute.name][new]}")
         else:
             words.append(f"{one.name}: {attribute.name} {_format(old)} -> {_format(new)}")
     return words
+
+
+def _mask_change(old: Mask | None, new: Mask | None) -> str:
+    if new is None:
+        return "removed"
+    return f"{'changed' if old else 'added'}, {new.share:.0%} of the image"
 
 
 def _format(value: object) -> str:

@@ -24,6 +24,8 @@ def idle_reasons(concept: Concept, calls: int) -> Iterator[str]:
         yield "scale is 0. Raise scale, or mute the concept with disable()."
     if concept.weight == 0:
         yield "weight is 0. Raise weight, or mute the concept with disable()."
+    if concept.mask is not None and concept.mask.share == 0:
+        yield "its mask is empty. Pass another mask, or None for the whole image."
     if concept.warmup >= calls:
         yield (
             f"warmup is {concept.warmup}, and a render has only {calls} model calls. Lower warmup."

@@ -22,6 +22,7 @@ from .fields import (
     check_text,
     checked_by,
 )
+from .masks import Mask
 
 BatchPlan = Literal["together", "canonical"]
 """The batching of the conditions of a model call.
@@ -134,6 +135,13 @@ class Scene:
             )
 
 
+def _check_mask(what: str, value: object) -> None:
+    if not isinstance(value, Mask):
+        raise InvalidValueError(
+            what, value, "a Mask, or None", "A session makes one: add(mask=) or update(mask=)."
+        )
+
+
 @frozen(kw_only=True)
 class Concept:
     """A semantic direction and how strongly it steers, with the meanings of diffusers.
@@ -146,9 +154,10 @@ class Concept:
         opposite: the words that the concept is measured against: the direction leads from them to
             the concept, from "young" to "old". None: it is measured against the unconditional
             prediction, as in SEGA.
+        mask: the region that the concept is confined to; None: the whole image.
         scale: s_e, the strength of the direction, >= 0 (diffusers: edit_guidance_scale).
-        threshold: λ, the share of latent entries that the concept leaves alone, per channel;
-            0 <= λ < 1, 0.95 keeps the strongest 5 % (diffusers: edit_threshold).
+        threshold: λ, the share of latent entries that the concept leaves alone, per channel and
+            inside its mask; 0 <= λ < 1, 0.95 keeps the strongest 5 % (diffusers: edit_threshold).
         warmup: the first model call, counted from 0, at which the concept is applied; later
             starts change less of the composition (diffusers: edit_warmup_steps).
         cooldown: the first model call at which it is no longer applied; None: never
@@ -167,6 +176,9 @@ class Concept:
     opposite: str | None = field(
         default=None,
         validator=attrs.validators.optional(checked_by(check_text, may_be_empty=False)),
+    )
+    mask: Mask | None = field(
+        default=None, validator=attrs.validators.optional(checked_by(_check_mask))
     )
     scale: float = field(
         default=5.0,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sega_session.engine import Conditionings, Renderer, TrajectoryStore
+from sega_session.engine import Conditionings, Masks, Renderer, TrajectoryStore
 from sega_session.models import Request
 from sega_session.sega import Guider, Trajectory
 from sega_session.state import Concept, EditState, Exact, Scene
@@ -36,6 +36,7 @@ def renderer(model: FakeModel) -> Renderer:
         noise=None,
         guider=Guider(scene),
         conditionings=conditionings,
+        masks=Masks(scene, (2, 4, 8, 8), model.spec),
         store=TrajectoryStore(2**30),
         batch_plan="together",
     )

@@ -34,7 +34,13 @@ from sega_session.saving.document import (
     read_document,
 )
 from sega_session.saving.tables import pack, unpack
-from sega_session.saving.versions import FORMAT_VERSION, MIGRATIONS, NEW_IN_CONCEPT, NEW_IN_SCENE
+from sega_session.saving.versions import (
+    FORMAT_VERSION,
+    MIGRATIONS,
+    NEW_IN_CONCEPT,
+    NEW_IN_DOCUMENT,
+    NEW_IN_SCENE,
+)
 from sega_session.state import Concept, EditState, Scene
 from sega_session.state.history import History
 from tests.files.fuzzing import entry, packed
@@ -140,6 +146,8 @@ def of_version_2(document: Document = DOCUMENT) -> dict[str, Any]:
     history = document.history
     found = plain(document)
     found["format_version"] = 2
+    for key in NEW_IN_DOCUMENT:
+        del found[key]
     for key in NEW_IN_SCENE:
         del found["scene"][key]
     entries: list[Any] = unstructure(tuple(history.entries))

@@ -100,7 +100,7 @@ def test_a_label_of_its_own_makes_a_transaction() -> None:
 
 def test_a_last_render_is_written_on_request() -> None:
     history = History().commit(EditState(concepts=(HAT,)))
-    script = script_from_history(SCENE, history, "a.png")
+    script = script_from_history(SCENE, history, output="a.png")
     assert script.operations == (
         *script_from_history(SCENE, history).operations,
         Render(output="a.png"),

@@ -94,7 +94,7 @@ def test_momentum_that_cannot_matter_is_off() -> None:
 
 def test_inverted_concepts_have_a_negative_scale() -> None:
     (term,) = recipe(concept("a", scale=3, inverted=True)).steps[0].applied
-    assert term == Term("prompt:a", None, scale=-3, threshold=0.9, weight=1)
+    assert term == Term("prompt:a", None, None, scale=-3, threshold=0.9, weight=1)
 
 
 def test_equal_prompts_are_evaluated_once() -> None:

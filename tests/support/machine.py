@@ -110,7 +110,7 @@ class SessionMachine(RuleBasedStateMachine):
     def with_added(self, name: str, scale: float, warmup: int, opposite: str | None) -> State:
         state = copy.deepcopy(self.state)
         settings: State = {"embedding": None, "threshold": 0.9, "cooldown": None, "weight": 1.0}
-        settings |= {"inverted": False, "enabled": True, "opposite": opposite}
+        settings |= {"inverted": False, "enabled": True, "opposite": opposite, "mask": None}
         state["concepts"].append(
             {"name": name, "prompt": name, "scale": scale, "warmup": warmup, **settings}
         )
