@@ -35,6 +35,7 @@ CHANGES = st.one_of(
     st.fixed_dictionaries({"warmup": st.integers(0, 9)}),
     st.fixed_dictionaries({"weight": st.sampled_from([0.0, 2.0])}),
     st.fixed_dictionaries({"inverted": st.booleans()}),
+    st.fixed_dictionaries({"mask": st.sampled_from([None, (0, 0, 0.5, 1), (0, 0, 1, 0.5)])}),
     st.fixed_dictionaries({"opposite": st.sampled_from([None, "cap", "a cat"])}),
     st.fixed_dictionaries({"enabled": st.booleans()}),
 )

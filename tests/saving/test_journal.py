@@ -409,7 +409,9 @@ def test_a_journal_that_names_embeddings_the_file_lacks_is_refused_at_that_line(
     lines = journal_path(path).read_bytes().split(b"\n")
     lines[-2] = lines[-2].replace(b'"embedding":null', b'"embedding":"0123456789abcdef"')
     journal_path(path).write_bytes(b"\n".join(lines))
-    message = r"line 3 \(it names the embeddings '0123456789abcdef', which the file does not hold"
+    message = (
+        r"line 3 \(it names the embeddings or mask '0123456789abcdef', which the file does not hold"
+    )
     with pytest.warns(AutosaveWarning, match=rf"{message}.*recovered: 2 edits of the journal"):
         found = recover(path)
     assert found.history == before

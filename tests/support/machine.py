@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sega_session import EditSession
 from sega_session.errors import HistoryError, UnknownConceptError
 from sega_session.scripts import Script, run_script
+from sega_session.state import mask_of, read_mask
 
 NAMES = st.sampled_from(["hat", "beard", "smile"])
 SCALES = st.sampled_from([0.0, 3.0, 5.0])
@@ -138,6 +139,14 @@ class SessionMachine(RuleBasedStateMachine):
     def update(self, name: str, threshold: float, enabled: bool) -> None:
         fields = {"threshold": threshold, "enabled": enabled}
         self.edit(name, self.change(name, **fields), lambda: self.session.update(name, **fields))
+
+    @rule(name=NAMES, mask=st.sampled_from([None, (0, 0, 0.5, 1), (0, 0, 1, 0.5)]))
+    def mask(self, name: str, mask: Any) -> None:
+        scene = self.session.scene
+        size = scene.height, scene.width, len(scene.seeds)
+        value = None if mask is None else attrs.asdict(mask_of(read_mask(mask, *size)))
+        expected = self.change(name, mask=value)
+        self.edit(name, expected, lambda: self.session.update(name, mask=mask))
 
     @rule(scale=st.sampled_from([0.0, 0.1]))
     def momentum(self, scale: float) -> None:
