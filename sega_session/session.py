@@ -162,9 +162,10 @@ class EditSession:
     """One image (or a batch, one image per seed) and the concepts that edit it.
 
     The session fixes the scene and the initial latents. Edits (`add`, `remove`, `reweight`,
-    `invert`, `update`, `enable`, `disable`, `momentum`) only change `state`; `render` renders it,
-    and evaluates no prediction twice: predictions evaluated at the same latents are reused. Every
-    state stays in `history`, a tree; `undo`, `redo`, `checkout` and `branch` move in it.
+    `invert`, `update`, `enable`, `disable`, `momentum`, `protect`) only change `state`; `render`
+    renders it, and evaluates no prediction twice: predictions evaluated at the same latents are
+    reused. Every state stays in `history`, a tree; `undo`, `redo`, `checkout` and `branch` move in
+    it.
 
     The pipeline is never changed. If its weights, adapters or scheduler are changed meanwhile (by
     loading a LoRA, for example), recorded predictions are no longer the model's: what would mix
@@ -599,6 +600,30 @@ class EditSession:
         """
         self._edit(edits.momentum(self.state, scale=scale, beta=beta))
 
+    def protect(self, mask: MaskSource = None) -> None:
+        """Confine all edits to a region: outside it, the latents stay those of the unedited render.
+
+        The unedited render is evaluated once if it is not recorded. The decoded image can differ a
+        little near the edge, since the decoder looks beyond it.
+
+        Args:
+            mask: the region that may change, as for `add`; soft edges blend. None: the whole image.
+
+        Raises:
+            InvalidValueError: the mask is none, or does not fit the images.
+
+        Warns:
+            NoEffectWarning: the region is empty, so no edit has an effect.
+        """
+        region = None if mask is None else self._renderer.masks.add(mask)
+        if region is not None and region.share == 0:
+            warn_caller(
+                "no edit has an effect: the region is empty. Pass another mask, or None for the "
+                "whole image.",
+                NoEffectWarning,
+            )
+        self._edit(edits.protect(self.state, region))
+
     # Moves in the history.
 
     def undo(self) -> None:
@@ -665,7 +690,8 @@ class EditSession:
         """Count the evaluations that `render` would make now; see `Render.evaluations`.
 
         For ``anchored(tolerance=...)`` this is an upper bound, for all others the exact number,
-        also where the render evicts tensors from a full cache. Raises InvalidValueError.
+        also where the render evicts tensors from a full cache; with `protect`, it is a lower bound
+        if the cache cannot hold the unedited render. Raises InvalidValueError.
         """
         state = self.state if state is None else self._checked(state)
         return self._renderer.plan(state, as_mode(mode), self._reference)
@@ -1153,13 +1179,13 @@ class EditSession:
     def _prepare(self, state: EditState) -> None:
         """Encode what a state needs. Raises InvalidValueError or ModelChangedError."""
         self._conditionings.prepare(state)
-        for concept in state:
-            if concept.mask is not None and concept.mask.digest not in self._renderer.masks:
+        for mask in (state.region, *(concept.mask for concept in state)):
+            if mask is not None and mask.digest not in self._renderer.masks:
                 raise InvalidValueError(
                     "state",
-                    concept.name,
-                    "concepts whose masks were added to this session",
-                    f"Add its mask first: update({concept.name!r}, mask=...).",
+                    mask,
+                    "masks that were added to this session",
+                    "Add them first: update(name, mask=...), or protect(mask).",
                 )
 
     def _shape_and_sampler(self, model: DiffusionModel) -> tuple[LatentsShape, Sampler]:

@@ -20,10 +20,11 @@ from sega_session.errors import (
     ScriptError,
     SessionFormatError,
 )
+from sega_session.models import Origin
 from sega_session.sega.equations import concept_guidance
 from sega_session.state import Mask, read_mask
 from sega_session.testing import FakeModel
-from tests.support.pipelines import tiny_stable_diffusion
+from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
 STEPS = 8
 LEFT = (0.0, 0.0, 0.5, 1.0)
@@ -168,7 +169,7 @@ def test_an_empty_mask_has_no_effect() -> None:
 def test_a_state_with_the_mask_of_another_session_is_refused() -> None:
     session, other = begin(FakeModel()), begin(FakeModel())
     other.add("hat", warmup=1, mask=LEFT)
-    with pytest.raises(InvalidValueError, match="allowed: concepts whose masks were added to this"):
+    with pytest.raises(InvalidValueError, match="allowed: masks that were added to this session"):
         session.render(state=other.state)
     with pytest.raises(InvalidValueError, match="mask is 5; allowed: a picture, an array, a path"):
         session.add("cap", mask=5)
@@ -186,6 +187,101 @@ def test_a_region_can_be_where_another_concept_acts() -> None:
     assert 0 < session["cap"].mask.share < 1  # type: ignore[union-attr]
     with pytest.raises(InvalidValueError, match="threshold is 2; allowed: "):
         session.heat_mask(render, "hat", 2)
+
+
+# Protecting what is outside.
+
+
+@pytest.mark.parametrize("scheduler", ["DDIM", "PNDM", "Heun", "DPM++ 2M", "Euler ancestral"])
+def test_outside_the_region_the_latents_are_those_of_the_base(scheduler: str) -> None:
+    pipeline = tiny_stable_diffusion(scheduler=SCHEDULERS[scheduler]())
+    base = latents(begin(pipeline))
+    session = begin(pipeline)
+    session.add("hat", warmup=2, scale=7)
+    free = latents(session)
+    session.protect(LEFT)
+    found = session.render(output_type="latent")
+    assert found.exact
+    assert torch.equal(found.latents[..., 4:], base[..., 4:])
+    assert not torch.allclose(found.latents[..., :4], base[..., :4], atol=1e-2)
+    assert not torch.equal(found.latents, free)
+    for mode in ("preview", "replay", anchored(every=2)):
+        session.reweight("hat", scale=session["hat"].scale + 1)
+        assert torch.equal(latents(session, mode)[..., 4:], base[..., 4:])
+    session.protect(None)
+    session.reweight("hat", scale=7)
+    assert torch.equal(latents(session), free)
+
+
+def test_protecting_by_hand() -> None:
+    model = FakeModel()
+    session = begin(model, guidance_scale=3.0)
+    session.momentum(scale=0)
+    session.protect(np.tile(np.linspace(0, 1, 16), (16, 1)))
+    session.add("hat", warmup=3, threshold=0.5)
+    renderer = session._renderer  # noqa: SLF001
+    region = renderer.masks[session.state.region.digest]  # type: ignore[union-attr]
+    runs = [renderer.sampler.start(Origin(renderer.initial_noise(), [])) for _ in range(2)]
+
+    def predict(run: Any, prompt: str) -> Tensor:
+        role: Any = "prompt" if prompt else "negative"
+        factor = model.encode_prompt(prompt, role, session.scene).tensors["factor"]
+        found: Tensor = run.latents * float(factor) + run.timestep / 1000
+        return found
+
+    for call in range(STEPS):
+        for run in runs:
+            uncond, text = predict(run, ""), predict(run, "a cat")
+            guided = uncond + 3.0 * (text - uncond)
+            if call >= 3 and run is runs[1]:
+                guided = guided + concept_guidance(uncond, predict(run, "hat"), 5.0, 0.5)
+            run.step(guided)
+        if call >= 3:
+            base, edited = (run.latents for run in runs)
+            runs[1].latents = region * edited + (1 - region) * base
+    torch.testing.assert_close(latents(session), runs[1].latents)
+
+
+def test_the_base_is_evaluated_once() -> None:
+    model = FakeModel()
+    session = begin(model)
+    session.add("hat", warmup=3)
+    session.protect(LEFT)
+    planned = session.plan()
+    assert planned == session.render(output_type="latent").evaluations == model.rows
+    assert session.render(state=session.history[0].state, output_type="latent").evaluations == 0
+    other = begin(FakeModel())
+    other.render(output_type="latent")
+    other.add("hat", warmup=3)
+    plain = other.plan()
+    other.protect(LEFT)
+    # Recorded already, so that protecting evaluates nothing more.
+    assert other.plan() == plain
+    assert torch.equal(latents(other), latents(session))
+
+
+def test_protecting_is_an_edit(tmp_path: Path) -> None:
+    session = begin(FakeModel())
+    session.add("hat", warmup=1)
+    session.protect(LEFT)
+    session.protect(None)
+    labels = [entry.label for entry in session.history][2:]
+    assert labels == ["edits confined to 50% of the image", "edits confined to all of the image"]
+    session.undo()
+    expected = latents(session)
+    session.save(tmp_path / "a.safetensors")
+    loaded = EditSession.load(tmp_path / "a.safetensors", FakeModel())
+    assert loaded.render(output_type="latent").evaluations == 0
+    assert torch.equal(latents(loaded), expected)
+    again = EditSession.run(session.script(), FakeModel(), tmp_path, batch_plan="canonical")
+    assert again.history == session.history
+    assert torch.equal(latents(again), expected)
+    [path] = session.render().save(tmp_path / "a.png")
+    with pytest.raises(SessionFormatError, match="does not carry: the region of its edits"):
+        EditSession.from_image(path, FakeModel())
+    with pytest.warns(NoEffectWarning, match="no edit has an effect: the region is empty"):
+        session.protect(np.zeros((8, 8)))
+    assert torch.equal(latents(session), latents(begin(FakeModel())))
 
 
 # Files.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -26,11 +26,12 @@ from ..models import (
 from ..sega import Guider, Key, Trajectory, semantic_guidance
 from ..state import BatchPlan, EditState, Exact, Mode
 from .conditionings import Conditionings
+from .exact import plan_exact, run_exact
 from .job import Denoised, Job, OnStep, Strategy
 from .masks import Masks
 from .predictions import PredictionSource, memory_for
 from .recording import Recording
-from .store import Recorder, TrajectoryStore
+from .store import TrajectoryStore
 from .strategies import strategy_of
 from .walk import Walk
 
@@ -211,6 +212,9 @@ class Renderer:
         else:
             kept += recording.keys()
         keys = list(self._strategy(mode).plan(target, recording))
+        if target.is_confined and not self._has_latents(base.trajectory):
+            before = plan_exact(base.trajectory, self.guider, self.calls)
+            keys = list(dict.fromkeys([*before, *keys]))
         planned = len(self.seeds) * sum(key not in self.store for key in keys)
         return Task(target, recording, mode, (*kept, *keys), planned)
 
@@ -225,7 +229,9 @@ class Renderer:
             recorded = recorder.find([target.final]).get(target.final)
             if recorded is not None:
                 return Denoised(recorded.clone(), exact=True), 0
-            job = self._job(target, recorder, on_step)
+            source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+            unedited = self._unedited(source) if target.is_confined else ()
+            job = Job(self._walk(target, unedited), source, on_step)
             job.record()
             done = self._strategy(task.mode).run(job, recording)
             return done, job.source.evaluations
@@ -238,11 +244,28 @@ class Renderer:
     def _strategy(self, mode: Mode) -> Strategy:
         return strategy_of(mode, self.sampler.signal_and_noise)
 
-    def _job(self, target: Trajectory, recorder: Recorder, on_step: OnStep) -> Job:
+    def _walk(self, target: Trajectory, unedited: Sequence[Tensor] = ()) -> Walk:
         run = self.sampler.start(start_from(self.spec, self.seeds, self.shape, self.noise))
-        walk = Walk(run, target, self.guider, self.model)
-        source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
-        return Job(walk, source, on_step)
+        return Walk(run, target, self.guider, self.model, unedited)
+
+    def _has_latents(self, trajectory: Trajectory) -> bool:
+        """Return whether all latents of a trajectory are recorded."""
+        return all(trajectory.latents(call) in self.store for call in range(self.calls + 1))
+
+    def _unedited(self, source: PredictionSource) -> Sequence[Tensor]:
+        """Return the latents of the unedited render; evaluate it if they are not recorded."""
+        trajectory = self.trajectory(EditState())
+        if self._has_latents(trajectory):
+            keys = [trajectory.latents(call) for call in range(self.calls + 1)]
+            found = source.recorder.find(keys)
+            return [found[key] for key in keys]
+        walk = self._walk(trajectory)
+        latents = [walk.latents]
+        job = Job(walk, source, lambda call, timestep, after: latents.append(after))
+        job.record()
+        run_exact(job, self.calls)
+        self.rendered.add(EditState())
+        return latents
 
     def _recording(self, state: EditState) -> Recording:
         """Return the names of a state's render, recorded or not."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from ..models import DiffusionModel, SamplerRun
-from ..sega import UNCOND, Guider, Momentum, Predictions, StepRecipe, Trajectory
+from ..sega import UNCOND, Guider, Momentum, Predictions, StepRecipe, Trajectory, blended
 
 
 class Walk:
@@ -23,18 +24,26 @@ class Walk:
         trajectory: the recipe of each call.
         guider: turns predictions into guidance.
         model: combines guidance and predictions.
+        unedited: the latents of the unedited render, before each call and after the last, for a
+            trajectory that is confined to a region.
 
     Attributes:
         call: the index of the next model call.
     """
 
     def __init__(
-        self, run: SamplerRun, trajectory: Trajectory, guider: Guider, model: DiffusionModel
+        self,
+        run: SamplerRun,
+        trajectory: Trajectory,
+        guider: Guider,
+        model: DiffusionModel,
+        unedited: Sequence[Tensor] = (),
     ) -> None:
         self.call = 0
         self.trajectory = trajectory
         self.guider = guider
         self._model = model
+        self._unedited = unedited
         self._run = run
         self._momentum = Momentum(trajectory.recipe, guider, torch.zeros_like(run.latents))
 
@@ -88,6 +97,9 @@ class Walk:
             self.guider.guidances(semantic, call),
         )
         self._run.step(guided)
+        if step.region is not None:
+            region = self.guider.masks[step.region]
+            self._run.latents = blended(self._run.latents, self._unedited[call + 1], region)
         self.call += 1
 
     def feed(self, predictions: Predictions, call: int) -> Tensor:

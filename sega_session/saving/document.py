@@ -377,8 +377,12 @@ def named_embeddings(scene: Scene, history: History) -> set[str]:
 
 def named_masks(history: History) -> set[str]:
     """Return the digests of all masks that the concepts of a history name."""
-    concepts = (concept for state in history.states() for concept in state)
-    return {one.mask.digest for one in concepts if one.mask is not None}
+    masks = (
+        mask
+        for state in history.states()
+        for mask in (state.region, *(concept.mask for concept in state))
+    )
+    return {mask.digest for mask in masks if mask is not None}
 
 
 def _exceeded(document: Document) -> Iterator[str]:

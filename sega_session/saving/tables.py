@@ -40,12 +40,13 @@ class StateTable:
 
     Attributes:
         concepts: the numbers of the state's concepts in the table of concepts.
-        momentum_scale, momentum_beta: as in `EditState`.
+        momentum_scale, momentum_beta, region: as in `EditState`.
     """
 
     concepts: tuple[tuple[int, ...], ...]
     momentum_scale: tuple[float, ...]
     momentum_beta: tuple[float, ...]
+    region: tuple[Mask | None, ...]
 
 
 @frozen(kw_only=True)
@@ -80,7 +81,7 @@ class HistoryTables:
 def pack(history: History) -> HistoryTables:
     """Return a history's tables, in the order in which its entries use concepts and states."""
     concepts: dict[Concept, int] = {}
-    states: dict[tuple[tuple[int, ...], float, float], int] = {}
+    states: dict[tuple[tuple[int, ...], float, float, Mask | None], int] = {}
     # States share concepts as objects, so most of them are found without comparing fields.
     known: dict[int, int] = {}
     numbers = []
@@ -90,7 +91,7 @@ def pack(history: History) -> HistoryTables:
             if id(concept) not in known:
                 known[id(concept)] = concepts.setdefault(concept, len(concepts))
         row = tuple(known[id(concept)] for concept in state.concepts)
-        key = row, state.momentum_scale, state.momentum_beta
+        key = row, state.momentum_scale, state.momentum_beta, state.region
         numbers.append(states.setdefault(key, len(states)))
     return HistoryTables(
         concepts=ConceptTable(
@@ -100,9 +101,10 @@ def pack(history: History) -> HistoryTables:
             }
         ),
         states=StateTable(
-            concepts=tuple(row for row, _, _ in states),
-            momentum_scale=tuple(scale for _, scale, _ in states),
-            momentum_beta=tuple(beta for _, _, beta in states),
+            concepts=tuple(row for row, _, _, _ in states),
+            momentum_scale=tuple(scale for _, scale, _, _ in states),
+            momentum_beta=tuple(beta for _, _, beta, _ in states),
+            region=tuple(region for _, _, _, region in states),
         ),
         entries=EntryTable(
             parent=tuple(entry.parent for entry in history.entries),

@@ -33,6 +33,7 @@ def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
 
 
 NEW_IN_CONCEPT: Mapping[str, Any] = MappingProxyType({"opposite": None, "mask": None})
+NEW_IN_STATE: Mapping[str, Any] = MappingProxyType({"region": None})
 NEW_IN_DOCUMENT: Mapping[str, Any] = MappingProxyType({"masks": {}})
 NEW_IN_SCENE: Mapping[str, Any] = MappingProxyType(
     {
@@ -66,7 +67,8 @@ def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
     def migrate_entry(entry: Any) -> Any:
         if not isinstance(entry, dict):
             return entry
-        state = _map_key(entry.get("state"), "concepts", lambda one: _add_keys(one, NEW_IN_CONCEPT))
+        state = _add_keys(entry.get("state"), NEW_IN_STATE)
+        state = _map_key(state, "concepts", lambda one: _add_keys(one, NEW_IN_CONCEPT))
         label = entry.get("label")
         label = printable(label) if isinstance(label, str) else label
         return {**entry, "state": state, "label": label}

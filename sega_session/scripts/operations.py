@@ -165,7 +165,15 @@ class Momentum:
     beta: float | None = fields.field_like(EditState, "momentum_beta", default=None)
 
 
-Edit = Add | Remove | Reweight | Invert | Enable | Disable | Update | Momentum
+@frozen(kw_only=True)
+class Protect:
+    """Confine all edits to a region, a PNG file; None: to none, the whole image may change."""
+
+    op: ClassVar = "protect"
+    mask: str | None = field(default=None, validator=optional(fields.checked_by(_check_mask)))
+
+
+Edit = Add | Remove | Reweight | Invert | Enable | Disable | Update | Momentum | Protect
 
 
 @frozen(kw_only=True)

@@ -15,6 +15,7 @@ from ..state import (
     EditState,
     Entry,
     History,
+    Mask,
     Pixels,
     Scene,
     data_url,
@@ -129,6 +130,8 @@ def _edits(before: EditState, after: EditState, masks: Mapping[str, Pixels]) -> 
             scale=None if scale == before.momentum_scale else scale,
             beta=None if beta == before.momentum_beta else beta,
         )
+    if after.region != before.region:
+        yield ops.Protect(mask=_mask_text("its edits", after.region, masks))
 
 
 def _change(old: Concept, new: Concept, masks: Mapping[str, Pixels]) -> ops.Edit:
@@ -141,7 +144,7 @@ def _change(old: Concept, new: Concept, masks: Mapping[str, Pixels]) -> ops.Edit
         if getattr(new, field.name) != getattr(old, field.name)
     }
     if "mask" in given:
-        given["mask"] = _mask_text(new, masks)
+        given["mask"] = _mask_text(repr(new.name), new.mask, masks)
     if given.keys() == {"inverted"}:
         return ops.Invert(name=name)
     if given.keys() == {"enabled"}:
@@ -156,22 +159,22 @@ def _addition(concept: Concept, masks: Mapping[str, Pixels]) -> Iterator[ops.Edi
     _check_words(f"the concept {concept.name!r}", concept.embedding)
     fields: dict[str, Any] = attrs.asdict(concept, recurse=False)
     del fields["embedding"], fields["enabled"]
-    fields["mask"] = _mask_text(concept, masks)
+    fields["mask"] = _mask_text(repr(concept.name), concept.mask, masks)
     name = None if concept.name == concept.prompt else concept.name
     yield ops.Add(**{**fields, "name": name})
     if not concept.enabled:
         yield ops.Disable(name=concept.name)
 
 
-def _mask_text(concept: Concept, masks: Mapping[str, Pixels]) -> str | None:
-    """Return a concept's mask as text. Raises ScriptError if it is not known, or of a batch."""
-    if concept.mask is None:
+def _mask_text(what: str, mask: Mask | None, masks: Mapping[str, Pixels]) -> str | None:
+    """Return a mask as text. Raises ScriptError if it is not known, or of a batch."""
+    if mask is None:
         return None
-    pixels = masks.get(concept.mask.digest)
+    pixels = masks.get(mask.digest)
     if pixels is None or len(pixels) > 1:
         reason = "is not in the file" if pixels is None else "has a picture for each image"
         raise ScriptError(
-            f"the mask of {concept.name!r} {reason}, and a script holds one picture. Save the "
+            f"the mask of {what} {reason}, and a script holds one picture. Save the "
             "session's file instead."
         )
     return data_url(pixels)

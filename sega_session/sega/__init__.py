@@ -4,7 +4,7 @@
 into guidance. Other packages import from here only. Nothing here knows models, caches or files.
 """
 
-from .equations import heat_map
+from .equations import blended, heat_map
 from .guider import UNCOND, Guider, Momentum, Predictions, semantic_guidance
 from .recipe import (
     Recipe,
@@ -28,6 +28,7 @@ __all__ = [
     "StepRecipe",
     "Term",
     "Trajectory",
+    "blended",
     "condition_of",
     "embedding_condition",
     "estimated_name",

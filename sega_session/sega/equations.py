@@ -69,6 +69,16 @@ def update_momentum(momentum: Tensor, guidance: Tensor, momentum_beta: float) ->
     return momentum_beta * momentum + (1 - momentum_beta) * guidance
 
 
+def blended(edited: Tensor, unedited: Tensor, region: Tensor) -> Tensor:
+    """Return edited latents inside a region, and unedited ones outside of it.
+
+    Args:
+        edited, unedited: latents after the same model call.
+        region: ``(1 or batch, 1, height, width)``, 1 inside, 0 outside, between at soft edges.
+    """
+    return torch.where(region > 0, region * edited + (1 - region) * unedited, unedited)
+
+
 def heat_map(guidances: Sequence[Tensor]) -> Tensor:
     """Return a map of where the guidance of one or several concepts acts.
 

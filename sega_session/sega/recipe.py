@@ -49,11 +49,14 @@ class StepRecipe:
         applied: the terms added to the guidance.
         feeding: the terms that feed the momentum.
         momentum_applied: the momentum is added to the guidance; ``feeding`` is ``applied`` then.
+        region: the digest of the region outside of which the latents after the call are those of
+            the unedited render; None: they all may differ, or none does yet.
     """
 
     applied: tuple[Term, ...]
     feeding: tuple[Term, ...]
     momentum_applied: bool
+    region: str | None = None
 
 
 @frozen
@@ -101,16 +104,23 @@ def make_recipe(state: EditState, calls: int) -> Recipe:
         and all_warm_from < calls
         and bool(_terms(_uncooled(concepts, call=0)))
     )
-    steps = []
+    region = None
+    if state.region is not None and state.region.share < 1:
+        region = state.region.digest
+    steps: list[StepRecipe] = []
+    edited = False
     for call in range(calls):
         uncooled = _uncooled(concepts, call)
         warm = [concept for concept in uncooled if call >= concept.warmup]
         all_warm = call >= all_warm_from
+        applied = _terms(warm, total=1 if all_warm else sum(c.weight for c in warm))
+        edited = edited or bool(applied) or (has_momentum and all_warm)
         steps.append(
             StepRecipe(
-                applied=_terms(warm, total=1 if all_warm else sum(c.weight for c in warm)),
+                applied=applied,
                 feeding=_terms(uncooled) if has_momentum else (),
                 momentum_applied=has_momentum and all_warm,
+                region=region if edited else None,
             )
         )
     return Recipe(

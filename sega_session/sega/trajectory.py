@@ -59,6 +59,11 @@ class Trajectory:
         return len(self.recipe.steps)
 
     @property
+    def is_confined(self) -> bool:
+        """True if some latents are blended with those of the unedited render."""
+        return any(step.region is not None for step in self.recipe.steps)
+
+    @property
     def final(self) -> Key:
         """The key of the final latents."""
         return self.latents(self.calls)
@@ -89,7 +94,9 @@ def _names(recipe: Recipe) -> tuple[str, ...]:
     names = [latents]
     for step in recipe.steps:
         before = latents
-        latents = _link(before, step.applied, momentum if step.momentum_applied else None)
+        latents = _link(
+            before, step.applied, momentum if step.momentum_applied else None, step.region
+        )
         if recipe.momentum_scale:
             # s_m · ν is part of what feeds ν (Eqs. 7 and 8), so both numbers name it.
             momentum = _link(

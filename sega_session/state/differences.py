@@ -37,6 +37,11 @@ def diff(before: EditState, after: EditState) -> str:
         one, other = (getattr(state, f"momentum_{what}") for state in (before, after))
         if one != other:
             words.append(f"momentum {what} {one:g} -> {other:g}")
+    if before.region != after.region:
+        region = after.region
+        words.append(
+            f"edits confined to {'all' if region is None else f'{region.share:.0%}'} of the image"
+        )
     return printable("; ".join(words)) or "no change"
 
 

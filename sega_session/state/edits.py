@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from ..errors import DuplicateConceptError, InvalidValueError, suggest
+from .masks import Mask
 from .values import Concept, EditState
 
 
@@ -67,6 +68,11 @@ def momentum(
         momentum_scale=state.momentum_scale if scale is None else scale,
         momentum_beta=state.momentum_beta if beta is None else beta,
     )
+
+
+def protect(state: EditState, region: Mask | None) -> EditState:
+    """Set the region that edits may change; None: the whole image."""
+    return attrs.evolve(state, region=region)
 
 
 def only(state: EditState, name: str) -> EditState:

@@ -138,7 +138,10 @@ class Scene:
 def _check_mask(what: str, value: object) -> None:
     if not isinstance(value, Mask):
         raise InvalidValueError(
-            what, value, "a Mask, or None", "A session makes one: add(mask=) or update(mask=)."
+            what,
+            value,
+            "a Mask, or None",
+            "A session makes one: add(mask=), update(mask=), protect().",
         )
 
 
@@ -237,6 +240,8 @@ class EditState:
             turns momentum off (diffusers: edit_momentum_scale).
         momentum_beta: β_m, the share of the momentum that is kept from call to call;
             0 <= β_m < 1 (diffusers: edit_mom_beta).
+        region: what edits may change; outside it, the latents are those of the unedited render.
+            None: the whole image.
     """
 
     concepts: tuple[Concept, ...] = ()
@@ -252,6 +257,10 @@ class EditState:
             below=1,
             hint="At 1 the momentum would stay zero: to turn it off, set its scale to 0.",
         ),
+    )
+
+    region: Mask | None = field(
+        default=None, validator=attrs.validators.optional(checked_by(_check_mask))
     )
 
     def __iter__(self) -> Iterator[Concept]:

@@ -48,11 +48,17 @@ EDITS = st.one_of(
 )
 
 
+REGIONS = st.tuples(st.just("protect"), st.sampled_from([None, (0, 0, 0.5, 1)]), st.none())
+"""Regions that all edits are confined to. Plans of these are lower bounds in small caches."""
+
+
 def edit(session: EditSession, kind: str, what: Any, fields: Any) -> None:
     """Make an edit of `EDITS`; a change of a concept that is not there adds it."""
     present = {concept.name for concept in session.concepts}
     if kind == "momentum":
         session.momentum(scale=what)
+    elif kind == "protect":
+        session.protect(what)
     elif kind == "checkout":
         session.checkout(what % len(session.history))
     elif kind == "remove" and what in present:
@@ -96,7 +102,7 @@ SCENES = st.fixed_dictionaries(
 
 @pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
 @given(
-    st.lists(st.tuples(EDITS, MODES), min_size=3, max_size=12),
+    st.lists(st.tuples(EDITS | REGIONS, MODES), min_size=3, max_size=12),
     st.sampled_from(["DDIM", "PNDM", "Heun", "Euler ancestral", "UniPC"]),
     SCENES,
 )

@@ -72,7 +72,7 @@ def test_the_loop_evaluates_what_was_planned(scheduler: str) -> None:
     assert planned == made.evaluations == model.rows > 0
 
 
-def names(**momentum: float) -> tuple[str, ...]:
+def names(**momentum: Any) -> tuple[str, ...]:
     hat = Concept(name="hat", prompt="hat", warmup=2)
     return Trajectory.of(EditState(concepts=(hat,), **momentum), 5).names
 

@@ -40,6 +40,7 @@ from sega_session.saving.versions import (
     NEW_IN_CONCEPT,
     NEW_IN_DOCUMENT,
     NEW_IN_SCENE,
+    NEW_IN_STATE,
 )
 from sega_session.state import Concept, EditState, Scene
 from sega_session.state.history import History
@@ -151,6 +152,9 @@ def of_version_2(document: Document = DOCUMENT) -> dict[str, Any]:
     for key in NEW_IN_SCENE:
         del found["scene"][key]
     entries: list[Any] = unstructure(tuple(history.entries))
+    for state in (member["state"] for member in entries):
+        for key in NEW_IN_STATE:
+            del state[key]
     for concept in (one for member in entries for one in member["state"]["concepts"]):
         for key in NEW_IN_CONCEPT:
             del concept[key]

@@ -12,7 +12,7 @@ from sega_session.state import Concept, EditState, diff, renamed
 BEARD, GLASSES = Concept(name="beard", prompt="beard"), Concept(name="glasses", prompt="glasses")
 
 
-def state(*concepts: Concept, **momentum: float) -> EditState:
+def state(*concepts: Concept, **momentum: Any) -> EditState:
     return EditState(concepts=concepts, **momentum)
 
 

@@ -21,7 +21,7 @@ from tests.support.machine import SessionMachine
 from tests.support.pipelines import tiny_stable_diffusion
 
 
-def state(*concepts: Concept, **momentum: float) -> EditState:
+def state(*concepts: Concept, **momentum: Any) -> EditState:
     return EditState(concepts=concepts, **momentum)
 
 

@@ -26,7 +26,7 @@ State = dict[str, Any]
 
 
 def fresh() -> State:
-    return {"concepts": [], "momentum_scale": 0.1, "momentum_beta": 0.4}
+    return {"concepts": [], "momentum_scale": 0.1, "momentum_beta": 0.4, "region": None}
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -147,6 +147,14 @@ class SessionMachine(RuleBasedStateMachine):
         value = None if mask is None else attrs.asdict(mask_of(read_mask(mask, *size)))
         expected = self.change(name, mask=value)
         self.edit(name, expected, lambda: self.session.update(name, mask=mask))
+
+    @rule(mask=st.sampled_from([None, (0, 0, 0.5, 1)]))
+    def protect(self, mask: Any) -> None:
+        scene = self.session.scene
+        size = scene.height, scene.width, len(scene.seeds)
+        region = None if mask is None else attrs.asdict(mask_of(read_mask(mask, *size)))
+        self.session.protect(mask)
+        self.commit({**copy.deepcopy(self.state), "region": region})
 
     @rule(scale=st.sampled_from([0.0, 0.1]))
     def momentum(self, scale: float) -> None:
