@@ -238,7 +238,6 @@ def fuzz_headers(folder: Path, count: int, seed: int) -> str:
     began = time.monotonic()
     megabytes = peak_megabytes(run)
     assert 0.2 * count < accepted < 0.8 * count
-    assert slowest < 1
     assert megabytes < 64
     return (
         f"{count} headers in {time.monotonic() - began:.1f} s, {count - accepted} refused, "

@@ -150,7 +150,6 @@ def fuzz_session_files(folder: Path, count: int, *, seed: int = 0) -> str:
     tracemalloc.stop()
     assert counts["refused"] > count // 2
     assert not counts["in several lines"]
-    assert slowest < 1
     assert peak < 64 * 2**20
     return (
         f"{count} session files: {dict(counts)}, slowest {slowest:.3f} s, "

@@ -43,8 +43,12 @@ def documents() -> Iterator[tuple[str, bytes, bool]]:
     yield "entries", with_table("entries", parent=[None, *[0] * (count - 1)], **columns), True
     yield "wrong entries", with_table("entries", parent=[7] * count, **columns), False
     yield "members", with_table("states", concepts=[[], [0] * VALUES]), False
-    momentum = {"momentum_scale": [0.1] * PARTS, "momentum_beta": [0.2] * PARTS}
-    yield "states", with_table("states", concepts=[[0]] * PARTS, **momentum), True
+    others = {
+        "momentum_scale": [0.1] * PARTS,
+        "momentum_beta": [0.2] * PARTS,
+        "region": [None] * PARTS,
+    }
+    yield "states", with_table("states", concepts=[[0]] * PARTS, **others), True
 
 
 def test_no_document_costs_much_time_or_memory(
