@@ -1,4 +1,4 @@
-"""Transformers that are trained with flow matching: what FLUX.1 and Z-Image have in common."""
+"""Transformers that are trained with flow matching, and what their families have in common."""
 
 from __future__ import annotations
 
@@ -44,20 +44,21 @@ def check_transformer(transformer: Any, channels: int) -> None:
         raise UnsupportedPipelineError(f"the transformer {problem}.")
 
 
-def resolution_shift(scheduler: Any, height: int, width: int) -> float:
+def resolution_shift(scheduler: Any, tokens: int, max_shift: float = 1.15) -> float:
     """Return mu, by which schedulers with dynamic shifting suit their noise to the resolution.
 
     Args:
         scheduler: its settings say how mu depends on the number of tokens.
-        height, width: of the latents.
+        tokens: those of the image, its patches of latents.
+        max_shift: the family's own, where the scheduler has no such setting.
     """
     config = scheduler.config
     mu: float = calculate_shift(
-        (height // PATCH) * (width // PATCH),
+        tokens,
         config.get("base_image_seq_len", 256),
         config.get("max_image_seq_len", 4096),
         config.get("base_shift", 0.5),
-        config.get("max_shift", 1.15),
+        config.get("max_shift", max_shift),
     )
     return mu
 

@@ -98,8 +98,9 @@ class Flux(DiffusionModel):
     def sampler(self, steps: int, height: int, width: int, eta: float) -> SchedulerSampler:
         """See `DiffusionModel.sampler`; the size shifts the noise levels."""
         scheduler = self._pipeline.scheduler
-        _, *size = self.latents_shape(height, width)
-        schedule: dict[str, Any] = {"mu": resolution_shift(scheduler, *size)}
+        _, rows, columns = self.latents_shape(height, width)
+        tokens = (rows // PATCH) * (columns // PATCH)
+        schedule: dict[str, Any] = {"mu": resolution_shift(scheduler, tokens)}
         if not scheduler.config.get("use_flow_sigmas"):
             schedule["sigmas"] = np.linspace(1, 1 / steps, steps).tolist()
         return SchedulerSampler(scheduler, steps, eta, prediction="velocity", schedule=schedule)

@@ -21,7 +21,7 @@ from .base import (
     Request,
     Role,
 )
-from .flow import decode
+from .flow import decode, resolution_shift
 from .inputs import copy_embeddings, copy_pooled
 from .pipelines import (
     check_clip_skip,
@@ -31,7 +31,7 @@ from .pipelines import (
     default_settings,
     warn_if_cut,
 )
-from .quiet import StableDiffusion3Pipeline, calculate_shift, without_notices
+from .quiet import StableDiffusion3Pipeline, without_notices
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
 
@@ -112,7 +112,10 @@ class StableDiffusion3(DiffusionModel):
         scheduler = self._pipeline.scheduler
         schedule = {}
         if scheduler.config.get("use_dynamic_shifting"):
-            schedule["mu"] = self._shift(height, width)
+            _, rows, columns = self.latents_shape(height, width)
+            patch = self._pipeline.transformer.config.patch_size
+            tokens = (rows // patch) * (columns // patch)
+            schedule["mu"] = resolution_shift(scheduler, tokens, max_shift=1.16)
         return SchedulerSampler(scheduler, steps, eta, prediction="velocity", schedule=schedule)
 
     def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
@@ -177,19 +180,6 @@ class StableDiffusion3(DiffusionModel):
         """Return the pipeline's own tqdm bar, as its ``set_progress_bar_config`` asks."""
         bar: AbstractContextManager[Any] = self._pipeline.progress_bar(total=total)
         return bar
-
-    def _shift(self, height: int, width: int) -> float:
-        """Return μ, the shift of the schedule for images of this size."""
-        patch = self._pipeline.vae_scale_factor * self._pipeline.transformer.config.patch_size
-        config = self._pipeline.scheduler.config
-        shift: float = calculate_shift(
-            (height // patch) * (width // patch),
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.16),
-        )
-        return shift
 
     def _tokenizers(self) -> list[tuple[Any, int]]:
         """Return each text encoder's tokenizer, and how many tokens the encoder reads."""

@@ -97,9 +97,10 @@ class ZImage(DiffusionModel):
     def sampler(self, steps: int, height: int, width: int, eta: float) -> SchedulerSampler:
         """See `DiffusionModel.sampler`; the size shifts the noise levels if the scheduler asks."""
         scheduler = self._pipeline.scheduler
-        _, *size = self.latents_shape(height, width)
+        _, rows, columns = self.latents_shape(height, width)
+        tokens = (rows // PATCH) * (columns // PATCH)
         schedule = {
-            "mu": resolution_shift(scheduler, *size),
+            "mu": resolution_shift(scheduler, tokens),
             "sigmas": torch.linspace(1, 1 / steps, steps).tolist(),
         }
         return SchedulerSampler(scheduler, steps, eta, prediction="velocity", schedule=schedule)
