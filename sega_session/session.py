@@ -891,8 +891,7 @@ class EditSession:
             )
             conditionings.prepare(self.state)
             masks = Masks(self._scene, shape, model.spec)
-            for digest, pixels in old.masks.all_pixels().items():
-                masks.restore(digest, pixels)
+            masks.restore_all(old.masks)
             self._renderer = attrs.evolve(
                 old,
                 model=model,
@@ -1179,8 +1178,8 @@ class EditSession:
     def _prepare(self, state: EditState) -> None:
         """Encode what a state needs. Raises InvalidValueError or ModelChangedError."""
         self._conditionings.prepare(state)
-        for mask in (state.region, *(concept.mask for concept in state)):
-            if mask is not None and mask.digest not in self._renderer.masks:
+        for mask in state.masks:
+            if mask.digest not in self._renderer.masks:
                 raise InvalidValueError(
                     "state",
                     mask,
@@ -1206,8 +1205,7 @@ class EditSession:
     def _adopt(self, renderer: Renderer, history: History, reference: EditState | None) -> None:
         """Continue as another session of this scene and model, whose records are shared."""
         self._conditionings.restore_all(renderer.conditionings)
-        for digest, pixels in renderer.masks.all_pixels().items():
-            self._renderer.masks.restore(digest, pixels)
+        self._renderer.masks.restore_all(renderer.masks)
         self._timeline.go(history)
         store, rendered = renderer.store.copy(), set(renderer.rendered)
         self._renderer = attrs.evolve(self._renderer, store=store, rendered=rendered)

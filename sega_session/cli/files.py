@@ -160,7 +160,7 @@ def export_script(file: Path, *, out: Path | None = None, force: Force = False) 
     """
     with about(file):
         scene, history = _read(file)
-        masks = {} if _is_image(file) else read_masks(file)
+        masks = read_masks(file) if any(state.masks for state in history.states()) else {}
         # Without a render, running the script would show nothing.
         script = script_from_history(scene, history, masks, "image.png")
     if out is None:

@@ -13,7 +13,10 @@ Device = Annotated[
 ]
 DType = Annotated[
     Literal["float32", "float16", "bfloat16"] | None,
-    Parameter(help="The model's precision. Default: float16 on CUDA, else float32."),
+    Parameter(
+        help="The model's precision. Default: on CUDA float16, "
+        "or bfloat16 for transformers; else float32."
+    ),
 ]
 
 
@@ -27,7 +30,7 @@ def load_with_status(
         model: a checkpoint: a directory in diffusers' layout, a .safetensors file or a hub id;
             None: the embedded one.
         device: "cpu" or "cuda"; None: CUDA if there is any.
-        dtype: the name of a precision, "float16" for example; None: float16 on CUDA, else float32.
+        dtype: the name of a precision, "float16" for example; None: see `load_pipeline`.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.

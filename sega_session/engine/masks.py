@@ -53,6 +53,11 @@ class Masks(Mapping[str, Tensor]):
         small = adaptive_avg_pool2d(shares, self._size)
         self._found[digest] = small.to(self._spec.device, self._spec.dtype)
 
+    def restore_all(self, other: Masks) -> None:
+        """Add all masks of another session with this scene."""
+        for digest, pixels in other.all_pixels().items():
+            self.restore(digest, pixels)
+
     def pixels(self, digest: str) -> Pixels:
         """Return the pixels of a mask that was added."""
         return self._pixels[digest]

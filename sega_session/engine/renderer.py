@@ -250,15 +250,13 @@ class Renderer:
 
     def _has_latents(self, trajectory: Trajectory) -> bool:
         """Return whether all latents of a trajectory are recorded."""
-        return all(trajectory.latents(call) in self.store for call in range(self.calls + 1))
+        return all(key in self.store for key in trajectory.all_latents())
 
     def _unedited(self, source: PredictionSource) -> Sequence[Tensor]:
         """Return the latents of the unedited render; evaluate it if they are not recorded."""
         trajectory = self.trajectory(EditState())
         if self._has_latents(trajectory):
-            keys = [trajectory.latents(call) for call in range(self.calls + 1)]
-            found = source.recorder.find(keys)
-            return [found[key] for key in keys]
+            return list(source.recorder.find(trajectory.all_latents()).values())
         walk = self._walk(trajectory)
         latents = [walk.latents]
         job = Job(walk, source, lambda call, timestep, after: latents.append(after))

@@ -121,16 +121,8 @@ def copy_embeddings(
         InvalidValueError: the embeddings have another shape, or are not finite numbers.
     """
     text = (tokens, width)
-    allowed = dict.fromkeys([text, (1, *text), (images, *text)])
-    shape = tuple(embeds.shape) if isinstance(embeds, Tensor) else type(embeds).__name__
-    if shape not in allowed:
-        raise InvalidValueError(
-            "shape of prompt_embeds",
-            shape,
-            " or ".join(map(str, allowed)),
-            "Take them from the pipeline's own encode_prompt().",
-        )
-    return copy_checked("prompt_embeds", embeds[None] if embeds.ndim == 2 else embeds, spec)
+    copied = _copy_shaped("prompt_embeds", embeds, [text, (1, *text), (images, *text)], spec)
+    return copied[None] if copied.ndim == 2 else copied
 
 
 def copy_pooled(pooled: Tensor | None, images: int, width: int, spec: ModelSpec) -> Tensor:
@@ -139,16 +131,21 @@ def copy_pooled(pooled: Tensor | None, images: int, width: int, spec: ModelSpec)
     Raises:
         InvalidValueError: there are none, they have another shape, or are not finite numbers.
     """
-    allowed = dict.fromkeys([(1, width), (images, width)])
-    shape = tuple(pooled.shape) if isinstance(pooled, Tensor) else type(pooled).__name__
-    if not isinstance(pooled, Tensor) or shape not in allowed:
+    return _copy_shaped("pooled_prompt_embeds", pooled, [(1, width), (images, width)], spec)
+
+
+def _copy_shaped(
+    what: str, tensor: Tensor | None, allowed: Sequence[tuple[int, ...]], spec: ModelSpec
+) -> Tensor:
+    shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+    if not isinstance(tensor, Tensor) or shape not in allowed:
         raise InvalidValueError(
-            "shape of pooled_prompt_embeds",
+            f"shape of {what}",
             shape,
-            " or ".join(map(str, allowed)),
+            " or ".join(map(str, dict.fromkeys(allowed))),
             "Take them from the pipeline's own encode_prompt().",
         )
-    return copy_checked("pooled_prompt_embeds", pooled, spec)
+    return copy_checked(what, tensor, spec)
 
 
 def check_no_pooled(embeddings: Embeddings) -> None:

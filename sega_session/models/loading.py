@@ -105,8 +105,8 @@ def load_quietly(
         model: a directory, a file or a hub id, as for `load_pipeline`; None: the embedded
             checkpoint.
         device: where the models go, for example "cuda:1"; None: "cuda" if there is one, else "cpu".
-        dtype: the name of the models' precision in torch, for example "float16"; None: float16 on
-            CUDA, else float32.
+        dtype: the name of the models' precision in torch, for example "float16"; None: that of
+            `load_pipeline`.
 
     Returns:
         The pipeline that the checkpoint declares, with its progress bar turned off.

@@ -13,7 +13,6 @@ import torch
 from diffusers.loaders import TextualInversionLoaderMixin
 from torch import Tensor
 
-from ..errors import PromptTruncatedWarning, warn_caller
 from ..state import Scene
 from .base import (
     Conditioning,
@@ -33,6 +32,7 @@ from .pipelines import (
     check_parts,
     check_size,
     default_settings,
+    warn_of_cut,
 )
 from .quiet import StableDiffusionPipeline
 from .requests import collate
@@ -108,12 +108,7 @@ class StableDiffusion(DiffusionModel):
             text, padding="max_length", max_length=limit, return_tensors="pt", verbose=False
         ).input_ids
         cut = tokenizer.decode(tokens[0, limit - negative :], skip_special_tokens=True).strip()
-        if cut:
-            warn_caller(
-                f"the text encoder reads {limit} tokens; this end of the prompt has no effect: "
-                f"{cut!r}. Shorten the prompt.",
-                PromptTruncatedWarning,
-            )
+        warn_of_cut(cut, limit)
         if negative:
             tokens = tokenizer(
                 text, padding="max_length", max_length=limit, truncation=True, return_tensors="pt"

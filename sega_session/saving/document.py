@@ -376,13 +376,8 @@ def named_embeddings(scene: Scene, history: History) -> set[str]:
 
 
 def named_masks(history: History) -> set[str]:
-    """Return the digests of all masks that the concepts of a history name."""
-    masks = (
-        mask
-        for state in history.states()
-        for mask in (state.region, *(concept.mask for concept in state))
-    )
-    return {mask.digest for mask in masks if mask is not None}
+    """Return the digests of all masks that the states of a history name."""
+    return {mask.digest for state in history.states() for mask in state.masks}
 
 
 def _exceeded(document: Document) -> Iterator[str]:

@@ -270,8 +270,7 @@ def _tensors(change: Change) -> set[str]:
     """Return the digests of the embeddings and masks that a change names."""
     concepts = [concept for entry in change.entries for concept in entry.state]
     embeddings = {one.embedding for one in concepts if one.embedding is not None}
-    masks = [*(entry.state.region for entry in change.entries), *(one.mask for one in concepts)]
-    return embeddings | {mask.digest for mask in masks if mask is not None}
+    return embeddings | {mask.digest for entry in change.entries for mask in entry.state.masks}
 
 
 class _Replay:

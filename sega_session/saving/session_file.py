@@ -139,8 +139,9 @@ def read_session(path: Path, device: torch.device) -> Snapshot:
         document, packed = document_of(file, path)
         digest, tensors = sha256(file.head), {}
         for name, info in file.tensors.items():
+            if packed and name == DOCUMENT:
+                digest.update(packed)
             if packed and name in (DOCUMENT, DIGEST):
-                digest.update(packed if name == DOCUMENT else b"")
                 continue
             kind = "uint8" if info.dtype == "U8" else DTYPES[info.dtype]
             tensor = torch.empty(info.shape, dtype=getattr(torch, kind))

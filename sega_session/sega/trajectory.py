@@ -72,6 +72,10 @@ class Trajectory:
         """Return the key of the latents before a call; of the final ones for `calls`."""
         return Key(self.names[call], LATENTS)
 
+    def all_latents(self) -> tuple[Key, ...]:
+        """Return the keys of the latents before each call and after the last."""
+        return tuple(self.latents(call) for call in range(self.calls + 1))
+
     def last_shared_call(self, other: Trajectory) -> int:
         """Return the last model call that both trajectories make at the same latents."""
         pairs = enumerate(zip(self.names, other.names, strict=True))

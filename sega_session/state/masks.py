@@ -29,7 +29,7 @@ MASK_PREFIX = "data:image/png;base64,"
 """The beginning of a mask that is text: a PNG file in base64."""
 
 MAX_SIDE = 16_384
-"""The largest height and width of a mask, in pixels."""
+"""The largest height and width of an image or a mask, in pixels."""
 
 FINER = 4
 """How much finer boxes and polygons are drawn than the image, for soft edges."""

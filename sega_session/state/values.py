@@ -22,7 +22,7 @@ from .fields import (
     check_text,
     checked_by,
 )
-from .masks import Mask
+from .masks import MAX_SIDE, Mask
 
 BatchPlan = Literal["together", "canonical"]
 """The batching of the conditions of a model call.
@@ -39,9 +39,6 @@ Include = Literal["state", "base", "all"]
 
 MAX_STEPS = 10_000
 """The most ``num_inference_steps`` of a scene."""
-
-MAX_SIDE = 16_384
-"""The largest height and width of an image, in pixels."""
 
 MAX_PIXELS = 2**28
 """The most pixels of all images of a scene: 1,024 images of 512 x 512."""
@@ -268,6 +265,12 @@ class EditState:
 
     def __contains__(self, name: object) -> bool:
         return any(concept.name == name for concept in self.concepts)
+
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """The masks that the state names: its region's, then its concepts'."""
+        found = (self.region, *(concept.mask for concept in self))
+        return tuple(mask for mask in found if mask is not None)
 
     def concept(self, name: str) -> Concept:
         """Return the concept with this name.
