@@ -53,6 +53,8 @@ BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 """The errors that Pillow raises for files that are not PNG, damaged, or beyond its limits."""
 
+PHOTOGRAPH = "A photograph begins a session with EditSession.from_photo."
+
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -140,7 +142,8 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
     if not isinstance(text, str):
         raise SessionFormatError(
             f"{name} does not say what made it: there is no text {KEY!r} in it. Use the file that "
-            "sega-session wrote; other programs leave the text out when they save an image."
+            "sega-session wrote; other programs leave the text out when they save an image. "
+            + PHOTOGRAPH
         )
     try:
         if _size(text) > MAX_BYTES:
@@ -186,8 +189,8 @@ def _read_info(path: Path) -> dict[str | tuple[int, int], object]:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise SessionFormatError(
-                f"{path} is no PNG file, or a damaged one: {str(error)[:300]}. Use the file that "
-                "was written."
+                f"{path} is no PNG file, or a damaged one: {str(error)[:200]}. Use the file that "
+                f"was written. {PHOTOGRAPH}"
             ) from None
 
 

@@ -22,6 +22,7 @@ from .modes import (
     anchored,
     as_mode,
 )
+from .photographs import Fit, PhotoSource, photograph_digest, read_photographs
 from .timeline import Timeline
 from .values import BatchPlan, Concept, EditState, Include, Scene
 
@@ -34,12 +35,14 @@ __all__ = [
     "EditState",
     "Entry",
     "Exact",
+    "Fit",
     "History",
     "Include",
     "Mask",
     "MaskSource",
     "Mode",
     "ModeName",
+    "PhotoSource",
     "Pixels",
     "Preview",
     "Replay",
@@ -55,6 +58,8 @@ __all__ = [
     "fields",
     "idle_reasons",
     "mask_of",
+    "photograph_digest",
     "read_mask",
+    "read_photographs",
     "renamed",
 ]
