@@ -163,6 +163,7 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
 def check_carried(provenance: Provenance) -> None:
     """Raise SessionFormatError if an image was made with tensors, which its file does not hold."""
     missing = [*provenance.given]
+    missing += ["the photograph"] if provenance.scene.photograph is not None else []
     missing += ["the region of its edits"] if provenance.state.region is not None else []
     for one in provenance.state:
         missing += [one.name] if one.embedding is not None else []

@@ -7,10 +7,19 @@ modules of functions. Other packages import from here, not from the modules.
 
 from . import edits, fields
 from .differences import diff, renamed
-from .effects import default_warmup, idle_reasons
+from .effects import default_warmup, first_call, idle_reasons
 from .fields import check_line
 from .history import Entry, History
-from .masks import MASK_PREFIX, Mask, MaskSource, Pixels, data_url, mask_of, read_mask
+from .masks import (
+    MASK_PREFIX,
+    MAX_SIDE,
+    Mask,
+    MaskSource,
+    Pixels,
+    data_url,
+    mask_of,
+    read_mask,
+)
 from .modes import (
     MODES,
     Anchored,
@@ -28,6 +37,7 @@ from .values import BatchPlan, Concept, EditState, Include, Scene
 
 __all__ = [
     "MASK_PREFIX",
+    "MAX_SIDE",
     "MODES",
     "Anchored",
     "BatchPlan",
@@ -56,6 +66,7 @@ __all__ = [
     "diff",
     "edits",
     "fields",
+    "first_call",
     "idle_reasons",
     "mask_of",
     "photograph_digest",
