@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +26,7 @@ from ..files import (
     structure,
     unstructure,
 )
-from ..state import Concept, EditState, Scene
+from ..state import IMAGE_BOMBS, IMAGE_DAMAGE, Concept, EditState, Scene
 from ..state.fields import check_path, field_like
 
 FORMAT_VERSION = 1
@@ -47,11 +45,6 @@ MAX_HEAD_BYTES = 4 * 2**20
 MAX_VALUES = 10**5
 MAX_PARTS = 5 * 10**4
 """Limits of the text under `KEY`; see `check_bounds`. A thousand concepts are within them."""
-
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-"""The errors that Pillow raises for files that are not PNG, damaged, or beyond its limits."""
 
 PHOTOGRAPH = "A photograph begins a session with EditSession.from_photo."
 
@@ -182,11 +175,11 @@ def _read_info(path: Path) -> dict[str | tuple[int, int], object]:
             _check_chunks(file)
             with Image.open(file, formats=["PNG"]) as image:
                 return image.info
-        except BOMBS as error:
+        except IMAGE_BOMBS as error:
             raise SessionFormatError(
                 f"{path} is too large: {error} Use an image that sega-session wrote."
             ) from None
-        except DAMAGE as error:
+        except IMAGE_DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise SessionFormatError(

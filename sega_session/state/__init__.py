@@ -10,16 +10,7 @@ from .differences import diff, renamed
 from .effects import default_warmup, first_call, idle_reasons
 from .fields import check_line
 from .history import Entry, History
-from .masks import (
-    MASK_PREFIX,
-    MAX_SIDE,
-    Mask,
-    MaskSource,
-    Pixels,
-    data_url,
-    mask_of,
-    read_mask,
-)
+from .masks import MASK_PREFIX, Mask, MaskSource, data_url, mask_of, read_mask
 from .modes import (
     MODES,
     Anchored,
@@ -32,10 +23,13 @@ from .modes import (
     as_mode,
 )
 from .photographs import Fit, PhotoSource, photograph_digest, read_photographs
+from .pixels import IMAGE_BOMBS, IMAGE_DAMAGE, MAX_SIDE, Pixels
 from .timeline import Timeline
 from .values import BatchPlan, Concept, EditState, Include, Scene
 
 __all__ = [
+    "IMAGE_BOMBS",
+    "IMAGE_DAMAGE",
     "MASK_PREFIX",
     "MAX_SIDE",
     "MODES",

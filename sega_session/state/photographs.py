@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from ..errors import InvalidValueError
 from .fields import check_choice
-from .masks import (
+from .pixels import (
     Pixels,
     as_array,
     as_bytes,

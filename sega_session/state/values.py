@@ -22,7 +22,8 @@ from .fields import (
     check_text,
     checked_by,
 )
-from .masks import MAX_SIDE, Mask
+from .masks import Mask
+from .pixels import MAX_SIDE
 
 BatchPlan = Literal["together", "canonical"]
 """The batching of the conditions of a model call.
