@@ -176,7 +176,23 @@ class Sampler(Protocol):
 
         ``model input = signal · image + noise · ε`` with signal² + noise² = 1. Return (1, 0) where
         the schedule is unknown or the model does not predict ε; estimates then interpolate the
-        prediction itself.
+        prediction itself. `add_noise` has the shares in the latents, which some samplers scale
+        for the model.
+        """
+
+    def add_noise(self, image: Tensor, noise: Tensor, call: int) -> Tensor:
+        """Return the latents before a call of a run whose final latents would be an image's.
+
+        They are at the noise level of that call, in the scaling that the run's latents have there.
+        At call 0 that is where `start` begins: there, noise dominates or is all that is left.
+
+        Args:
+            image: final latents, ``(images, channels, height, width)``.
+            noise: standard normal, of the same shape, precision and device.
+            call: the index of the call, from 0 to `calls` - 1.
+
+        Raises:
+            UnsupportedPipelineError: the sampler's noise levels are not known.
         """
 
 
