@@ -346,8 +346,10 @@ def signal_and_noise(scheduler: Any) -> tuple[tuple[float, float], ...]:
 def noise_levels(scheduler: Any) -> tuple[tuple[float, float], ...]:
     """Return the shares of image and noise in the latents before each call; empty: unknown.
 
-    See `Sampler.add_noise`. diffusers' own ``add_noise`` is for timesteps, not for calls: it knows
-    no calls in the middle of a step, and SASolver's no others than the training timesteps.
+    See `Sampler.add_noise`. diffusers' own ``add_noise`` counts timesteps, not calls: it misses the
+    calls in the middle of a step, and SASolver's takes timesteps of flow matching for those of
+    noise. A level is the one that the model is told: DDIM and PNDM with "linspace" steps lead to
+    latents of another.
     """
     timesteps = scheduler.timesteps
     # Inverse schedulers go from images to noise.
@@ -369,8 +371,8 @@ def _sigmas_of_calls(scheduler: Any) -> Tensor:
     sigmas: Tensor = scheduler.sigmas.double()
     found = sigmas[: len(scheduler.timesteps)].clone()
     if hasattr(scheduler, "sigmas_interpol") or hasattr(scheduler, "mid_point_sigma"):
-        # DPM-Solver-2 calls the model in the middle of a step, on a logarithmic scale. The table
-        # has the ends: those of a step of an ancestral one are apart, before it adds noise.
+        # Every second call is in the middle of a step, on a logarithmic scale, and the table has
+        # only the ends. An ancestral step ends lower, before noise is added.
         ends = getattr(scheduler, "sigmas_down", sigmas[1:])[: len(found) - 1 : 2]
         found[1::2] = (found[:-1:2] * ends).sqrt()
     return found
