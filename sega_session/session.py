@@ -138,38 +138,6 @@ class Budgets(TypedDict, total=False):
     batch_plan: BatchPlan
 
 
-def _photograph_size(spec: ModelSpec, height: int | None, width: int | None) -> tuple[int, int]:
-    """Return the size of a session of a photograph. Raises InvalidValueError."""
-    default_height, default_width = spec.default_size or (None, None)
-    side = partial(check_integer, at_least=1, at_most=MAX_SIDE)
-    return (
-        side("height", default_height if height is None else height),
-        side("width", default_width if width is None else width),
-    )
-
-
-def _check_photograph(photograph: Photograph | None, scene: Scene, latents: Tensor | None) -> None:
-    """Raise InvalidValueError unless photographs fit their scene."""
-    if photograph is None:
-        return
-    images, *size, _ = photograph.pixels.shape
-    if images != len(scene.seeds):
-        raise InvalidValueError(
-            "seed", scene.seeds, f"one for all photographs, or {images}, one for each"
-        )
-    if size != [scene.height, scene.width]:
-        raise InvalidValueError(
-            "height and width",
-            (scene.height, scene.width),
-            f"those of the photographs, {tuple(size)}",
-            "Begin another session with EditSession.from_photo(session.photographs, ...).",
-        )
-    if latents is not None:
-        raise InvalidValueError(
-            "latents", "a tensor", "None with a photograph", "Its noise is drawn from the seeds."
-        )
-
-
 PROMPT_EMBEDDINGS = {
     "prompt_embedding": ("prompt_embeds", "pooled_prompt_embeds"),
     "negative_embedding": ("negative_prompt_embeds", "negative_pooled_prompt_embeds"),
@@ -219,6 +187,38 @@ def prompt_embeddings(scene: Scene, find: Callable[[str], Embeddings | None]) ->
         if digest is not None and (found := find(digest)) is not None:
             options |= {embeds: found.prompt_embeds, pooled: found.pooled_prompt_embeds}
     return cast(PromptEmbeddings, options)
+
+
+def _photograph_size(spec: ModelSpec, height: int | None, width: int | None) -> tuple[int, int]:
+    """Return the size of a session of a photograph. Raises InvalidValueError."""
+    default_height, default_width = spec.default_size or (None, None)
+    side = partial(check_integer, at_least=1, at_most=MAX_SIDE)
+    return (
+        side("height", default_height if height is None else height),
+        side("width", default_width if width is None else width),
+    )
+
+
+def _check_photograph(photograph: Photograph | None, scene: Scene, latents: Tensor | None) -> None:
+    """Raise InvalidValueError unless photographs fit their scene."""
+    if photograph is None:
+        return
+    images, *size, _ = photograph.pixels.shape
+    if images != len(scene.seeds):
+        raise InvalidValueError(
+            "seed", scene.seeds, f"one for all photographs, or {images}, one for each"
+        )
+    if size != [scene.height, scene.width]:
+        raise InvalidValueError(
+            "height and width",
+            (scene.height, scene.width),
+            f"those of the photographs, {tuple(size)}",
+            "Begin another session with EditSession.from_photo(session.photographs, ...).",
+        )
+    if latents is not None:
+        raise InvalidValueError(
+            "latents", "a tensor", "None with a photograph", "Its noise is drawn from the seeds."
+        )
 
 
 class EditSession:
@@ -835,12 +835,11 @@ class EditSession:
         Warns:
             NoEffectWarning: ``keep_outside``, and the edits may change the whole image.
         """
+        current = self.state
         if keep_outside:
-            self._check_outside(self.state if state is None else state, output_type)
+            self._check_outside(current if state is None else state, output_type)
         if state is None:
-            render = self._render_current(
-                self.state, as_mode(mode), output_type, callback_on_step_end
-            )
+            render = self._render_current(current, as_mode(mode), output_type, callback_on_step_end)
         else:
             render = self._render(
                 self._checked(state),

@@ -28,7 +28,6 @@ from sega_session.scripts import Limits, Script
 from sega_session.sega import Trajectory
 from sega_session.state import EditState
 from sega_session.testing import FakeModel
-from tests.support.families import FAMILIES, Family, size_of
 from tests.support.pipelines import SCHEDULERS, tiny_stable_diffusion
 
 STEPS = 8
@@ -65,34 +64,6 @@ def drawn(session: EditSession) -> list[Tensor]:
 
 
 # The way there and back.
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=str)
-@pytest.mark.feature("families", "photographs: reproduced to the bit, and edited")
-def test_the_first_render_is_the_reconstruction(family: Family) -> None:
-    pipeline = family.build()
-    height, width = size_of(pipeline) or as_model(pipeline).spec.default_size or (16, 16)
-    pixels = photo(height, width)
-    session = begin(pixels, pipeline, height=height, width=width)
-    assert session.plan() == 0
-    render = session.render(output_type="pt")
-    assert (render.evaluations, render.mode, render.exact) == (0, "exact", True)
-    expected = encoded(pipeline, pixels)
-    assert torch.equal(render.latents, expected)
-    with torch.no_grad():
-        decoded = as_model(pipeline).decode(expected, "pt").images
-    assert torch.equal(torch.as_tensor(render.images), torch.as_tensor(decoded))
-    # An edit of it leads elsewhere, and its removal back.
-    session.add("hat", scale=9, warmup=2)
-    edited = latents(session)
-    assert not torch.equal(edited, expected)
-    session.undo()
-    assert torch.equal(latents(session), expected)
-    # A session that records nothing arrives at the same bits.
-    forgetful = begin(pixels, pipeline, height=height, width=width, cache_bytes=0)
-    assert forgetful.render().evaluations == 0
-    forgetful.add("hat", scale=9, warmup=2)
-    assert torch.equal(latents(forgetful), edited)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sega_widgets import RenderWorker
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from sega_session import EditSession, anchored
 from sega_session.errors import InvalidValueError, ModelChangedError
+from sega_session.models import as_model
 from tests.support.families import FAMILIES, STEPS, Family, own_latents, size_of
 
 WORDS = ("hat", "cap", "bow")
@@ -114,6 +116,39 @@ def test_other_sizes(family: Family, pipeline: Any) -> None:
     assert session.render().image.size == size[::-1]
     with pytest.raises(InvalidValueError, match="height is 17; allowed: a multiple of"):
         begin(pipeline, height=17)
+
+
+@pytest.mark.feature("a session", "photographs (`from_photo`), reproduced to the bit")
+def test_photographs(pipeline: Any) -> None:
+    height, width = begin(pipeline).size
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).float() / 255
+    model = as_model(pipeline)
+    with torch.no_grad():
+        encoded = model.encode_image(tensor)
+        decoded = torch.as_tensor(model.decode(encoded, "pt").images)
+
+    def photographed(**arguments: Any) -> EditSession:
+        settings = {"height": height, "width": width, "num_inference_steps": STEPS, **arguments}
+        return EditSession.from_photo(pixels, pipeline, batch_plan="canonical", **settings)
+
+    session = photographed()
+    assert session.plan() == 0
+    render = session.render(output_type="pt")
+    assert (render.evaluations, render.mode, render.exact) == (0, "exact", True)
+    assert torch.equal(render.latents, encoded)
+    assert torch.equal(torch.as_tensor(render.images), decoded)
+    # An edit leads elsewhere, and its removal back.
+    session.add("hat", scale=9, warmup=2)
+    edited = latents(session)
+    assert not torch.equal(edited, encoded)
+    session.undo()
+    assert torch.equal(latents(session), encoded)
+    # A session that records nothing arrives at the same bits.
+    forgetful = photographed(cache_bytes=0)
+    assert forgetful.render().evaluations == 0
+    forgetful.add("hat", scale=9, warmup=2)
+    assert torch.equal(latents(forgetful), edited)
 
 
 @pytest.mark.feature("a session", "negative prompt")

@@ -9,6 +9,7 @@ import math
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
@@ -16,7 +17,7 @@ from diffusers.schedulers import scheduling_flow_match_lcm
 from torch import Tensor
 
 from sega_session import EditSession
-from sega_session.errors import SegaSessionError
+from sega_session.errors import SegaSessionError, UnsupportedPipelineError
 from sega_session.models import as_model
 from tests.support.families import FAMILIES, STEPS, Family, own_latents, size_of, unpacked
 
@@ -89,3 +90,45 @@ def test_images_are_those_of_the_pipeline(
     found = begin().render(output_type="latent").latents
     assert found.isfinite().all()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.feature("a scheduler, from a photograph", by="sampler")
+@pytest.mark.parametrize(("family", "sampler", "case"), CASES)
+def test_photographs_are_reproduced_to_the_bit(
+    family: Family, sampler: str, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = pipeline_of(family)
+    monkeypatch.setattr(pipeline, "scheduler", case.make(monkeypatch))
+    size = size_of(pipeline) or as_model(pipeline).spec.default_size
+    assert size is not None
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+    def begin(**arguments: Any) -> EditSession:
+        session = EditSession.from_photo(
+            pixels,
+            pipeline,
+            num_inference_steps=STEPS,
+            height=size[0],
+            width=size[1],
+            batch_plan="canonical",
+            **arguments,
+        )
+        session.add("hat", scale=9, warmup=2)
+        return session
+
+    try:
+        session = begin()
+    except UnsupportedPipelineError as error:
+        pytest.skip(f"refused by name: {str(error).partition(';')[0]}")
+    except SegaSessionError:
+        pytest.skip("the pipeline itself cannot run this scheduler: refused with the reason")
+    edited = session.render(output_type="latent").latents
+    assert edited.isfinite().all()
+    session.undo()
+    render = session.render(output_type="latent")
+    with torch.no_grad():
+        tensor = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).float() / 255
+        assert torch.equal(render.latents, as_model(pipeline).encode_image(tensor))
+    assert not torch.equal(render.latents, edited)
+    # The sampler arrives at the same bits where nothing is recorded.
+    assert torch.equal(begin(cache_bytes=0).render(output_type="latent").latents, edited)
