@@ -415,6 +415,9 @@ def test_sizes_are_averaged_and_soft_values_stay() -> None:
     assert not found[:, 5:].any()
     coarse = read_mask(np.array([[0.0, 1.0]]), 16, 16, 1)[0]
     assert (np.diff(coarse[0].astype(int)) >= 0).all()
+    box = read_mask((3 / 16, 0.25, 13 / 16, 0.6), 16, 16, 1)[0]
+    assert box[:, 5].tolist() == [0] * 4 + [255] * 5 + [153] + [0] * 6
+    assert box[5].tolist() == [0] * 3 + [255] * 10 + [0] * 3
     triangle = read_mask([(0, 0), (1, 0), (0, 1)], 64, 64, 1)[0]
     assert 0.49 < triangle.mean() / 255 < 0.52
     assert len(np.unique(triangle)) > 2

@@ -35,7 +35,7 @@ MASK_PREFIX = "data:image/png;base64,"
 """The beginning of a mask that is text: a PNG file in base64."""
 
 FINER = 4
-"""How much finer boxes and polygons are drawn than the image, for soft edges."""
+"""How much finer polygons are drawn than the image, for soft edges."""
 
 GREY = ("1", "L")
 """The modes of pictures that are masks as they are; colours are converted to grey."""
@@ -94,8 +94,8 @@ def read_mask(source: MaskSource, height: int, width: int, images: int) -> Pixel
         rows = [*source]
     elif _are(source, int | float) and len(source) == 4:
         left, top, right, bottom = _fractions(source)
-        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        rows = [_draw(corners, height, width)]
+        covered = np.outer(_covered(top, bottom, height), _covered(left, right, width))
+        rows = [Image.fromarray(np.rint(255 * covered).astype(np.uint8))]
     elif _are(source, Sequence) and len(source) >= 3 and all(len(one) == 2 for one in source):
         rows = [_draw([_fractions(one) for one in source], height, width)]
     else:
@@ -163,6 +163,13 @@ def _fractions(values: Sequence[Any]) -> tuple[float, ...]:
             "mask", values, "fractions of the image, 0 to 1", "Divide pixels by the image's size."
         )
     return numbers
+
+
+def _covered(start: float, end: float, count: int) -> NDArray[np.float64]:
+    """Return the share of each of ``count`` equal parts that lies between two fractions."""
+    low, high = sorted((start * count, end * count))
+    share: NDArray[np.float64] = np.diff(np.clip(np.arange(count + 1), low, high))
+    return share
 
 
 def _draw(corners: Sequence[tuple[float, ...]], height: int, width: int) -> Image.Image:

@@ -29,6 +29,18 @@ def test_fidelity_runs(
     assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md", ".png"}
 
 
+def test_masks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(sys, "argv", ["masks.py", "--seeds", "1", "--output", str(tmp_path)])
+    module: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / "masks.py"))
+    regions = module["REGIONS"]
+    for concept in list(regions)[1:]:
+        del regions[concept]
+    module["main"]()
+    assert "| glasses | protect | " in (tmp_path / "masks.md").read_text()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png"}
+
+
 def test_speed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "speed.json"
     monkeypatch.setattr(sys, "argv", ["speed.py", "--quick", "--output", str(output)])
