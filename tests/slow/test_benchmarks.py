@@ -44,6 +44,18 @@ def test_speed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["undo", "exact"] == 0
 
 
+def test_the_comparison_of_first_renders_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "first.json"
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--first", "--quick", "--output", str(output)])
+    runpy.run_path(str(ROOT / "benchmarks" / "speed.py"), run_name="__main__")
+    (row,) = json.loads(output.read_text())["rows"]
+    assert (row["concepts"], row["steps"], row["rounds"]) == (1, 10, 1)
+    assert row["of_p0"]["smallest"] == row["of_p0"]["median"] == row["of_p0"]["largest"] > 0
+    assert f"| 1 | {row['seconds']['median']:.3f} (" in output.with_suffix(".md").read_text()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="runs for minutes with a GPU")
 def test_the_gpu_benchmark_requires_cuda() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py")]
