@@ -1,6 +1,7 @@
 """Measure the cost of an edit in evaluations and seconds, with the embedded checkpoint on the CPU.
 
     python benchmarks/speed.py            # the whole grid, about 20 minutes on two cores
+    python benchmarks/speed.py --first    # first renders only, about 7 minutes on two cores
     python benchmarks/speed.py --quick    # 1 concept, 10 steps, once; writes only to --output
 
 The benchmark renders one image in float32 with guidance scale 5 and momentum 0.1 / 0.4, for 0 to 8
@@ -22,6 +23,10 @@ In the same shuffled order, each number of concepts is also rendered from scratc
 
 A row is compared with one such render per image. Not measured: several seeds, a cache that
 overflows, spilling, and other devices (see gpu.py). Writes results/speed.json.
+
+``--first`` compares only first renders with P1 and P0, for 0 to 8 concepts and 50 steps. Each of 7
+rounds renders with all three, in a shuffled order, so that a ratio is of renders seconds apart.
+Writes results/first.json and first.md.
 """
 
 from __future__ import annotations
@@ -65,6 +70,8 @@ MODES: tuple[str | Mode, ...] = ("exact", "anchored", anchored(every=2), "replay
 ALL_MODES_AT = 2
 REPETITIONS = {10: 3, 25: 1, 50: 1}
 """The repetitions for each number of steps."""
+FIRST_STEPS, ROUNDS = 50, 7
+"""The steps and the rounds of the comparison of first renders."""
 
 Edit = Callable[[EditSession], None]
 
@@ -150,6 +157,36 @@ class Row:
     of_p1: float
     of_p0: float
     bytes_per_evaluation: float | None
+
+
+@frozen
+class Spread:
+    """The median of several numbers, and the smallest and largest of them."""
+
+    median: float
+    smallest: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({self.smallest:.3f} to {self.largest:.3f})"
+
+
+@frozen
+class FirstRow:
+    """First renders with one number of concepts.
+
+    Attributes:
+        seconds: of our first render, which is recorded.
+        of_p1: The ratios to the seconds of P1 in the same round.
+        of_p0: The ratios to the seconds of P0 in the same round.
+    """
+
+    concepts: int
+    steps: int
+    rounds: int
+    seconds: Spread
+    of_p1: Spread
+    of_p0: Spread
 
 
 @frozen
@@ -322,6 +359,35 @@ def block(
         )
 
 
+def spread(values: Sequence[float]) -> Spread:
+    """Return the median of values, the smallest and the largest."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def first_render(pipeline: Any, concepts: int, steps: int, rounds: int) -> FirstRow:
+    """Compare a first render with P1 and P0, several times."""
+    reference = reference_pipeline(pipeline)
+    cold = opened(pipeline, concepts, steps)
+    uncached = opened(pipeline, concepts, steps, cache_bytes=0)
+    jobs: dict[str, Callable[[], Sample]] = {
+        FIRST: partial(run_copy, pipeline, cold, (nothing,), "exact"),
+        "P1": partial(run, pipeline, uncached, (nothing,), "exact"),
+        "P0": partial(run_reference, reference, concepts, steps),
+    }
+    # The first call with a batch size takes longer.
+    run(pipeline, opened(pipeline, concepts, 1), (nothing,), "exact")
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for number in range(rounds):
+        for name in random.Random(number).sample(list(jobs), len(jobs)):
+            seconds[name].append(jobs[name]().seconds)
+    ours = seconds[FIRST]
+    p1, p0 = (
+        [one / other for one, other in zip(ours, seconds[name], strict=True)]
+        for name in ("P1", "P0")
+    )
+    return FirstRow(concepts, steps, rounds, spread(ours), spread(p1), spread(p0))
+
+
 def fitted(rows: list[Row]) -> Fit:
     """Fit a plane through the rows of our sessions by least squares."""
     kept = [row for row in rows if row.operation != "P0"]
@@ -382,27 +448,68 @@ def overhead(pipeline: Any, *, quick: bool) -> Overhead:
 
 def table(rows: Sequence[Any]) -> Table:
     """Build a table of rows of one class, with one column per field."""
-    made = Table(title="Cost of an edit")
+    made = Table(title="Cost of renders")
     for field in attrs.fields(type(rows[0])):
         made.add_column(field.name.replace("_", " "), justify="right")
     for row in rows:
-        values = attrs.astuple(row)
+        values = attrs.astuple(row, recurse=False)
         made.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
     return made
+
+
+def compare_first(pipeline: Any, *, quick: bool) -> list[FirstRow]:
+    """Compare first renders of 0 to 8 concepts with P1 and P0."""
+    steps, rounds = (10, 1) if quick else (FIRST_STEPS, ROUNDS)
+    return [
+        first_render(pipeline, concepts, steps, rounds)
+        for concepts in ((1,) if quick else range(9))
+    ]
+
+
+def first_page(rows: Sequence[FirstRow]) -> str:
+    """Return the comparison of first renders as a Markdown table."""
+    one = rows[0]
+    lines = [
+        f"First renders of {one.steps} steps: the median of {one.rounds} rounds, and the smallest "
+        "and the largest value.",
+        "P1 is our own loop without a cache, P0 diffusers' `SemanticStableDiffusionPipeline`. A",
+        "ratio is of two renders of one round.",
+        "",
+        "| concepts | seconds | of P1 | of P0 |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.concepts} | {row.seconds} | {row.of_p1} | {row.of_p0} |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, results: dict[str, Any]) -> None:
+    """Write results and the machine that they were measured on as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": machine(), **results}, indent=1) + "\n")
 
 
 def main() -> None:
     """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--first", action="store_true", help="measure first renders only")
     parser.add_argument("--quick", action="store_true", help="measure one concept, 10 steps, once")
     parser.add_argument("--output", type=Path, help="the JSON file to write")
     arguments = parser.parse_args()
     quick, output = arguments.quick, arguments.output
     if output is None and not quick:
-        output = Path(__file__).parent / "results" / "speed.json"
+        name = "first.json" if arguments.first else "speed.json"
+        output = Path(__file__).parent / "results" / name
 
+    console = Console()
     pipeline = load_avatars(device="cpu", dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
+    if arguments.first:
+        compared = compare_first(pipeline, quick=quick)
+        console.print(table(compared))
+        if output is not None:
+            write(output, {"quick": quick, "rows": [attrs.asdict(row) for row in compared]})
+            output.with_suffix(".md").write_text(first_page(compared))
+        return
     grid = {10: 1} if quick else REPETITIONS
     rows: list[Row] = []
     for steps, repetitions in grid.items():
@@ -411,20 +518,16 @@ def main() -> None:
     fit = fitted(rows)
     bytes_each = bytes_per_concept_step(pipeline)
     outside = overhead(pipeline, quick=quick)
-
-    console = Console()
     console.print(table(rows), f"{bytes_each:.0f} bytes cached a concept and step", fit, outside)
     if output is not None:
         results = {
-            "machine": machine(),
             "quick": quick,
             "bytes_per_concept_step": bytes_each,
             "rows": [attrs.asdict(row) for row in rows],
             "fit": attrs.asdict(fit),
             "overhead": attrs.asdict(outside),
         }
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(results, indent=1) + "\n")
+        write(output, results)
 
 
 if __name__ == "__main__":

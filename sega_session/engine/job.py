@@ -76,8 +76,8 @@ class Strategy(Protocol):
 
 def wanted(walk: Walk, latents: str, conditions: Sequence[str]) -> list[Wanted]:
     """Return the predictions needed at a walk's latents, whose name is ``latents``."""
-    scaled = walk.scaled(walk.latents)
-    return [Wanted(Key(latents, one), scaled, walk.timestep) for one in conditions]
+    scaled, timestep = walk.scaled(walk.latents), walk.timestep
+    return [Wanted(Key(latents, one), scaled, timestep) for one in conditions]
 
 
 def by_condition(predictions: dict[Key, Tensor]) -> dict[str, Tensor]:

@@ -39,6 +39,9 @@ class Wanted:
 class PredictionSource:
     """The predictions of one render.
 
+    They are copies of what the model returned: it may write the predictions of every call to the
+    same memory, as CUDA graphs do, and some are needed after later calls.
+
     A row's last bits depend on the size of the batch that it is evaluated in. Under the "canonical"
     batch plan that size is always the number of images.
 
@@ -97,7 +100,7 @@ class PredictionSource:
     def _evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
         """Evaluate requests; if memory runs out, in smaller batches, then with an emptied cache."""
         try:
-            return self._model.evaluate(requests)
+            return [one.clone() for one in self._model.evaluate(requests)]
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
-from sega_session import EditSession
+from sega_session import EditSession, anchored
 from sega_session.engine.recording import Recording
 from sega_session.models import Request
 from sega_session.sega import Guider, Trajectory
@@ -52,6 +54,46 @@ def test_the_conditions_of_one_call_are_one_batch() -> None:
         session.add(f"concept {number}", warmup=0)
     session.render(output_type="latent")
     assert model.sizes == [42] * 5
+
+
+class Overwriting(FakeModel):
+    """A fake model that returns views of one buffer, as compiled models with CUDA graphs do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer = torch.empty(32, 4, 8, 8)
+
+    def evaluate(self, requests: Sequence[Request]) -> Sequence[Tensor]:
+        # As in CUDA graphs, what was returned before is lost.
+        self.buffer.fill_(torch.nan)
+        found = super().evaluate(requests)
+        sizes = [len(one) for one in found]
+        return torch.split(self.buffer[: sum(sizes)].copy_(torch.cat(list(found))), sizes)
+
+
+@pytest.mark.parametrize("batch_plan", ["together", "canonical"])
+@pytest.mark.parametrize(
+    "mode", ["exact", "replay", "preview", anchored(every=3), anchored(tolerance=0.01)], ids=str
+)
+@pytest.mark.parametrize("cache_bytes", [0, 2**26])
+def test_a_model_may_overwrite_what_it_returned(
+    mode: Any, batch_plan: Any, cache_bytes: int
+) -> None:
+    latents = []
+    for model in (FakeModel(), Overwriting()):
+        session = EditSession(
+            model,
+            "a cat",
+            seed=[1, 2],
+            num_inference_steps=20,
+            batch_plan=batch_plan,
+            cache_bytes=cache_bytes,
+        )
+        session.add("hat", warmup=10)
+        session.render(output_type="latent")
+        session.add("beard", warmup=8)
+        latents.append(session.render(mode, output_type="latent").latents)
+    assert torch.equal(*latents)
 
 
 def test_estimates_from_different_renders_have_different_names() -> None:

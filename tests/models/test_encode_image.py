@@ -155,20 +155,27 @@ def test_a_half_precision_vae_encodes_in_float32_and_stays_as_it_was() -> None:
 # Other VAEs, offloading, overflow.
 
 
-def test_a_tiny_autoencoder_encodes() -> None:
-    pipeline, pixels = tiny_stable_diffusion(), photographs()
+@each_family
+def test_a_tiny_autoencoder_encodes(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, pixels = family.build(), photographs()
+    blocks = pipeline.vae_scale_factor.bit_length()
     pipeline.vae = AutoencoderTiny(
-        encoder_block_out_channels=(4, 4),
-        decoder_block_out_channels=(4, 4),
-        num_encoder_blocks=(1, 1),
-        num_decoder_blocks=(1, 1),
+        encoder_block_out_channels=(4,) * blocks,
+        decoder_block_out_channels=(4,) * blocks,
+        num_encoder_blocks=(1,) * blocks,
+        num_decoder_blocks=(1,) * blocks,
+        latent_channels=pipeline.vae.config.latent_channels,
     )
     model = as_model(pipeline)
     with torch.no_grad():
-        expected = pipeline.vae.decode(pipeline.vae.encode(pixels * 2 - 1).latents).sample
-    torch.testing.assert_close(
-        decoded(model, model.encode_image(pixels)), (expected / 2 + 0.5).clamp(0, 1)
-    )
+        latents = pipeline.vae.encode(pixels * 2 - 1).latents
+        expected = pipeline.vae.decode(latents).sample
+    # It has no posterior, and neither scales nor shifts.
+    assert torch.equal(model.encode_image(pixels), latents)
+    torch.testing.assert_close(decoded(model, latents), (expected / 2 + 0.5).clamp(0, 1))
+    method = "scale_noise" if family.predicts == "velocity" else "add_noise"
+    monkeypatch.setattr(pipeline.scheduler, method, add_nothing)
+    assert torch.equal(latents, image_to_image(pipeline, pixels))
 
 
 @each_family

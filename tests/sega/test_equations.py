@@ -8,6 +8,7 @@ import torch
 from sega_session.sega.equations import (
     concept_guidance,
     update_momentum,
+    upper_quantile,
     weighted_sum,
     with_momentum,
 )
@@ -26,6 +27,25 @@ def test_an_entry_at_the_quantile_is_kept() -> None:
     concept = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).view(1, 1, 1, 5)
     kept = concept_guidance(torch.zeros_like(concept), concept, scale=1, threshold=0.75)
     assert kept.flatten().tolist() == [0, 0, 0, 4, 5]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 64, 1024])
+@pytest.mark.parametrize("level", [0.0, 0.25, 1 / 3, 0.5, 0.8, 0.9, 0.95, 0.99, 0.9999])
+def test_the_quantile_is_that_of_torch_in_every_bit(size: int, level: float) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(2, 4, size).abs()
+    # Ties; a channel of one value; one with what is not a number; one with infinities.
+    values[0, 1] = values[0, 1].half().float().round(decimals=1)
+    values[0, 2] = 0
+    values[1, 0, size // 2] = torch.nan
+    values[1, 1, : size // 2] = torch.inf
+    torch.testing.assert_close(
+        upper_quantile(values, level),
+        torch.quantile(values, level, dim=2),
+        rtol=0,
+        atol=0,
+        equal_nan=True,
+    )
 
 
 def test_a_negative_scale_turns_the_direction_and_keeps_the_mask() -> None:
