@@ -20,7 +20,7 @@ LATENTS = "latents"
 """The `Key.condition` of latents themselves."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class Key:
     """The name of a recorded tensor: a prediction at certain latents, or the latents.
 
