@@ -430,6 +430,8 @@ def measure(studio: Studio, kept: Kept, checkpoint: Path) -> tuple[dict[str, Any
         results["drift"].append(drift(studio, name, chosen, arrays))
         for index in (0, 1, 2, 10, LENGTH):
             sheets["photos-drift"].append((f"{name}, edit {index}", arrays["images"][index]))
+    pieces = [*results["reconstructions"], *results["edits"], *results["drift"]]
+    results["seconds"] = sum(piece["seconds"] for piece in pieces)
     return results, sheets
 
 
@@ -444,7 +446,9 @@ def report(results: dict[str, Any]) -> str:
         f"they are, and {results['classifier']['autoencoded']:.1%} of those that the autoencoder "
         f"has encoded and decoded. That is at {results['autoencoder_psnr']:.1f} dB of the "
         "drawings, and all that an inversion can reproduce: the other PSNRs are relative to it. "
-        "Evaluations are per image, and counted at the U-Net; calls are for all images of a batch.",
+        "Evaluations are per image, and counted at the U-Net; calls are for all images of a batch. "
+        f"All of it took {results['seconds'] / 60:.0f} minutes of one thread of "
+        f"{results['machine']['cpu']}.",
         "",
         "## Without an edit",
         "",
@@ -515,8 +519,7 @@ def report(results: dict[str, Any]) -> str:
         "number of edits should be the first again, and those after 5 and 17 that after 1. In one "
         "session, an edit is undone by removing it. Otherwise each edit begins from the image "
         "before, of 8 bits, and a removal is an edit of its own. Median PSNR in dB of "
-        f"{DRIFT_COUNT} portraits. "
-        "Kept: the attributes that are as in the photograph at the end. The costs are those of all "
+        f"{DRIFT_COUNT} portraits. Kept: the attributes that are as in the photograph at the end. The costs are those of all "
         "edits.",
         "",
     ]
