@@ -21,6 +21,8 @@ from .errors import UnknownConceptError as UnknownConceptError
 from .errors import UnknownPresetError as UnknownPresetError
 from .errors import UnsupportedPipelineError as UnsupportedPipelineError
 from .migration import from_diffusers as from_diffusers
+from .models import PHOTO_PRESETS as PHOTO_PRESETS
+from .models import PORTRAIT as PORTRAIT
 from .models import as_model as as_model
 from .models import load_avatars as load_avatars
 from .models import load_pipeline as load_pipeline

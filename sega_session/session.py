@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from weakref import WeakSet
 import attrs
 import numpy as np
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 from torch import Tensor
 
 from .engine import (
@@ -24,10 +25,14 @@ from .engine import (
     Conditionings,
     Masks,
     Measurement,
+    Photograph,
     Renderer,
     TrajectoryStore,
+    acted_on,
     default_cache_bytes,
+    feathered,
     measure,
+    paste_outside,
 )
 from .errors import (
     AutosaveWarning,
@@ -35,6 +40,7 @@ from .errors import (
     InvalidValueError,
     ModelMismatchError,
     NoEffectWarning,
+    ScriptError,
     shorten,
     warn_caller,
 )
@@ -42,6 +48,7 @@ from .models import (
     DiffusionModel,
     Embeddings,
     LatentsShape,
+    ModelSpec,
     OutputType,
     Sampler,
     SerialModel,
@@ -79,37 +86,48 @@ from .scripts import (
     Limits,
     Script,
     ScriptScene,
+    path_inside,
     run_script,
     script_from_history,
 )
 from .sega import Guider, embedding_condition, heat_map
 from .state import (
+    MAX_SIDE,
     MODES,
     BatchPlan,
     Concept,
     EditState,
     Exact,
+    Fit,
     History,
     Include,
     Mask,
     MaskSource,
     Mode,
     ModeName,
+    PhotoSource,
+    Pixels,
     Scene,
     Timeline,
     as_mode,
     default_warmup,
     diff,
     edits,
+    first_call,
     idle_reasons,
+    photograph_digest,
+    read_photographs,
 )
-from .state.fields import check_choice, check_number, check_path
+from .state.fields import check_choice, check_integer, check_number, check_path
 
 logger = logging.getLogger("sega_session")
 """It tells each render's mode, evaluations and seconds, at the level INFO."""
 
 STREAM: tuple[ModeName, ...] = ("preview", "anchored", "exact")
 """The modes of `EditSession.stream`."""
+
+EXPECTED_CALLS = 8
+"""The model calls that `EditSession.expected_heat_map` evaluates."""
 
 
 class Budgets(TypedDict, total=False):
@@ -118,6 +136,38 @@ class Budgets(TypedDict, total=False):
     cache_bytes: int | None
     spill_bytes: int
     batch_plan: BatchPlan
+
+
+def _photograph_size(spec: ModelSpec, height: int | None, width: int | None) -> tuple[int, int]:
+    """Return the size of a session of a photograph. Raises InvalidValueError."""
+    default_height, default_width = spec.default_size or (None, None)
+    side = partial(check_integer, at_least=1, at_most=MAX_SIDE)
+    return (
+        side("height", default_height if height is None else height),
+        side("width", default_width if width is None else width),
+    )
+
+
+def _check_photograph(photograph: Photograph | None, scene: Scene, latents: Tensor | None) -> None:
+    """Raise InvalidValueError unless photographs fit their scene."""
+    if photograph is None:
+        return
+    images, *size, _ = photograph.pixels.shape
+    if images != len(scene.seeds):
+        raise InvalidValueError(
+            "seed", scene.seeds, f"one for all photographs, or {images}, one for each"
+        )
+    if size != [scene.height, scene.width]:
+        raise InvalidValueError(
+            "height and width",
+            (scene.height, scene.width),
+            f"those of the photographs, {tuple(size)}",
+            "Begin another session with EditSession.from_photo(session.photographs, ...).",
+        )
+    if latents is not None:
+        raise InvalidValueError(
+            "latents", "a tensor", "None with a photograph", "Its noise is drawn from the seeds."
+        )
 
 
 PROMPT_EMBEDDINGS = {
@@ -140,6 +190,19 @@ class Options(Budgets, PromptEmbeddings, total=False):
     """Arguments of `EditSession` besides pipeline and scene."""
 
     latents: Tensor | None
+    sem_guidance: Sequence[Tensor] | Tensor | None
+    photograph: Photograph | None
+    callback_on_step_end: StepCallback | None
+
+
+class PhotoOptions(Budgets, PromptEmbeddings, total=False):
+    """Further arguments of `EditSession.from_photo`."""
+
+    negative_prompt: str
+    num_inference_steps: int | None
+    guidance_rescale: float
+    clip_skip: int | None
+    eta: float
     sem_guidance: Sequence[Tensor] | Tensor | None
 
 
@@ -208,6 +271,9 @@ class EditSession:
             width / factor)``, instead of noise drawn from the seeds.
         sem_guidance: guidance recorded by diffusers' `SemanticStableDiffusionPipeline`, one
             tensor of the latents' shape per model call, added to every render.
+        photograph: what the images are made from instead of noise; see `from_photo`.
+        skip: the share of the model calls that edits of a photograph leave as they are.
+        callback_on_step_end: called while a photograph is inverted, as `render` calls it.
         cache_bytes: the memory for recorded latents and predictions, on the pipeline's device.
             The least recently begun renders are evicted first and evaluated again when needed,
             never, during a render, the unedited one and what that render uses. One condition of a
@@ -248,6 +314,9 @@ class EditSession:
         eta: float = 0.0,
         latents: Tensor | None = None,
         sem_guidance: Sequence[Tensor] | Tensor | None = None,
+        photograph: Photograph | None = None,
+        skip: float = 0.0,
+        callback_on_step_end: StepCallback | None = None,
         cache_bytes: int | None = None,
         spill_bytes: int = 0,
         batch_plan: BatchPlan = "together",
@@ -276,8 +345,11 @@ class EditSession:
             height=default_height if height is None else height,
             width=default_width if width is None else width,
             eta=eta,
+            photograph=None if photograph is None else photograph_digest(photograph.pixels),
+            skip=skip,
         )
         check_guidance(self._spec, scene)
+        _check_photograph(photograph, scene, latents)
         shape, sampler = self._shape_and_sampler(self._model)
         noise = copy_noise(latents, shape, self._spec)
         guidance = copy_guidance(sem_guidance, sampler.calls, shape, self._spec)
@@ -294,11 +366,12 @@ class EditSession:
             seeds=scene.seeds,
             shape=shape,
             noise=noise,
-            guider=Guider(scene, self._spec.distilled, guidance, self._spec.unguided_scale, masks),
+            guider=self._guider(self._spec, guidance, self._conditionings, masks),
             conditionings=self._conditionings,
             masks=masks,
             store=store,
             batch_plan=batch_plan,
+            first=first_call(scene, sampler.calls),
         )
         self._made_by = self._identification()
         self._renders: WeakSet[Render] = WeakSet()
@@ -308,12 +381,17 @@ class EditSession:
         self._reference: EditState | None = None
         # Held by one render at a time. Reentrant, because a callback may render.
         self._rendering = RLock()
+        self._photograph = photograph
+        if photograph is not None:
+            self._renderer = self._inverted(self._renderer, photograph, callback_on_step_end)
+            self._adopt_inversion()
 
     def __repr__(self) -> str:
         names = [one.name if one.enabled else f"{one.name} (muted)" for one in self.concepts]
         seeds = ", ".join(map(str, self.seeds[:3])) + (", ..." if len(self.seeds) > 3 else "")
+        begun = "" if self.scene.photograph is None else "from a photograph, "
         return (
-            f"<{type(self).__name__} {shorten(self.prompt)}, "
+            f"<{type(self).__name__} {shorten(self.prompt)}, {begun}"
             f"{'seed' if len(self.seeds) == 1 else 'seeds'} {seeds}, "
             f"concepts: {', '.join(map(shorten, names)) or 'none'}>"
         )
@@ -360,6 +438,7 @@ class EditSession:
                 self._pipeline,
                 latents=old.noise,
                 sem_guidance=old.guider.sem_guidance,
+                photograph=self._photograph,
                 **self._prompt_embeddings(self._scene),
                 **self._budgets,
             )
@@ -429,6 +508,12 @@ class EditSession:
         return self.scene.seeds
 
     @property
+    def photographs(self) -> list[Image]:
+        """The photographs that the images are made from, at their size; empty if there are none."""
+        pixels = () if self._photograph is None else self._photograph.pixels
+        return [fromarray(one) for one in pixels]
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width of the images, in pixels."""
         return self.scene.height, self.scene.width
@@ -496,7 +581,8 @@ class EditSession:
             name: how to refer to the concept; None: its prompt.
             scale: strength of the direction, >= 0.
             threshold: share of latent entries left unchanged, 0 <= threshold < 1.
-            warmup: first model call at which it is applied; None: after a fifth of them, 10 of 50.
+            warmup: first model call at which it is applied; None: after a fifth of them, 10 of 50,
+                or a fifth of those after ``skip``.
             cooldown: first model call at which it is no longer applied; None: never.
             weight: share among several concepts, >= 0.
             inverted: steer away from the concept.
@@ -539,7 +625,11 @@ class EditSession:
             mask=None if mask is None else self._renderer.masks.add(mask),
             scale=scale,
             threshold=threshold,
-            warmup=default_warmup(self.num_calls, cooldown) if warmup is None else warmup,
+            warmup=(
+                default_warmup(self.num_calls, cooldown, self._renderer.first)
+                if warmup is None
+                else warmup
+            ),
             cooldown=cooldown,
             weight=weight,
             inverted=inverted,
@@ -702,6 +792,7 @@ class EditSession:
         *,
         state: EditState | None = None,
         output_type: OutputType = "pil",
+        keep_outside: bool = False,
         callback_on_step_end: StepCallback | None = None,
     ) -> Render:
         """Render the current state, or another.
@@ -725,30 +816,40 @@ class EditSession:
                 that estimates start from changes.
             output_type: "pil", "np" (``(seeds, height, width, 3)`` in [0, 1]), "pt"
                 (``(seeds, 3, height, width)``) or "latent".
+            keep_outside: paste the photograph's own pixels back wherever no edit acts, so that
+                they do not change even by the VAE's loss: outside `protect`'s region and the
+                masks of the concepts. The edge is softened inside the masks.
             callback_on_step_end: called after each model call as ``callback(session, call,
                 timestep, {"latents": latents})`` with a copy of the latents, and may return the
                 same dict or None. Raising from it cancels the render. It is not called if the
                 state's final latents are recorded.
 
         Raises:
-            InvalidValueError: an unknown mode or output type, or the callback returned other
-                latents.
+            InvalidValueError: an unknown mode or output type, the callback returned other
+                latents, or ``keep_outside`` without a photograph.
             ModelChangedError: the model was changed since the session began.
             NotFiniteError: the latents overflowed.
             OutOfMemoryError: the memory does not suffice for one condition of one image.
             UnsupportedPipelineError: the pipeline was moved or cast since the session began.
+
+        Warns:
+            NoEffectWarning: ``keep_outside``, and the edits may change the whole image.
         """
+        if keep_outside:
+            self._check_outside(self.state if state is None else state, output_type)
         if state is None:
-            return self._render_current(
+            render = self._render_current(
                 self.state, as_mode(mode), output_type, callback_on_step_end
             )
-        return self._render(
-            self._checked(state),
-            as_mode(mode),
-            self._reference,
-            output_type,
-            callback_on_step_end,
-        )
+        else:
+            render = self._render(
+                self._checked(state),
+                as_mode(mode),
+                self._reference,
+                output_type,
+                callback_on_step_end,
+            )
+        return self._with_outside(render) if keep_outside else render
 
     def stream(
         self,
@@ -838,6 +939,43 @@ class EditSession:
         with self._rendering:
             return heat_map(self._renderer.guidance(render.state, part))
 
+    def expected_heat_map(
+        self, prompt: str, *, opposite: str | None = None, threshold: float = 0.9
+    ) -> Tensor:
+        """Return a map of where a concept would act that is not added yet.
+
+        Its predictions are evaluated at the latents of the current state's exact render, at
+        `EXPECTED_CALLS` model calls, together in one batch. The state is rendered exactly first,
+        unless it is recorded.
+
+        Args:
+            prompt, opposite, threshold: as for `add`.
+
+        Returns:
+            As `heat_map` does. ``map >= 0.5`` is a ``mask`` for `add`.
+
+        Raises:
+            InvalidValueError: a value is outside its range, or `cache_bytes` is too small for one
+                whole render.
+
+        And as `render` does.
+        """
+        first = self._renderer.first
+        concept = Concept(
+            name=prompt, prompt=prompt, opposite=opposite, threshold=threshold, warmup=first
+        )
+        part = EditState(concepts=(concept,), momentum_scale=0)
+        begin = default_warmup(self.num_calls, None, first)
+        calls = np.linspace(begin, self.num_calls - 1, EXPECTED_CALLS).round().astype(int)
+        with self._rendering:
+            self._prepare(part)
+            state = self.state
+            self._render(state, Exact(), self._reference, "latent")
+            at = sorted({*calls.tolist()})
+            guidance, evaluations = self._renderer.expected_guidance(state, part, at)
+        logger.info("expected heat map of %r: %d evaluations", prompt, evaluations)
+        return heat_map(guidance)
+
     def heat_mask(
         self, render: Render, concept: str, threshold: float = 0.5
     ) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -892,26 +1030,27 @@ class EditSession:
             conditionings.prepare(self.state)
             masks = Masks(self._scene, shape, model.spec)
             masks.restore_all(old.masks)
-            self._renderer = attrs.evolve(
+            renderer = attrs.evolve(
                 old,
                 model=model,
                 spec=model.spec,
                 sampler=sampler,
                 shape=shape,
                 noise=copy_noise(old.noise, shape, model.spec),
-                guider=Guider(
-                    self._scene,
-                    model.spec.distilled,
-                    guidance,
-                    model.spec.unguided_scale,
-                    masks,
-                ),
+                guider=self._guider(model.spec, guidance, conditionings, masks),
                 conditionings=conditionings,
                 masks=masks,
                 store=old.store.emptied(),
+                first=first_call(self._scene, sampler.calls),
+                inversion=None,
+                rendered=set(),
             )
+            if self._photograph is not None:
+                again = Photograph(self._photograph.pixels)
+                renderer = self._inverted(renderer, again, None)
+            self._renderer, self._reference = renderer, None
             self._model, self._spec, self._conditionings = model, model.spec, conditionings
-            self._reference = None
+            self._adopt_inversion()
             self._made_by = self._identification()
             self._warn_of_idle(self.state, EditState())
             self._refresh_autosave()
@@ -1071,6 +1210,81 @@ class EditSession:
         return session
 
     @classmethod
+    def from_photo(
+        cls,
+        photo: PhotoSource,
+        pipeline: Any,
+        prompt: str = "",
+        *,
+        fit: Fit = "crop",
+        skip: float = 0.15,
+        seed: int | Iterable[int] = 0,
+        height: int | None = None,
+        width: int | None = None,
+        guidance_scale: float | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        **options: Unpack[PhotoOptions],
+    ) -> Self:
+        """Begin a session from a photograph, or from several as a batch.
+
+        The photograph is inverted: encoded by the VAE, and led to noise so that the unedited
+        render is the VAE's reconstruction to the bit, at no evaluation. For this every condition of
+        the unedited image is evaluated at every model call, all calls together in a few batches.
+        Edits start from there; undoing them leads back to the same bits. The inversion's latents
+        and residuals, two tensors of the latents' shape for each call, are kept besides
+        `cache_bytes`.
+
+        >>> session = EditSession.from_photo("me.jpg", pipeline)
+        >>> session.add("glasses", scale=5, threshold=0.95)
+        >>> session.render().image.show()
+
+        Args:
+            photo: the path of an image file, a PIL image, an array ``(height, width, 3)`` or
+                ``(images, height, width, 3)``, a tensor ``(3, height, width)`` or ``(images, 3,
+                height, width)``, or a list of such images. Numbers are 8-bit, or from 0 to 1. Files
+                are turned as their EXIF orientation says and converted to sRGB.
+            pipeline: as for `EditSession`.
+            prompt: what the photograph shows; "" is a good default, and costs the fewest
+                evaluations.
+            fit: how the photograph is brought to the size. "crop": cut at the longer sides; "pad":
+                black bars at the shorter ones; "resize": stretched.
+            skip: the share of the model calls, from the noise end, that edits leave as they are,
+                0 <= skip < 1. The larger it is, the less of the composition an edit can change.
+            seed: for the noise of the inversion; one for all photographs, or one for each.
+            height, width: pixels, multiples of the VAE's factor; None: the model's default size.
+            guidance_scale: as for `EditSession`. None: no guidance of the prompt, the pipeline's
+                default for distilled models. The photograph is reproduced under any scale.
+            callback_on_step_end: called during the inversion, as `render` calls it. Raising from
+                it cancels.
+            options: further arguments of `EditSession`, ``num_inference_steps`` among them.
+
+        Raises:
+            InvalidValueError: the photograph cannot be read, or a value is outside its range.
+            UnsupportedPipelineError: the pipeline is not supported, or does not encode images.
+            NotFiniteError: the photograph's latents overflowed.
+            OutOfMemoryError: the memory does not suffice for one condition of one image.
+
+        Warns: as `EditSession` does.
+        """
+        spec = as_model(pipeline).spec
+        height, width = _photograph_size(spec, height, width)
+        pixels = read_photographs(photo, height, width, fit)
+        if guidance_scale is None and not spec.distilled and math.isfinite(spec.unguided_scale):
+            guidance_scale = spec.unguided_scale
+        return cls(
+            pipeline,
+            prompt,
+            photograph=Photograph(pixels),
+            skip=skip,
+            seed=seed if isinstance(seed, Iterable) else (seed,) * len(pixels),
+            height=height,
+            width=width,
+            guidance_scale=guidance_scale,
+            callback_on_step_end=callback_on_step_end,
+            **options,
+        )
+
+    @classmethod
     def from_scene(
         cls, scene: Scene | ScriptScene, pipeline: Any, **options: Unpack[Options]
     ) -> Self:
@@ -1088,6 +1302,13 @@ class EditSession:
             )
         fields = {field.name: getattr(scene, field.name) for field in attrs.fields(type(scene))}
         prompt, seeds = fields.pop("prompt"), fields.pop("seeds")
+        if fields.pop("photograph", None) is not None and options.get("photograph") is None:
+            raise InvalidValueError(
+                "scene",
+                scene,
+                "one without a photograph, or with photograph=",
+                "Begin with EditSession.from_photo(...), or load the session's file.",
+            )
         for name, (option, _) in PROMPT_EMBEDDINGS.items():
             if fields.pop(name, None) is not None and options.get(option) is None:
                 raise InvalidValueError(
@@ -1101,17 +1322,27 @@ class EditSession:
     def another(self, scene: Scene) -> Self:
         """Begin a session of another scene with the same pipeline, cache budgets and batch plan.
 
-        Latents and guidance that this session was given are not used; embeddings of prompts are,
-        if the scene names them.
+        Latents and guidance that this session was given are not used; embeddings of prompts and
+        photographs are, if the scene names them. Photographs are inverted again.
         """
+        photograph = None
+        if self._photograph is not None and scene.photograph == self._scene.photograph:
+            photograph = Photograph(self._photograph.pixels)
         return self.from_scene(
-            scene, self.pipeline, **self._prompt_embeddings(scene), **self._budgets
+            scene,
+            self.pipeline,
+            photograph=photograph,
+            **self._prompt_embeddings(scene),
+            **self._budgets,
         )
 
     # Scripts.
 
     def script(self) -> Script:
         """Return the history as a script; `run` makes the same history from it.
+
+        For a session with photographs it names photograph.png beside it, or photograph-0.png and
+        so on: save `photographs` there.
 
         Raises:
             ScriptError: a concept is defined by embeddings, which a script cannot hold.
@@ -1130,7 +1361,8 @@ class EditSession:
         """Run a scripted edit history, with the same bits every time.
 
         Args:
-            script: a `Script`, or the path of a script's file.
+            script: a `Script`, or the path of a script's file. Photographs and masks are read from
+                the file's folder; those of a `Script`, from ``folder``.
             folder: where its operations write images and files. A file in it is replaced by one
                 of its name; other sessions' files too, but no other file ending in .safetensors.
             limits: what the script may ask for, such as `Limits(evaluations=...)`.
@@ -1143,11 +1375,68 @@ class EditSession:
             ScriptError: the script is not valid, asks for more than the limits, or an operation
                 failed; the message names it.
         """
+        folder = check_path("folder", folder)
+        inputs = folder if isinstance(script, Script) else check_path("script", script).parent
         script = script if isinstance(script, Script) else Script.load(script, limits)
-        session = cls.from_scene(script.scene, pipeline, **budgets)
-        for _ in run_script(script, session, check_path("folder", folder), limits):
+        session = cls.from_script(script, pipeline, inputs, limits, **budgets)
+        for _ in run_script(script, session, folder, limits, inputs=inputs):
             pass
         return session
+
+    @classmethod
+    def from_script(
+        cls,
+        script: Script,
+        pipeline: Any,
+        folder: str | Path = ".",
+        limits: Limits = DEFAULT_LIMITS,
+        **budgets: Unpack[Budgets],
+    ) -> Self:
+        """Begin a session of a script's scene, without its operations.
+
+        Args:
+            script: the script.
+            pipeline: as for `EditSession`.
+            folder: the folder that photographs are read from; they cannot lead out of it.
+            limits: what the script may ask for.
+            budgets: `cache_bytes`, `spill_bytes` and `batch_plan`, as for a new session.
+
+        Raises:
+            ScriptError: a photograph is another than the script's, or the script asks for more
+                than the limits.
+
+        And as `from_scene` and `from_photo` do.
+        """
+        scene, found = script.scene, script.scene.photograph
+        limits.check("seeds", len(scene.seeds))
+        if found is None:
+            return cls.from_scene(scene, pipeline, **budgets)
+        folder = check_path("folder", folder)
+        files = [path_inside(folder, one, "photograph") for one in found.files]
+        limits.check("seeds", len(files))
+        spec = as_model(pipeline).spec
+        height, width = _photograph_size(spec, scene.height, scene.width)
+        limits.check("pixels", height * width * len(files))
+        pixels = read_photographs(files, height, width, found.fit)
+        if found.digest is not None and found.digest != (other := photograph_digest(pixels)):
+            raise ScriptError(
+                f"{', '.join(found.files)} has pixels with the digest {other} at {width} x "
+                f"{height}; allowed: {found.digest}. Use the photograph that the script was made "
+                "with, or leave its digest out of the script."
+            )
+        names = {one.name for one in attrs.fields(Scene)} - {"photograph", "skip", "prompt"}
+        settings = {
+            name: getattr(scene, name) for name in names if hasattr(scene, name) and name != "seeds"
+        }
+        return cls.from_photo(
+            pixels,
+            pipeline,
+            scene.prompt,
+            skip=found.skip,
+            seed=scene.seeds[0] if len(scene.seeds) == 1 else scene.seeds,
+            **{**settings, "height": height, "width": width},
+            **budgets,
+        )
 
     # Private.
 
@@ -1194,11 +1483,49 @@ class EditSession:
         sampler = model.sampler(scene.num_inference_steps, scene.height, scene.width, scene.eta)
         return (len(scene.seeds), channels, height, width), sampler
 
+    def _guider(
+        self,
+        spec: ModelSpec,
+        guidance: Tensor | None,
+        conditionings: Conditionings,
+        masks: Masks,
+    ) -> Guider:
+        return Guider(
+            self._scene,
+            spec.distilled,
+            guidance,
+            spec.unguided_scale,
+            masks,
+            conditionings.is_unprompted,
+        )
+
+    def _inverted(
+        self, renderer: Renderer, photograph: Photograph, callback: StepCallback | None
+    ) -> Renderer:
+        """Return a renderer that begins from a photograph; invert it unless it is already."""
+        inversion = photograph.inversion
+        if inversion is None:
+            start = time.perf_counter()
+            inversion, evaluations = renderer.invert(
+                photograph.pixels, lambda bar: watch_steps(self, bar, callback)
+            )
+            seconds = time.perf_counter() - start
+            logger.info("photograph inverted: %d evaluations, %.2f s", evaluations, seconds)
+        return attrs.evolve(renderer, inversion=inversion)
+
+    def _adopt_inversion(self) -> None:
+        """Let estimates start from the photograph, and keep its inversion for copies and files."""
+        if self._photograph is not None:
+            inversion = self._renderer.inversion
+            self._photograph = attrs.evolve(self._photograph, inversion=inversion)
+            self._reference = EditState()
+
     def _warn_of_idle(self, state: EditState, before: EditState) -> None:
         """Warn of concepts that cannot change the image, unless they could not before."""
-        known = {one.name: {*idle_reasons(one, self.num_calls)} for one in before}
+        calls, first = self.num_calls, self._renderer.first
+        known = {one.name: {*idle_reasons(one, calls, first)} for one in before}
         for concept in state:
-            for reason in idle_reasons(concept, self.num_calls):
+            for reason in idle_reasons(concept, calls, first):
                 if reason not in known.get(concept.name, ()):
                     warn_caller(f"{concept.name!r} has no effect: {reason}", NoEffectWarning)
 
@@ -1282,6 +1609,37 @@ class EditSession:
             "prompt" if self._spec.distilled else "unconditional",
         )
 
+    def _check_outside(self, state: EditState, output_type: OutputType) -> None:
+        """Raise InvalidValueError unless a photograph's pixels can be pasted outside the edits."""
+        if self._photograph is None or output_type == "latent":
+            raise InvalidValueError(
+                "keep_outside",
+                True,
+                "False for latents, and for images that are not made from a photograph",
+                "To keep an image's own pixels outside a region, call protect(mask).",
+            )
+        if self._acted_on(self._checked(state)).min() == 255:
+            warn_caller(
+                "keep_outside has no effect: the edits may change the whole image. Give the "
+                "concepts masks, or call protect(mask).",
+                NoEffectWarning,
+            )
+
+    def _acted_on(self, state: EditState) -> Pixels:
+        """Return the pixels of a photograph that edits may change, 255 inside."""
+        trajectory = self._renderer.trajectory(state)
+        return acted_on(trajectory, state.region, self._renderer.masks, self.size)
+
+    def _with_outside(self, render: Render) -> Render:
+        """Return a render with the photograph's own pixels where no edit acts."""
+        if self._photograph is None:
+            return render
+        shares = feathered(self._acted_on(render.state))
+        images = paste_outside(render.images, self._photograph.pixels, shares)
+        pasted = attrs.evolve(render, images=images)
+        self._renders.add(pasted)
+        return pasted
+
     def _check_own(self, render: Render) -> None:
         """Raise InvalidValueError unless this session made a render with its present model."""
         if not isinstance(render, Render) or render.made_by.token != self._made_by.token:
@@ -1305,7 +1663,9 @@ class EditSession:
     def _snapshot(self, include: Include) -> Snapshot:
         """Return the content of the session's file. Raises ModelChangedError."""
         self._model.check_unchanged()
-        return take_snapshot(self._scene, self.history, self._renderer, self._reference, include)
+        return take_snapshot(
+            self._scene, self.history, self._renderer, self._photograph, self._reference, include
+        )
 
     def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:
         """Adopt a file's history, and its recorded tensors if the model is the same."""
@@ -1335,11 +1695,19 @@ class EditSession:
         snapshot = read_session(path, model.spec.device)
         document = snapshot.document
         same_model = is_same_model(document, model, allow_mismatch=allow_model_mismatch)
+        photograph = snapshot.photograph
+        if photograph is not None and not same_model:
+            photograph = Photograph(photograph.pixels)
+        # That of a photograph is part of its inversion.
+        noise = None
+        if photograph is None:
+            noise = given_noise(snapshot, model.spec, same_model=same_model)
         session = cls.from_scene(
             document.scene,
             pipeline,
-            latents=given_noise(snapshot, model.spec, same_model=same_model),
+            latents=noise,
             sem_guidance=snapshot.tensor(SEM_GUIDANCE) if document.guidance_calls else None,
+            photograph=photograph,
             cache_bytes=cache_bytes,
             spill_bytes=spill_bytes,
             batch_plan=document.batch_plan,

@@ -16,6 +16,7 @@ import torch
 from diffusers import DDIMScheduler
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 from .errors import InvalidValueError
 from .models import (
@@ -129,6 +130,11 @@ class FakeModel(DiffusionModel):
         if output_type == "np":
             return Decoded(arrays)
         return Decoded([Image.fromarray((one * 255).round().astype("uint8")) for one in arrays])
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """See `DiffusionModel.encode_image`: the inverse of `decode`; the fourth channel is 0."""
+        blocks = avg_pool2d(pixels.to(self._spec.device, torch.float32), FACTOR)
+        return pad((blocks - 0.5) * 4, (0, 0, 0, 0, 0, 1)).to(self._spec.dtype)
 
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`; there are no weights."""

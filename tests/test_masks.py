@@ -347,7 +347,7 @@ def test_scripts_hold_masks(tmp_path: Path) -> None:
         batch.script()
 
 
-def test_scripts_read_masks_in_their_folder_only(tmp_path: Path) -> None:
+def test_scripts_read_masks_in_their_own_folder_only(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     Image.fromarray(left()).save(folder / "left.png")
@@ -357,9 +357,9 @@ def test_scripts_read_masks_in_their_folder_only(tmp_path: Path) -> None:
 
     def run(mask: str) -> EditSession:
         operation = f'{{"op": "add", "prompt": "hat", "mask": "{mask}"}}'
-        path = tmp_path / "script.json"
-        path.write_text(f'{{"format_version": 2, "scene": {scene}, "operations": [{operation}]}}')
-        return EditSession.run(path, FakeModel(), folder)
+        path = folder / "script.json"
+        path.write_text(f'{{"format_version": 3, "scene": {scene}, "operations": [{operation}]}}')
+        return EditSession.run(path, FakeModel(), tmp_path)
 
     assert run("left.png")["hat"].mask == Mask(run("left.png")["hat"].mask.digest, 0.5)  # type: ignore[union-attr]
     for wrong, message in (

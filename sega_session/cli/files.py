@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as PathValidator
+from PIL import Image
 from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
@@ -25,6 +26,7 @@ from ..saving import (
     image_paths,
     read_document,
     read_masks,
+    read_photograph,
     read_provenance,
 )
 from ..scripts import (
@@ -32,6 +34,7 @@ from ..scripts import (
     Limits,
     OperationResult,
     Script,
+    photograph_files,
     run_script,
     script_from_history,
 )
@@ -98,8 +101,9 @@ def run(
     from ..session import EditSession
 
     with about(script):
-        session = EditSession.from_scene(read.scene, pipeline)
-        run_and_report(console, read, session, out, limits)
+        inputs = find_script(script).parent
+        session = EditSession.from_script(read, pipeline, inputs, limits)
+        run_and_report(console, read, session, out, limits, inputs)
 
 
 def info(file: Path) -> None:
@@ -156,26 +160,40 @@ def export_script(file: Path, *, out: Path | None = None, force: Force = False) 
     file
         A file that a session was saved to, or a PNG file that a render was saved to.
     out
-        The script's file. Default: printed.
+        The script's file; the photographs that it needs are written beside it. Default: printed.
     """
     with about(file):
         scene, history = _read(file)
         masks = read_masks(file) if any(state.masks for state in history.states()) else {}
         # Without a render, running the script would show nothing.
         script = script_from_history(scene, history, masks, "image.png")
+        photographs = None if _is_image(file) else read_photograph(file)
     if out is None:
         sys.stdout.write(script.dump())
-    else:
-        check_targets([out], force=force)
-        script.save(out)
+        return
+    images = {}
+    if photographs is not None:
+        names = photograph_files(len(photographs))
+        images = {out.with_name(name): one for name, one in zip(names, photographs, strict=True)}
+    check_targets([out, *images], force=force)
+    script.save(out)
+    for path, pixels in images.items():
+        with file_errors(path, "cannot be written"):
+            Image.fromarray(pixels).save(path)
 
 
 def run_and_report(
-    console: Console, script: Script, session: EditSession, out: Path, limits: Limits
+    console: Console,
+    script: Script,
+    session: EditSession,
+    out: Path,
+    limits: Limits,
+    inputs: Path | None = None,
 ) -> None:
     """Run a script, and write its outputs, a contact sheet, the session and a report.
 
-    If an operation fails, the results of those before it are still written.
+    If an operation fails, the results of those before it are still written. Masks are read from
+    ``inputs``, or else from ``out``.
 
     Raises:
         ScriptError: the script asks for more than the limits, or an operation failed.
@@ -185,7 +203,7 @@ def run_and_report(
     try:
         with progress(console, "Running", "operations") as show:
             show(0, len(script.operations))
-            for result in run_script(script, session, out, limits):
+            for result in run_script(script, session, out, limits, inputs=inputs):
                 results.append(result)
                 show(len(results), len(script.operations))
                 if result.render is not None and not console.is_terminal:
@@ -325,6 +343,9 @@ def _describe(
         "guidance scale": f"{scene.guidance_scale:g}",
         "guidance rescale": f"{scene.guidance_rescale:g}" if scene.guidance_rescale else "",
         "clip skip": "" if scene.clip_skip is None else str(scene.clip_skip),
+        "photograph": ""
+        if scene.photograph is None
+        else f"{scene.photograph}, skip {scene.skip:g}",
         "momentum": f"{state.momentum_scale:g}, beta {state.momentum_beta:g}",
         **own,
         "file": f"{file.stat().st_size / 1e6:.2f} MB",

@@ -10,6 +10,8 @@ from .anchored import root_mean_square
 from .conditionings import Conditionings
 from .job import OnStep
 from .masks import Masks
+from .pasting import acted_on, feathered, paste_outside
+from .photograph import Inversion, Photograph
 from .quality import Measurement, measure
 from .renderer import Rendered, Renderer
 from .store import CacheInfo, Recorder, TrajectoryStore, default_cache_bytes
@@ -17,14 +19,19 @@ from .store import CacheInfo, Recorder, TrajectoryStore, default_cache_bytes
 __all__ = [
     "CacheInfo",
     "Conditionings",
+    "Inversion",
     "Masks",
     "Measurement",
     "OnStep",
+    "Photograph",
     "Recorder",
     "Rendered",
     "Renderer",
     "TrajectoryStore",
+    "acted_on",
     "default_cache_bytes",
+    "feathered",
     "measure",
+    "paste_outside",
     "root_mean_square",
 ]

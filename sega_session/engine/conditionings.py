@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+import torch
+
 from ..errors import InvalidValueError
 from ..models import Conditioning, DiffusionModel, Embeddings, check_spec, copy_tensors, digest_of
-from ..sega import UNCOND, condition_of, embedding_condition, prompt_condition
+from ..sega import (
+    UNCOND,
+    condition_of,
+    embedding_condition,
+    prompt_condition,
+    text_condition,
+)
 from ..state import EditState, Scene
 
 
@@ -52,6 +60,17 @@ class Conditionings(Mapping[str, Conditioning]):
 
     def __len__(self) -> int:
         return len(self._found)
+
+    @property
+    def is_unprompted(self) -> bool:
+        """True if the prompt's conditioning is the unconditional one, to the bit."""
+        scene = self._scene
+        uncond, text = self._found.get(UNCOND), self._found.get(text_condition(scene))
+        if uncond is None or text is None or scene.prompt != scene.negative_prompt:
+            return False
+        return uncond.tensors.keys() == text.tensors.keys() and all(
+            torch.equal(tensor, text.tensors[name]) for name, tensor in uncond.tensors.items()
+        )
 
     def add_embeddings(self, embeddings: Embeddings) -> str:
         """Keep a copy of a user's embeddings. Return their digest, a concept's ``embedding``.

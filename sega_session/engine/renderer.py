@@ -24,11 +24,13 @@ from ..models import (
     start_from,
 )
 from ..sega import Guider, Key, Trajectory, semantic_guidance
-from ..state import BatchPlan, EditState, Exact, Mode
+from ..state import BatchPlan, EditState, Exact, Mode, Pixels
 from .conditionings import Conditionings
 from .exact import plan_exact, run_exact
-from .job import Denoised, Job, OnStep, Strategy
+from .inversion import draw_latents, find_residuals
+from .job import Denoised, Job, OnStep, Strategy, by_condition, wanted
 from .masks import Masks
+from .photograph import Inversion
 from .predictions import PredictionSource, memory_for
 from .recording import Recording
 from .store import TrajectoryStore
@@ -92,6 +94,8 @@ class Renderer:
         masks: those that states name.
         store: recorded latents and predictions.
         batch_plan: the batching of conditions.
+        first: the first call that edits may change.
+        inversion: of the photographs that renders begin from; None: they begin from noise.
         rendered: the states that were rendered exactly. Of any other, the store need not be asked.
     """
 
@@ -106,6 +110,8 @@ class Renderer:
     masks: Masks
     store: TrajectoryStore
     batch_plan: BatchPlan
+    first: int = 0
+    inversion: Inversion | None = None
     rendered: set[EditState] = field(factory=set)
 
     @property
@@ -121,7 +127,7 @@ class Renderer:
 
     def trajectory(self, state: EditState) -> Trajectory:
         """Return the trajectory of a state: the recipe and the names of each call."""
-        return Trajectory.of(state, self.calls)
+        return Trajectory.of(state, self.calls, self.first)
 
     def plan(self, state: EditState, mode: Mode, reference: EditState | None) -> int:
         """Count the evaluations of a render before it runs; for a tolerance, an upper bound.
@@ -168,6 +174,38 @@ class Renderer:
         return Rendered(decoded, done.latents, mode, done.exact, done.error, evaluations)
 
     @torch.no_grad()
+    def invert(self, pixels: Pixels, watch: Callable[[Any], OnStep]) -> tuple[Inversion, int]:
+        """Invert photographs. The unedited render is recorded by it.
+
+        Args:
+            pixels: 8-bit, ``(images, height, width, 3)``.
+            watch: given a progress bar, returns the function to call for every model call.
+
+        Returns:
+            The inversion, and the evaluations.
+
+        Raises:
+            NotFiniteError: the photographs' latents overflowed.
+            OutOfMemoryError: the memory does not suffice for one condition of one image.
+            UnsupportedPipelineError: the model does not encode images.
+        """
+        target = self.trajectory(EditState())
+        shown = torch.from_numpy(pixels.copy()).to(self.spec.device).permute(0, 3, 1, 2)
+        with memory_for("the photographs' encoding", self.spec.device):
+            image = self.model.encode_image(shown.float() / 255)
+        origin = start_from(self.spec, self.seeds, self.shape, self.noise)
+        latents = draw_latents(image, self.sampler, origin)
+        with (
+            self.model.progress_bar(self.calls) as bar,
+            self.store.record(target.names[-1]) as recorder,
+        ):
+            source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+            residuals = find_residuals(Job(self._walk(target), source, watch(bar)), latents)
+        check_finite("latents", residuals)
+        self.rendered.add(EditState())
+        return Inversion(target.names, latents, residuals), source.evaluations
+
+    @torch.no_grad()
     def guidance(self, state: EditState, part: EditState) -> list[Tensor]:
         """Return the guidance that ``part`` of a recorded state adds at each call.
 
@@ -180,15 +218,7 @@ class Renderer:
         Raises:
             InvalidValueError: a part of the render has been evicted.
         """
-        recording = self._recording(state)
-        if not recording.is_complete(self.store):
-            raise InvalidValueError(
-                "cache_bytes",
-                self.store.info.max_bytes,
-                "enough for all predictions of this render, and of those rendered since",
-                "Start a session with more, or with spill_bytes=, and render() there.",
-            )
-        recording = recording.load(self.store)
+        recording = self._recorded(state)
         predictions = (recording.predictions(call) for call in range(self.calls))
         recipe = self.trajectory(part).recipe
         guidance = list(semantic_guidance(recipe, self.guider, predictions))
@@ -197,10 +227,46 @@ class Renderer:
             guidance = [one + other for one, other in zip(guidance, given, strict=False)]
         return guidance
 
+    @torch.no_grad()
+    def expected_guidance(
+        self, state: EditState, part: EditState, at: Sequence[int]
+    ) -> tuple[list[Tensor], int]:
+        """Return the guidance that a state's concepts would add to another state's render.
+
+        Args:
+            state: a state whose exact render is recorded.
+            part: a state of concepts that need not be in it, without momentum.
+            at: the model calls to evaluate; their predictions are evaluated together.
+
+        Returns:
+            The guidance at each of the calls, and the evaluations.
+
+        Raises: as `guidance` does.
+        """
+        recording = self._recorded(state)
+        steps = self.trajectory(part).recipe.steps
+        target = recording.trajectory
+        with self.store.record(target.names[-1], list(recording.keys())) as recorder:
+            source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+            walk = self._walk(target, self._unedited(source) if target.is_confined else ())
+            requests = []
+            while walk.call < walk.calls:
+                if walk.call in at:
+                    conditions = self.guider.needed(steps[walk.call])
+                    requests += wanted(walk, target.names[walk.call], conditions)
+                walk.advance(recording.predictions(walk.call))
+            found = source.evaluate(requests)
+        guidance = []
+        for call in at:
+            name = target.names[call]
+            here = by_condition({key: one for key, one in found.items() if key.latents == name})
+            guidance.append(self.guider.semantic(here, steps[call].applied))
+        return guidance, source.evaluations
+
     def _prepare(self, state: EditState, mode: Mode, reference: EditState | None) -> Task:
         """Return what a render will do, given what is recorded now."""
         target, own = self.trajectory(state), self._recording(state)
-        if target.final in self.store:
+        if self._is_photograph(target) or target.final in self.store:
             return Task(target, own, Exact(), tuple(own.keys()), planned=0)
         # Not evicted meanwhile: the unedited render, the one that this one starts from, and what
         # this one will find recorded.
@@ -212,7 +278,7 @@ class Renderer:
         else:
             kept += recording.keys()
         keys = list(self._strategy(mode).plan(target, recording))
-        if target.is_confined and not self._has_latents(base.trajectory):
+        if target.is_confined and not self._has_unedited(base.trajectory):
             before = plan_exact(base.trajectory, self.guider, self.calls)
             keys = list(dict.fromkeys([*before, *keys]))
         planned = len(self.seeds) * sum(key not in self.store for key in keys)
@@ -226,6 +292,8 @@ class Renderer:
             final = recording.estimated_from(final, str(task.mode))
             recording = recording.load(self.store)
         with self.store.record(final, task.kept) as recorder:
+            if self.inversion is not None and self._is_photograph(target):
+                return Denoised(self.inversion.latents[-1].clone(), exact=True), 0
             recorded = recorder.find([target.final]).get(target.final)
             if recorded is not None:
                 return Denoised(recorded.clone(), exact=True), 0
@@ -244,18 +312,25 @@ class Renderer:
     def _strategy(self, mode: Mode) -> Strategy:
         return strategy_of(mode, self.sampler.signal_and_noise)
 
-    def _walk(self, target: Trajectory, unedited: Sequence[Tensor] = ()) -> Walk:
+    def _walk(self, target: Trajectory, unedited: Sequence[Tensor] | Tensor = ()) -> Walk:
         run = self.sampler.start(start_from(self.spec, self.seeds, self.shape, self.noise))
-        return Walk(run, target, self.guider, self.model, unedited)
+        return Walk(run, target, self.guider, self.model, unedited, self.inversion)
 
-    def _has_latents(self, trajectory: Trajectory) -> bool:
-        """Return whether all latents of a trajectory are recorded."""
-        return all(key in self.store for key in trajectory.all_latents())
+    def _is_photograph(self, target: Trajectory) -> bool:
+        """Return whether the final latents are the photographs' own."""
+        return self.inversion is not None and target.names[-1] == self.inversion.names[-1]
 
-    def _unedited(self, source: PredictionSource) -> Sequence[Tensor]:
+    def _has_unedited(self, trajectory: Trajectory) -> bool:
+        """Return whether all latents of the unedited trajectory are at hand."""
+        recorded = all(key in self.store for key in trajectory.all_latents())
+        return self.inversion is not None or recorded
+
+    def _unedited(self, source: PredictionSource) -> Sequence[Tensor] | Tensor:
         """Return the latents of the unedited render; evaluate it if they are not recorded."""
+        if self.inversion is not None:
+            return self.inversion.latents
         trajectory = self.trajectory(EditState())
-        if self._has_latents(trajectory):
+        if self._has_unedited(trajectory):
             return list(source.recorder.find(trajectory.all_latents()).values())
         walk = self._walk(trajectory)
         latents = [walk.latents]
@@ -264,6 +339,18 @@ class Renderer:
         run_exact(job, self.calls)
         self.rendered.add(EditState())
         return latents
+
+    def _recorded(self, state: EditState) -> Recording:
+        """Return a state's complete recording. Raises InvalidValueError."""
+        recording = self._recording(state)
+        if not recording.is_complete(self.store):
+            raise InvalidValueError(
+                "cache_bytes",
+                self.store.info.max_bytes,
+                "enough for all predictions of this render, and of those rendered since",
+                "Start a session with more, or with spill_bytes=, and render() there.",
+            )
+        return recording.load(self.store)
 
     def _recording(self, state: EditState) -> Recording:
         """Return the names of a state's render, recorded or not."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..models import DiffusionModel, SamplerRun
 from ..sega import UNCOND, Guider, Momentum, Predictions, StepRecipe, Trajectory, blended
+from .photograph import Inversion
 
 
 class Walk:
@@ -26,6 +27,7 @@ class Walk:
         model: combines guidance and predictions.
         unedited: the latents of the unedited render, before each call and after the last, for a
             trajectory that is confined to a region.
+        inversion: of the photograph that the render begins from; None: it begins from noise.
 
     Attributes:
         call: the index of the next model call.
@@ -37,7 +39,8 @@ class Walk:
         trajectory: Trajectory,
         guider: Guider,
         model: DiffusionModel,
-        unedited: Sequence[Tensor] = (),
+        unedited: Sequence[Tensor] | Tensor = (),
+        inversion: Inversion | None = None,
     ) -> None:
         self.call = 0
         self.trajectory = trajectory
@@ -45,6 +48,9 @@ class Walk:
         self._model = model
         self._unedited = unedited
         self._run = run
+        self._inversion = inversion
+        if inversion is not None:
+            run.latents = inversion.latents[0]
         self._momentum = Momentum(trajectory.recipe, guider, torch.zeros_like(run.latents))
 
     @property
@@ -97,6 +103,9 @@ class Walk:
             self.guider.guidances(semantic, call),
         )
         self._run.step(guided)
+        if self._inversion is not None:
+            name = self.trajectory.names[call + 1]
+            self._run.latents = self._inversion.corrected(self._run.latents, call, name)
         if step.region is not None:
             region = self.guider.masks[step.region]
             self._run.latents = blended(self._run.latents, self._unedited[call + 1], region)
@@ -106,6 +115,10 @@ class Walk:
         """Feed the momentum with one call's guidance. Return that guidance with momentum."""
         guidance, self._momentum = self._momentum.fed(predictions, call)
         return guidance
+
+    def place(self, latents: Tensor) -> None:
+        """Replace the latents before the next call."""
+        self._run.latents = latents
 
     def fork(self) -> Self:
         """Return an independent copy of the walk, which will add the same noise."""

@@ -28,13 +28,16 @@ from .inputs import copy_noise as copy_noise
 from .inputs import copy_pooled as copy_pooled
 from .inputs import copy_tensors as copy_tensors
 from .inputs import digest_of as digest_of
+from .inputs import draw_further_noise as draw_further_noise
 from .inputs import draw_noise as draw_noise
 from .inputs import given_embeddings as given_embeddings
 from .inputs import start_from as start_from
 from .loading import AVATARS as AVATARS
+from .loading import PORTRAIT as PORTRAIT
 from .loading import load_avatars as load_avatars
 from .loading import load_pipeline as load_pipeline
 from .loading import load_quietly as load_quietly
+from .presets import PHOTO_PRESETS as PHOTO_PRESETS
 from .presets import PRESETS_FILE as PRESETS_FILE
 from .presets import PRESETS_VERSION as PRESETS_VERSION
 from .presets import PUBLISHED as PUBLISHED

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, UnsupportedPipelineError
 from ..state import Scene
 from .text_guidance import classifier_free_guidance
 
@@ -176,7 +176,23 @@ class Sampler(Protocol):
 
         ``model input = signal · image + noise · ε`` with signal² + noise² = 1. Return (1, 0) where
         the schedule is unknown or the model does not predict ε; estimates then interpolate the
-        prediction itself.
+        prediction itself. `add_noise` has the shares in the latents, which some samplers scale
+        for the model.
+        """
+
+    def add_noise(self, image: Tensor, noise: Tensor, call: int) -> Tensor:
+        """Return the latents before a call of a run whose final latents would be an image's.
+
+        They are at the noise level of that call, in the scaling that the run's latents have there.
+        At call 0 that is where `start` begins: there, noise dominates or is all that is left.
+
+        Args:
+            image: final latents, ``(images, channels, height, width)``.
+            noise: standard normal, of the same shape, precision and device.
+            call: the index of the call, from 0 to `calls` - 1.
+
+        Raises:
+            UnsupportedPipelineError: the sampler's noise levels are not known.
         """
 
 
@@ -186,8 +202,8 @@ class DiffusionModel(Protocol):
 
     Implement it for a family of your own, and pass an instance where a pipeline is expected, or
     register the family's pipeline with ``as_model.register``. A class that inherits from this one
-    has defaults for `guided`, `encode_embeddings` and `progress_bar`. examples/own_model.py is a
-    complete implementation.
+    has defaults for `guided`, `encode_embeddings`, `encode_image` and `progress_bar`.
+    examples/own_model.py is a complete implementation.
     """
 
     @property
@@ -278,6 +294,28 @@ class DiffusionModel(Protocol):
         Raises:
             NotFiniteError: the images overflowed.
         """
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Encode images into final latents, which `decode` turns back into them, nearly.
+
+        The same images have the same latents: nothing is drawn. The default raises.
+
+        Args:
+            pixels: floating point, ``(images, 3, height, width)``, in [0, 1], on any device. The
+                size is one that `latents_shape` accepts.
+
+        Returns:
+            ``(images, channels, height, width)`` as `latents_shape` says, in the spec's precision
+            and on its device.
+
+        Raises:
+            NotFiniteError: the latents overflowed.
+            UnsupportedPipelineError: the model does not encode images.
+        """
+        raise UnsupportedPipelineError(
+            f"{type(self).__name__} does not encode images; allowed: a model with encode_image(), "
+            "which every family of sega_session.models has. Implement it, or begin from a seed."
+        )
 
     @abstractmethod
     def components(self) -> Mapping[str, Any]:

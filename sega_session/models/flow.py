@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import UnsupportedPipelineError
-from .base import Decoded, OutputType
+from .autoencoders import posterior_mode
+from .base import Decoded, ModelSpec, OutputType
 from .inputs import check_finite
 from .quiet import calculate_shift
 
@@ -75,3 +77,14 @@ def decode(pipeline: Any, latents: Tensor, output_type: OutputType) -> Decoded:
     # Under model offloading, the pipeline's own call ends with this too.
     pipeline.maybe_free_model_hooks()
     return Decoded(images)
+
+
+@torch.no_grad()
+def encode_image(pipeline: Any, pixels: Tensor, spec: ModelSpec) -> Tensor:
+    """Encode images with a pipeline's VAE; see `DiffusionModel.encode_image`."""
+    config = pipeline.vae.config
+    shifted = posterior_mode(pipeline.vae, pixels) - config.shift_factor
+    latents: Tensor = shifted * config.scaling_factor
+    # Under model offloading, the pipeline's own call ends with this too.
+    pipeline.maybe_free_model_hooks()
+    return latents.to(spec.device, spec.dtype)

@@ -23,7 +23,7 @@ from .base import (
     Request,
     Role,
 )
-from .flow import PATCH, check_transformer, decode, resolution_shift
+from .flow import PATCH, check_transformer, decode, encode_image, resolution_shift
 from .inputs import copy_embeddings, copy_pooled
 from .pipelines import (
     check_clip_skip,
@@ -157,6 +157,10 @@ class Flux(DiffusionModel):
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """See `DiffusionModel.decode`."""
         return decode(self._pipeline, latents, output_type)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """See `DiffusionModel.encode_image`."""
+        return encode_image(self._pipeline, pixels, self.spec)
 
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`."""

@@ -53,6 +53,13 @@ def draw_noise(spec: ModelSpec, seeds: Sequence[int], shape: LatentsShape) -> Te
     return start_from(spec, seeds, shape, None).noise
 
 
+def draw_further_noise(origin: Origin) -> Tensor:
+    """Draw more noise in the shape of the initial one, each image's from its own generator."""
+    noise = origin.noise
+    drawn: Tensor = randn_tensor(noise.shape, list(origin.generators), noise.device, noise.dtype)
+    return drawn
+
+
 def copy_checked(what: str, tensor: Tensor, spec: ModelSpec) -> Tensor:
     """Return a copy of a user's tensor, on the model's device and in its precision.
 

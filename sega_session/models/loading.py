@@ -32,6 +32,9 @@ WITH_UNETS = (
 AVATARS = Path(__file__).resolve().parents[1] / "avatars" / "checkpoint"
 """The directory of the embedded checkpoint."""
 
+PORTRAIT = AVATARS.parent / "portrait.jpg"
+"""A portrait to begin a session from, drawn and not rendered by the embedded checkpoint."""
+
 
 def load_avatars(
     *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None

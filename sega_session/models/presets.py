@@ -99,6 +99,19 @@ PUBLISHED = Recommended(
 )
 """The scales and thresholds of the example in diffusers' documentation, for any checkpoint."""
 
+PHOTO_PRESETS: Mapping[str, Preset] = Presets(
+    {
+        "face": Preset(scale=5, threshold=0.95, warmup=0.18),
+        "object": Preset(scale=12, threshold=0.9, warmup=0.24),
+        "style": Preset(scale=7, threshold=0.5, warmup=0.18),
+    }
+)
+"""Settings for photographs by the kind of edit, for `EditSession.from_photo` with its defaults.
+
+They are those of the demonstration of LEDITS++ (Brack et al., CVPR 2024, arXiv 2311.16711), which
+counts warm-ups from the first call that is not skipped; here they are shares of all calls.
+"""
+
 
 def recommended_or_published(pipeline: Any) -> Recommended:
     """Return the recommendation of a pipeline's checkpoint, or else `PUBLISHED`.

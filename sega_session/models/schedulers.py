@@ -133,6 +133,7 @@ class SchedulerSampler:
         self._fresh = fresh_scheduler(scheduler, steps, schedule)
         self._shares = signal_and_noise(self._fresh)
         _rehearse(self._fresh, steps, schedule)
+        self._levels = noise_levels(self._fresh)
         if eta and "eta" not in inspect.signature(scheduler.step).parameters:
             warn_caller(
                 f"eta={eta:g} has no effect: {type(scheduler).__name__} does not use it. "
@@ -152,6 +153,18 @@ class SchedulerSampler:
     def signal_and_noise(self, call: int) -> tuple[float, float]:
         """See `Sampler.signal_and_noise`."""
         return self._shares[call]
+
+    def add_noise(self, image: Tensor, noise: Tensor, call: int) -> Tensor:
+        """See `Sampler.add_noise`; schedulers that end at noise, or keep no table, are refused."""
+        if not self._levels:
+            raise UnsupportedPipelineError(
+                f"the noise levels of the pipeline's scheduler, {type(self._fresh).__name__}, are "
+                "unknown; allowed: a scheduler that goes from noise to images, with alphas_cumprod "
+                "or sigmas. Set one with pipeline.scheduler = "
+                "DDIMScheduler.from_config(pipeline.scheduler.config), or begin from a seed."
+            )
+        signal, share = self._levels[call]
+        return signal * image + share * noise
 
 
 class SchedulerRun:
@@ -185,6 +198,9 @@ class SchedulerRun:
 
     def step(self, prediction: Tensor) -> None:
         """See `SamplerRun.step`."""
+        if not getattr(self._scheduler, "is_scale_input_called", True):
+            # It warns otherwise; where predictions are known, nobody asks for the model's input.
+            self.model_input(self.latents)
         self.latents = self._scheduler.step(
             prediction, self._host_timestep, self.latents, **self._arguments
         ).prev_sample
@@ -325,3 +341,47 @@ def signal_and_noise(scheduler: Any) -> tuple[tuple[float, float], ...]:
     # Some schedulers place their calls between the training timesteps.
     kept = np.interp(calls, np.arange(len(table)), table.double().cpu().numpy())
     return tuple((float(one) ** 0.5, float(1 - one) ** 0.5) for one in kept)
+
+
+def noise_levels(scheduler: Any) -> tuple[tuple[float, float], ...]:
+    """Return the shares of image and noise in the latents before each call; empty: unknown.
+
+    See `Sampler.add_noise`. diffusers' own ``add_noise`` counts timesteps, not calls: it misses the
+    calls in the middle of a step, and SASolver's takes timesteps of flow matching for those of
+    noise. A level is the one that the model is told: DDIM and PNDM with "linspace" steps lead to
+    latents of another.
+    """
+    timesteps = scheduler.timesteps
+    # Inverse schedulers go from images to noise.
+    if timesteps[0] < timesteps[-1]:
+        return ()
+    if getattr(scheduler, "sigmas", None) is not None:
+        shares = _latents_shares(scheduler, _sigmas_of_calls(scheduler))
+    elif hasattr(scheduler, "alphas_cumprod"):
+        kept = scheduler.alphas_cumprod.double()[timesteps.long()]
+        shares = kept.sqrt(), (1 - kept).sqrt()
+    else:
+        return ()
+    signal, noise = torch.broadcast_tensors(*shares)
+    return tuple(zip(signal.tolist(), noise.tolist(), strict=True))
+
+
+def _sigmas_of_calls(scheduler: Any) -> Tensor:
+    """Return the sigma of each call's latents, from the table of a fresh scheduler."""
+    sigmas: Tensor = scheduler.sigmas.double()
+    found = sigmas[: len(scheduler.timesteps)].clone()
+    if hasattr(scheduler, "sigmas_interpol") or hasattr(scheduler, "mid_point_sigma"):
+        # Every second call is in the middle of a step, on a logarithmic scale, and the table has
+        # only the ends. An ancestral step ends lower, before noise is added.
+        ends = getattr(scheduler, "sigmas_down", sigmas[1:])[: len(found) - 1 : 2]
+        found[1::2] = (found[:-1:2] * ends).sqrt()
+    return found
+
+
+def _latents_shares(scheduler: Any, sigmas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of image and noise in a scheduler's latents at sigmas."""
+    if hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
+        signal, noise = scheduler._sigma_to_alpha_sigma_t(sigmas)  # noqa: SLF001 - its scaling
+        return signal, noise
+    signal = 1 - sigmas if _has_flow_sigmas(scheduler) else torch.ones_like(sigmas)
+    return signal, sigmas

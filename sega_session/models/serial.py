@@ -97,6 +97,12 @@ class SerialModel:
         with self._lock:
             return self._model.decode(latents, output_type)
 
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """See `DiffusionModel.encode_image`."""
+        with self._lock:
+            self.check_unchanged()
+            return self._model.encode_image(pixels)
+
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`."""
         return self._model.components()

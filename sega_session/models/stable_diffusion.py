@@ -14,6 +14,7 @@ from diffusers.loaders import TextualInversionLoaderMixin
 from torch import Tensor
 
 from ..state import Scene
+from .autoencoders import posterior_mode
 from .base import (
     Conditioning,
     Decoded,
@@ -149,6 +150,15 @@ class StableDiffusion(DiffusionModel):
         # Under model offloading, the pipeline's own call ends with this too.
         self._pipeline.maybe_free_model_hooks()
         return Decoded(images, nsfw)
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """See `DiffusionModel.encode_image`."""
+        vae, spec = self._pipeline.vae, self.spec
+        latents: Tensor = posterior_mode(vae, pixels) * vae.config.scaling_factor
+        # Under model offloading, the pipeline's own call ends with this too.
+        self._pipeline.maybe_free_model_hooks()
+        return latents.to(spec.device, spec.dtype)
 
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import UnsupportedPipelineError
 from ..state import Scene
+from .autoencoders import posterior_mode
 from .base import (
     Conditioning,
     Decoded,
@@ -37,7 +38,7 @@ from .quiet import StableDiffusionXLPipeline, without_notices
 from .requests import collate
 from .schedulers import SchedulerSampler, check_scheduler
 from .unets import check_unet, default_size, guidance_embedding, is_distilled
-from .upcast import decoding_vae
+from .upcast import without_overflow
 
 PARTS = (
     "unet",
@@ -172,12 +173,12 @@ class StableDiffusionXL(DiffusionModel):
     def decode(self, latents: Tensor, output_type: OutputType) -> Decoded:
         """See `DiffusionModel.decode`; a watermarker of the pipeline marks the images.
 
-        A VAE that needs float32 decodes in it, see `decoding_vae`.
+        A VAE that needs float32 decodes in it, see `without_overflow`.
         """
         images: ImageType = latents
         if output_type != "latent":
             pipeline = self._pipeline
-            vae = decoding_vae(pipeline.vae)
+            vae = without_overflow(pipeline.vae)
             moved = latents.to(get_module_execution_device(vae), vae.dtype)
             pixels = vae.decode(_unscaled(moved, vae.config), return_dict=False)[0]
             check_finite("decoded images", pixels)
@@ -187,6 +188,15 @@ class StableDiffusionXL(DiffusionModel):
         # Under model offloading, the pipeline's own call ends with this too.
         self._pipeline.maybe_free_model_hooks()
         return Decoded(images)
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """See `DiffusionModel.encode_image`; a VAE that needs float32 encodes in it."""
+        vae, spec = without_overflow(self._pipeline.vae), self.spec
+        latents = posterior_mode(vae, pixels).to(spec.device, spec.dtype)
+        # Under model offloading, the pipeline's own call ends with this too.
+        self._pipeline.maybe_free_model_hooks()
+        return _scaled(latents, vae.config)
 
     def components(self) -> Mapping[str, Any]:
         """See `DiffusionModel.components`; one is the treatment of empty negative prompts."""
@@ -234,13 +244,24 @@ def _check_added(pipeline: Any) -> None:
 
 def _unscaled(latents: Tensor, config: Any) -> Tensor:
     """Return latents as the VAE has them, which the U-Net knows scaled to a deviation near 1."""
+    mean, deviation = _statistics(latents, config)
+    unscaled: Tensor = latents * deviation / config.scaling_factor + mean
+    return unscaled
+
+
+def _scaled(latents: Tensor, config: Any) -> Tensor:
+    """Return a VAE's latents as the U-Net knows them; the inverse of `_unscaled`."""
+    mean, deviation = _statistics(latents, config)
+    scaled: Tensor = (latents - mean) * config.scaling_factor / deviation
+    return scaled
+
+
+def _statistics(latents: Tensor, config: Any) -> tuple[Tensor, Tensor]:
+    """Return the mean and deviation of a VAE's latents by channel; 0 and 1 if it states none."""
     mean, deviation = config.get("latents_mean"), config.get("latents_std")
     if mean is None or deviation is None:
-        scaled: Tensor = latents / config.scaling_factor
-        return scaled
-    mean, deviation = (
-        torch.tensor(one).to(latents.device, latents.dtype).view(1, -1, 1, 1)
-        for one in (mean, deviation)
+        mean, deviation = [0.0], [1.0]
+    return (
+        latents.new_tensor(mean).view(1, -1, 1, 1),
+        latents.new_tensor(deviation).view(1, -1, 1, 1),
     )
-    shifted: Tensor = latents * deviation / config.scaling_factor + mean
-    return shifted

@@ -1,4 +1,4 @@
-"""The VAE to decode with: SDXL's own overflows in float16, so a float32 copy takes its place."""
+"""The VAE to work with: SDXL's own overflows in float16, so a float32 copy takes its place."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .glances import Glance, glance_at
 HOOKS = ("_hf_hook", "_diffusers_hook")
 """The attributes of modules whose weights accelerate or diffusers moves at every call."""
 
-REPLACED = ("_diffusers_hook", "forward", "decode")
+REPLACED = ("_diffusers_hook", "forward", "encode", "decode")
 """Attributes of an instance that stand for the class's own; in a copy they lead to the original."""
 
 _COPIES: WeakKeyDictionary[nn.Module, tuple[Glance, Any]] = WeakKeyDictionary()
 
 
-def decoding_vae(vae: Any) -> Any:
-    """Return a VAE that decodes without overflow, and leave the given one as it is.
+def without_overflow(vae: Any) -> Any:
+    """Return a VAE that encodes and decodes without overflow, and leave the given one as it is.
 
     Returns:
         The VAE itself, or a float32 copy if it is in float16 and its ``force_upcast`` is set. A

@@ -7,7 +7,8 @@ from .journal import Autosave as Autosave
 from .journal import continues as continues
 from .journal import read_journal as read_journal
 from .journal import recover_history as recover_history
-from .masks import read_masks as read_masks
+from .pixels import read_masks as read_masks
+from .pixels import read_photograph as read_photograph
 from .png import Provenance as Provenance
 from .png import check_carried as check_carried
 from .png import image_paths as image_paths

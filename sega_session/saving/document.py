@@ -50,6 +50,10 @@ INITIAL_LATENTS = "initial_latents"
 SEM_GUIDANCE = "sem_guidance"
 """The name of recorded guidance that the session was given, among a file's tensors."""
 
+PHOTOGRAPH = "photograph.pixels"
+PHOTOGRAPH_LATENTS = "photograph.latents"
+PHOTOGRAPH_RESIDUALS = "photograph.residuals"
+"""The names of a photograph's compressed pixels and of its inversion, among a file's tensors."""
 
 POOLED = ".pooled"
 """What follows a digest where a name means the pooled embeddings."""
@@ -89,6 +93,9 @@ TENSOR_NAMES = re.compile(
         (
             INITIAL_LATENTS,
             SEM_GUIDANCE,
+            PHOTOGRAPH,
+            PHOTOGRAPH_LATENTS,
+            PHOTOGRAPH_RESIDUALS,
             embedding_name(f"[0-9a-f]{{16}}({POOLED})?"),
             mask_name("[0-9a-f]{16}"),
             latents_name("[0-9]{1,6}"),
@@ -162,6 +169,8 @@ class Description:
             by digest, the pooled ones under the digest and `POOLED`.
         masks: by digest, the bytes of a mask's compressed pixels, and its sizes: 1 or the number of
             images, height and width.
+        photograph: the bytes of the photographs' compressed pixels, and their sizes: images,
+            height, width and 3; empty if there are none.
         model: the identity of the model.
         versions: the versions of the packages that wrote the file, for information.
         conditions: the conditions that predictions are recorded for: "uncond", "prompt:<text>" or
@@ -179,6 +188,7 @@ class Description:
     guidance_calls: int = 0
     embeddings: Mapping[str, tuple[int, ...]] = field(factory=dict)
     masks: Mapping[str, tuple[int, ...]] = field(factory=dict)
+    photograph: tuple[int, ...] = ()
     model: ModelIdentity
     versions: Mapping[str, str]
     conditions: tuple[str, ...] = ()
@@ -192,6 +202,10 @@ class Description:
             found[SEM_GUIDANCE] = (self.guidance_calls, *self.latents_shape)
         found |= {embedding_name(digest): shape for digest, shape in self.embeddings.items()}
         found |= {mask_name(digest): sizes[:1] for digest, sizes in self.masks.items()}
+        if self.photograph:
+            found[PHOTOGRAPH] = self.photograph[:1]
+            found[PHOTOGRAPH_LATENTS] = (self.calls + 1, *self.latents_shape)
+            found[PHOTOGRAPH_RESIDUALS] = (self.calls, *self.latents_shape)
         for render in self.recorded:
             if render.latents:
                 found[latents_name(render.entry)] = (len(render.latents), *self.latents_shape)
@@ -326,9 +340,9 @@ def check_tensors(
     for name in sorted(shapes.keys() ^ types.keys()):
         state = "missing" if name in shapes else "not in the document"
         raise SessionFormatError(f"{wrong}: the tensor {shorten(name)} is {state}.")
-    masks = {*map(mask_name, document.masks)}
+    packed = {PHOTOGRAPH, *map(mask_name, document.masks)}
     for name, (dtype, shape) in types.items():
-        right = dtype == "U8" if name in masks else DTYPES.get(dtype) == document.model.dtype
+        right = dtype == "U8" if name in packed else DTYPES.get(dtype) == document.model.dtype
         if not right or shape != shapes[name]:
             raise SessionFormatError(
                 f"{wrong}: the tensor {name} is {dtype} {shorten(shape)}, and "
@@ -409,6 +423,12 @@ def _problems(document: Document) -> Iterator[str]:
         shapes = [(images, scene.height, scene.width) for images in (1, len(scene.seeds))]
         if not sizes or sizes[0] < 1 or sizes[1:] not in shapes:
             yield f"the mask {shorten(digest)} has the sizes {shorten(sizes)}"
+    expected = (len(scene.seeds), scene.height, scene.width, 3)
+    packed, *found = document.photograph or (0,)
+    if (scene.photograph is None) != (not document.photograph):
+        yield "the photograph is missing, or the scene names none"
+    elif document.photograph and (packed < 1 or tuple(found) != expected):
+        yield f"the photograph has the sizes {shorten(document.photograph)}"
     yield from _exceeded(document)
     for digest, sizes in document.embeddings.items():
         # Readers multiply the sizes of empty tensors too, in 64 bits.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +26,7 @@ from ..files import (
     structure,
     unstructure,
 )
-from ..state import Concept, EditState, Scene
+from ..state import IMAGE_BOMBS, IMAGE_DAMAGE, Concept, EditState, Scene
 from ..state.fields import check_path, field_like
 
 FORMAT_VERSION = 1
@@ -48,10 +46,7 @@ MAX_VALUES = 10**5
 MAX_PARTS = 5 * 10**4
 """Limits of the text under `KEY`; see `check_bounds`. A thousand concepts are within them."""
 
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-"""The errors that Pillow raises for files that are not PNG, damaged, or beyond its limits."""
+PHOTOGRAPH = "A photograph begins a session with EditSession.from_photo."
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -140,7 +135,8 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
     if not isinstance(text, str):
         raise SessionFormatError(
             f"{name} does not say what made it: there is no text {KEY!r} in it. Use the file that "
-            "sega-session wrote; other programs leave the text out when they save an image."
+            "sega-session wrote; other programs leave the text out when they save an image. "
+            + PHOTOGRAPH
         )
     try:
         if _size(text) > MAX_BYTES:
@@ -160,6 +156,7 @@ def read_provenance(source: str | Path | Image.Image) -> tuple[Provenance, int]:
 def check_carried(provenance: Provenance) -> None:
     """Raise SessionFormatError if an image was made with tensors, which its file does not hold."""
     missing = [*provenance.given]
+    missing += ["the photograph"] if provenance.scene.photograph is not None else []
     missing += ["the region of its edits"] if provenance.state.region is not None else []
     for one in provenance.state:
         missing += [one.name] if one.embedding is not None else []
@@ -178,16 +175,16 @@ def _read_info(path: Path) -> dict[str | tuple[int, int], object]:
             _check_chunks(file)
             with Image.open(file, formats=["PNG"]) as image:
                 return image.info
-        except BOMBS as error:
+        except IMAGE_BOMBS as error:
             raise SessionFormatError(
                 f"{path} is too large: {error} Use an image that sega-session wrote."
             ) from None
-        except DAMAGE as error:
+        except IMAGE_DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise SessionFormatError(
-                f"{path} is no PNG file, or a damaged one: {str(error)[:300]}. Use the file that "
-                "was written."
+                f"{path} is no PNG file, or a damaged one: {str(error)[:200]}. Use the file that "
+                f"was written. {PHOTOGRAPH}"
             ) from None
 
 

@@ -11,13 +11,16 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
-from ..engine import Renderer
+from ..engine import Inversion, Photograph, Renderer
 from ..errors import InvalidValueError, ModelMismatchError, SessionFormatError
 from ..models import DiffusionModel, Embeddings, ModelSpec, draw_noise, identify
 from ..sega import LATENTS, Guider, Key, Trajectory
-from ..state import EditState, History, Include, Pixels, Scene
+from ..state import EditState, History, Include, Pixels, Scene, first_call
 from .document import (
     INITIAL_LATENTS,
+    PHOTOGRAPH,
+    PHOTOGRAPH_LATENTS,
+    PHOTOGRAPH_RESIDUALS,
     POOLED,
     SEM_GUIDANCE,
     Document,
@@ -30,7 +33,7 @@ from .document import (
     named_masks,
     prediction_name,
 )
-from .masks import deflate_mask, inflate_mask
+from .pixels import deflate_pixels, inflate_mask, inflate_photograph
 
 
 @frozen(eq=False)
@@ -60,6 +63,27 @@ class Snapshot:
         packed = self.tensor(mask_name(digest)).cpu().numpy().tobytes()
         return inflate_mask(packed, digest, sizes)
 
+    @property
+    def photograph(self) -> Photograph | None:
+        """The photographs and their inversion; None: there are none.
+
+        Raises:
+            SessionFormatError: their pixels are damaged.
+        """
+        scene = self.document.scene
+        if scene.photograph is None:
+            return None
+        packed = self.tensor(PHOTOGRAPH).cpu().numpy().tobytes()
+        pixels = inflate_photograph(packed, scene.photograph, self.document.photograph[1:])
+        names = self.trajectory(EditState()).names
+        latents, residuals = self.tensor(PHOTOGRAPH_LATENTS), self.tensor(PHOTOGRAPH_RESIDUALS)
+        return Photograph(pixels, Inversion(names, latents, residuals))
+
+    def trajectory(self, state: EditState) -> Trajectory:
+        """Return the trajectory of one of the history's states."""
+        scene, calls = self.document.scene, self.document.calls
+        return Trajectory.of(state, calls, first_call(scene, calls))
+
     def tensor(self, name: str) -> Tensor:
         """Return a whole tensor by its name in the file."""
         parts = self.tensors[name]
@@ -70,12 +94,14 @@ def take_snapshot(
     scene: Scene,
     history: History,
     renderer: Renderer,
+    photograph: Photograph | None,
     reference: EditState | None,
     include: Include,
 ) -> Snapshot:
     """Return the content of a session's file.
 
     Args:
+        photograph: what renders begin from, inverted; None: noise.
         reference: the state that estimates start from.
         include: which recorded renders the snapshot holds.
     """
@@ -93,9 +119,14 @@ def take_snapshot(
     masks = {}
     for digest in named_masks(history):
         pixels = renderer.masks.pixels(digest)
-        packed = bytearray(deflate_mask(pixels))
-        tensors[mask_name(digest)] = (torch.frombuffer(packed, dtype=torch.uint8),)
-        masks[digest] = (len(packed), *pixels.shape)
+        tensors[mask_name(digest)] = (_deflated(pixels),)
+        masks[digest] = (len(tensors[mask_name(digest)][0]), *pixels.shape)
+    sizes: tuple[int, ...] = ()
+    if photograph is not None and photograph.inversion is not None:
+        tensors[PHOTOGRAPH] = (_deflated(photograph.pixels),)
+        tensors[PHOTOGRAPH_LATENTS] = (photograph.inversion.latents,)
+        tensors[PHOTOGRAPH_RESIDUALS] = (photograph.inversion.residuals,)
+        sizes = (len(tensors[PHOTOGRAPH][0]), *photograph.pixels.shape)
     document = Document(
         session=secrets.token_hex(8),
         scene=scene,
@@ -106,6 +137,7 @@ def take_snapshot(
         guidance_calls=0 if guidance is None else len(guidance),
         embeddings={digest: tuple(embeds.shape) for digest, embeds in embeddings.items()},
         masks=masks,
+        photograph=sizes,
         model=identify(renderer.model),
         versions=package_versions(),
         history=history,
@@ -142,7 +174,7 @@ def with_recorded(snapshot: Snapshot, renderer: Renderer, include: Include) -> S
         # Names of trajectories take long to make, and long histories have few renders.
         if document.history[entry].state not in renderer.rendered:
             continue
-        trajectory = Trajectory.of(document.history[entry].state, document.calls)
+        trajectory = snapshot.trajectory(document.history[entry].state)
         if trajectory.final in seen or trajectory.final not in renderer.store:
             continue
         found = _recorded_rows(trajectory, renderer, seen)
@@ -162,13 +194,13 @@ def with_recorded(snapshot: Snapshot, renderer: Renderer, include: Include) -> S
 def restore_recorded(snapshot: Snapshot, renderer: Renderer) -> None:
     """Put recorded renders into the store, the current one last, so that it is evicted last."""
     document, store = snapshot.document, renderer.store
-    base = Trajectory.of(EditState(), document.calls).names[-1]
+    base = snapshot.trajectory(EditState()).names[-1]
     current = document.history.current
     kept: list[Key] = []
     for render in sorted(document.recorded, key=lambda one: one.entry == current):
         state = document.history[render.entry].state
         renderer.rendered.add(state)
-        trajectory = Trajectory.of(state, document.calls)
+        trajectory = snapshot.trajectory(state)
         with store.record(trajectory.names[-1], kept) as recorder:
             for condition, name, calls in _runs(document, render):
                 for row, call in enumerate(calls):
@@ -226,6 +258,10 @@ def _check_fits(document: Document, model: DiffusionModel) -> None:
             f"the file has {document.calls} calls of latents {document.latents_shape}; its "
             f"scene has {calls} of {shape}. The file is damaged."
         )
+
+
+def _deflated(pixels: Pixels) -> Tensor:
+    return torch.frombuffer(bytearray(deflate_pixels(pixels)), dtype=torch.uint8)
 
 
 def _entries(document: Document, include: Include) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ..files import Migration, StrictError, structure, unstructure
 from ..state import Entry, History
 from .tables import pack
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """The version that is written."""
 
 
@@ -87,7 +87,20 @@ def _from_2_to_3(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _from_1_to_2, 2: _from_2_to_3})
+NEW_IN_DOCUMENT_4: Mapping[str, Any] = MappingProxyType({"photograph": []})
+NEW_IN_SCENE_4: Mapping[str, Any] = MappingProxyType({"photograph": None, "skip": 0.0})
+"""The fields that version 4 has and version 3 had not, with the values that mean the same."""
+
+
+def _from_3_to_4(document: dict[str, Any]) -> dict[str, Any]:
+    """Add what version 3 had not: photographs."""
+    scene = _add_keys(document.get("scene"), NEW_IN_SCENE_4)
+    return {**_add_keys(document, NEW_IN_DOCUMENT_4), "scene": scene}
+
+
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
+    {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4}
+)
 """For each older version, the function that turns a document of it into one of the next."""
 
 

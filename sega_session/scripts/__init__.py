@@ -7,18 +7,22 @@ here, not from the modules. ``python -m sega_session.scripts.schema`` prints the
 
 from . import operations
 from .limits import DEFAULT_LIMITS, Limits
+from .outputs import path_inside
 from .runner import OperationResult, Session, run_script
-from .script import Script, ScriptScene
-from .writer import script_from_history
+from .script import Script, ScriptPhotograph, ScriptScene
+from .writer import photograph_files, script_from_history
 
 __all__ = [
     "DEFAULT_LIMITS",
     "Limits",
     "OperationResult",
     "Script",
+    "ScriptPhotograph",
     "ScriptScene",
     "Session",
     "operations",
+    "path_inside",
+    "photograph_files",
     "run_script",
     "script_from_history",
 ]

@@ -226,6 +226,7 @@ class Render:
         default=None, validator=optional(fields.checked_by(check_output, suffix=".png"))
     )
     mode: ModeName | Anchored = field(default="exact", validator=fields.checked_by(_check_mode))
+    keep_outside: bool = field(default=False, validator=fields.checked_by(fields.check_flag))
 
 
 @frozen(kw_only=True)

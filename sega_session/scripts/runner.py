@@ -36,7 +36,7 @@ class Session(Protocol):
     def plan(self, mode: str | Mode) -> int:
         """Count the evaluations that `render` would make now, or more."""
 
-    def render(self, mode: str | Mode) -> Render:
+    def render(self, mode: str | Mode, *, keep_outside: bool) -> Render:
         """Render the current state."""
 
     def save(self, path: Path, *, include: Include) -> object:
@@ -72,7 +72,12 @@ class OperationResult:
 
 
 def run_script(
-    script: Script, session: Session, folder: Path, limits: Limits = DEFAULT_LIMITS
+    script: Script,
+    session: Session,
+    folder: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    inputs: Path | None = None,
 ) -> Iterator[OperationResult]:
     """Run a script's operations one by one, and yield the result of each.
 
@@ -84,6 +89,7 @@ def run_script(
         session: a new session of the script's scene.
         folder: the folder for outputs; they cannot lead out of it.
         limits: what the script may ask for.
+        inputs: the folder that masks are read from; they cannot lead out of it. None: ``folder``.
 
     Raises:
         ScriptError: the script asks for more than the limits, or an operation failed; the session
@@ -106,7 +112,9 @@ def run_script(
             match operation:
                 case ops.Render():
                     limits.check("evaluations", evaluations + session.plan(operation.mode))
-                    render = last = session.render(operation.mode)
+                    render = last = session.render(
+                        operation.mode, keep_outside=operation.keep_outside
+                    )
                     evaluations += render.evaluations
                     if operation.output is not None:
                         # Checked again, in case that a link was made meanwhile.
@@ -119,7 +127,7 @@ def run_script(
                 case ops.Expect():
                     _check_evaluations(operation, last)
                 case _:
-                    _apply(session, operation, folder)
+                    _apply(session, operation, folder if inputs is None else inputs)
         seconds = time.perf_counter() - start
         description = _describe(operation, before, session.history)
         yield OperationResult(index, description, seconds, render, outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -12,13 +12,14 @@ from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of
 
 from .. import files as strict
-from ..errors import ScriptError, SessionFileError
+from ..errors import InvalidValueError, ScriptError, SessionFileError
 from ..saving import image_paths
-from ..state import Scene, fields
+from ..state import Fit, Scene, fields
 from .limits import DEFAULT_LIMITS, Limits
 from .operations import Expect, Operation, Render, Save, Transaction
+from .outputs import check_output
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The version that is written."""
 
 MAX_BYTES = 4 * 2**20
@@ -48,8 +49,42 @@ def _from_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-MIGRATIONS: Mapping[int, strict.Migration] = MappingProxyType({1: _from_1_to_2})
-"""For each older version, the function that turns a document of it into one of the next."""
+MIGRATIONS: Mapping[int, strict.Migration] = MappingProxyType({1: _from_1_to_2, 2: dict})
+"""For each older version, the function that turns a document of it into one of the next.
+
+Version 2 had no photographs, so its documents mean the same in version 3.
+"""
+
+
+def _check_photographs(what: str, value: tuple[str, ...]) -> None:
+    if not value:
+        raise InvalidValueError(what, value, "at least one file")
+    for one in value:
+        check_output(what, one, suffix=PurePosixPath(one).suffix or ".png")
+
+
+@frozen(kw_only=True)
+class ScriptPhotograph:
+    """The photographs that a session begins from, as for `EditSession.from_photo`.
+
+    Attributes:
+        files: one for each image, relative to the folder that the script is in.
+        digest: of their pixels at the scene's size; other pixels are refused. None: any are taken.
+        fit: how they are brought to the scene's size.
+        skip: the share of the model calls that edits leave as they are, 0 <= skip < 1.
+    """
+
+    files: tuple[str, ...] = field(
+        validator=[
+            deep_iterable(instance_of(str), instance_of(tuple)),
+            fields.checked_by(_check_photographs),
+        ]
+    )
+    digest: str | None = None
+    fit: Fit = field(
+        default="crop", validator=fields.checked_by(fields.check_choice, get_args(Fit))
+    )
+    skip: float = fields.field_like(Scene, "skip", default=0.15)
 
 
 @frozen(kw_only=True)
@@ -66,6 +101,7 @@ class ScriptScene:
     height: int | None = fields.field_like(Scene, "height", default=None)
     width: int | None = fields.field_like(Scene, "width", default=None)
     eta: float = fields.field_like(Scene, "eta")
+    photograph: ScriptPhotograph | None = None
 
 
 def _check_operations(_: object, __: object, value: tuple[Any, ...]) -> None:

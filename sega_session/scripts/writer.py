@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from ..errors import ScriptError
+from ..saving import image_paths
 from ..state import (
     Concept,
     EditState,
@@ -24,7 +26,7 @@ from ..state import (
     renamed,
 )
 from . import operations as ops
-from .script import Script, ScriptScene
+from .script import Script, ScriptPhotograph, ScriptScene
 
 
 def script_from_history(
@@ -34,6 +36,8 @@ def script_from_history(
     output: str | None = None,
 ) -> Script:
     """Return a script that makes a history again: entries, ids, labels, branches and position.
+
+    It does not hold the photographs of a session, and names files that do; see `photograph_files`.
 
     Args:
         scene: the scene of the history's session.
@@ -47,6 +51,10 @@ def script_from_history(
             a batch, which a script does not hold.
     """
     settings = attrs.asdict(scene)
+    digest, skip = settings.pop("photograph"), settings.pop("skip")
+    if digest is not None:
+        files = photograph_files(len(scene.seeds))
+        settings["photograph"] = ScriptPhotograph(files=files, digest=digest, skip=skip)
     for words, embedding in (
         ("prompt", settings.pop("prompt_embedding")),
         ("negative prompt", settings.pop("negative_embedding")),
@@ -55,6 +63,11 @@ def script_from_history(
     steps = [*_entries(history, masks), *_branches(history), *_visits(history), *_position(history)]
     steps += [] if output is None else [ops.Render(output=output)]
     return Script(ScriptScene(**settings), tuple(steps))
+
+
+def photograph_files(images: int) -> tuple[str, ...]:
+    """Return the files that the script of a session with photographs names, beside its own."""
+    return tuple(str(path) for path in image_paths(Path("photograph.png"), images))
 
 
 def _entries(history: History, masks: Mapping[str, Pixels]) -> Iterator[ops.Operation]:

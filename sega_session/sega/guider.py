@@ -30,6 +30,8 @@ class Guider:
             channels, height, width)``, or None.
         masks: by digest, ``(1 or images, 1, height, width)`` at the latents' size, 0 to 1.
         unguided_scale: guidance scales up to this one turn the prompt's guidance off.
+        unprompted: the prompt's conditioning is the unconditional one, so that one prediction
+            serves as both.
     """
 
     scene: Scene
@@ -37,11 +39,12 @@ class Guider:
     sem_guidance: Tensor | None = None
     unguided_scale: float = 1.0
     masks: Mapping[str, Tensor] = field(factory=dict)
+    unprompted: bool = False
 
     @property
     def text(self) -> str:
         """The condition of the scene's prompt."""
-        return text_condition(self.scene)
+        return UNCOND if self.unprompted else text_condition(self.scene)
 
     @property
     def base(self) -> str:

@@ -95,14 +95,20 @@ def prompt_condition(prompt: str) -> str:
     return f"prompt:{prompt}"
 
 
-def make_recipe(state: EditState, calls: int) -> Recipe:
-    """Return the recipe of ``state`` for a render of ``calls`` model calls."""
+def make_recipe(state: EditState, calls: int, first: int = 0) -> Recipe:
+    """Return the recipe of ``state`` for a render of ``calls`` model calls.
+
+    Args:
+        state: the concepts and momentum.
+        calls: the model calls of a render.
+        first: the first call that edits may change; nothing is applied or fed before it.
+    """
     concepts = [concept for concept in state if concept.enabled]
-    all_warm_from = max((concept.warmup for concept in concepts), default=0)
+    all_warm_from = max([first, *(concept.warmup for concept in concepts)])
     has_momentum = (
         state.momentum_scale > 0
         and all_warm_from < calls
-        and bool(_terms(_uncooled(concepts, call=0)))
+        and bool(_terms(_uncooled(concepts, call=first)))
     )
     region = None
     if state.region is not None and state.region.share < 1:
@@ -110,7 +116,7 @@ def make_recipe(state: EditState, calls: int) -> Recipe:
     steps: list[StepRecipe] = []
     edited = False
     for call in range(calls):
-        uncooled = _uncooled(concepts, call)
+        uncooled = _uncooled(concepts, call) if call >= first else []
         warm = [concept for concept in uncooled if call >= concept.warmup]
         all_warm = call >= all_warm_from
         applied = _terms(warm, total=1 if all_warm else sum(c.weight for c in warm))

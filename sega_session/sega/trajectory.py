@@ -48,9 +48,9 @@ class Trajectory:
 
     @staticmethod
     @lru_cache(maxsize=256)
-    def of(state: EditState, calls: int) -> Trajectory:
-        """Return the trajectory of ``state`` for a render of ``calls`` model calls."""
-        recipe = make_recipe(state, calls)
+    def of(state: EditState, calls: int, first: int = 0) -> Trajectory:
+        """Return the trajectory of ``state``. Args: as for `make_recipe`."""
+        recipe = make_recipe(state, calls, first)
         return Trajectory(recipe, _names(recipe))
 
     @property

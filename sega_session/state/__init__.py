@@ -7,10 +7,10 @@ modules of functions. Other packages import from here, not from the modules.
 
 from . import edits, fields
 from .differences import diff, renamed
-from .effects import default_warmup, idle_reasons
+from .effects import default_warmup, first_call, idle_reasons
 from .fields import check_line
 from .history import Entry, History
-from .masks import MASK_PREFIX, Mask, MaskSource, Pixels, data_url, mask_of, read_mask
+from .masks import MASK_PREFIX, Mask, MaskSource, data_url, mask_of, read_mask
 from .modes import (
     MODES,
     Anchored,
@@ -22,11 +22,16 @@ from .modes import (
     anchored,
     as_mode,
 )
+from .photographs import Fit, PhotoSource, photograph_digest, read_photographs
+from .pixels import IMAGE_BOMBS, IMAGE_DAMAGE, MAX_SIDE, Pixels
 from .timeline import Timeline
 from .values import BatchPlan, Concept, EditState, Include, Scene
 
 __all__ = [
+    "IMAGE_BOMBS",
+    "IMAGE_DAMAGE",
     "MASK_PREFIX",
+    "MAX_SIDE",
     "MODES",
     "Anchored",
     "BatchPlan",
@@ -34,12 +39,14 @@ __all__ = [
     "EditState",
     "Entry",
     "Exact",
+    "Fit",
     "History",
     "Include",
     "Mask",
     "MaskSource",
     "Mode",
     "ModeName",
+    "PhotoSource",
     "Pixels",
     "Preview",
     "Replay",
@@ -53,8 +60,11 @@ __all__ = [
     "diff",
     "edits",
     "fields",
+    "first_call",
     "idle_reasons",
     "mask_of",
+    "photograph_digest",
     "read_mask",
+    "read_photographs",
     "renamed",
 ]

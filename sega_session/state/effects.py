@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .values import Concept
+from .values import Concept, Scene
 
 
-def default_warmup(calls: int, cooldown: int | None = None) -> int:
-    """Return a fifth of the model calls, 10 of 50, but less than the cool-down."""
-    warmup = round(calls / 5)
+def first_call(scene: Scene, calls: int) -> int:
+    """Return the first model call that edits may change: 8 of 50 where ``skip`` is 0.15."""
+    return round(scene.skip * calls)
+
+
+def default_warmup(calls: int, cooldown: int | None = None, first: int = 0) -> int:
+    """Return a fifth of the model calls, 10 of 50, but less than the cool-down.
+
+    Args:
+        calls: the model calls of a render.
+        cooldown: the concept's.
+        first: the first call that edits may change; the fifth is of those from there on.
+    """
+    warmup = first + round((calls - first) / 5)
     return warmup if cooldown is None else max(0, min(warmup, cooldown - 1))
 
 
-def idle_reasons(concept: Concept, calls: int) -> Iterator[str]:
+def idle_reasons(concept: Concept, calls: int, first: int = 0) -> Iterator[str]:
     """Yield the settings that keep a concept from changing an image, and what to do about each.
 
     Args:
         concept: the concept; its ``enabled`` is not looked at.
         calls: the model calls of a render.
+        first: the first call that edits may change.
     """
     if concept.scale == 0:
         yield "scale is 0. Raise scale, or mute the concept with disable()."
@@ -29,6 +41,11 @@ def idle_reasons(concept: Concept, calls: int) -> Iterator[str]:
     if concept.warmup >= calls:
         yield (
             f"warmup is {concept.warmup}, and a render has only {calls} model calls. Lower warmup."
+        )
+    elif concept.cooldown is not None and concept.warmup < concept.cooldown <= first:
+        yield (
+            f"cooldown is {concept.cooldown}, and with this skip edits begin at call {first}. "
+            "Raise cooldown."
         )
     elif concept.warmup == concept.cooldown:
         yield f"warmup and cooldown are both {concept.warmup}. Lower warmup, or raise cooldown."

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 import io
 import math
 from collections.abc import Sequence
@@ -14,22 +12,27 @@ from typing import Any, TypeAlias
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
-from ..errors import InvalidValueError, SessionFileError
-from ..files import open_regular
-
-Pixels: TypeAlias = NDArray[np.uint8]
-"""The pixels of a mask, ``(1 or images, height, width)``: 0 is outside, 255 is inside."""
+from ..errors import InvalidValueError
+from .pixels import (
+    IMAGE_BOMBS,
+    IMAGE_DAMAGE,
+    Pixels,
+    as_array,
+    as_bytes,
+    check_side,
+    decode_image,
+    digest_of,
+    high_bytes,
+    open_image,
+)
 
 MaskSource: TypeAlias = Any
 """What `read_mask` takes: a picture, an array or tensor, a path, a box, or a polygon."""
 
 MASK_PREFIX = "data:image/png;base64,"
 """The beginning of a mask that is text: a PNG file in base64."""
-
-MAX_SIDE = 16_384
-"""The largest height and width of an image or a mask, in pixels."""
 
 FINER = 4
 """How much finer boxes and polygons are drawn than the image, for soft edges."""
@@ -57,8 +60,7 @@ class Mask:
 
 def mask_of(pixels: Pixels) -> Mask:
     """Return the name of a mask's pixels."""
-    content = repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
-    return Mask(hashlib.sha256(content).hexdigest()[:16], round(float(pixels.mean()) / 255, 4))
+    return Mask(digest_of(pixels), round(float(pixels.mean()) / 255, 4))
 
 
 def read_mask(source: MaskSource, height: int, width: int, images: int) -> Pixels:
@@ -125,66 +127,33 @@ def _are(source: Any, kind: Any) -> bool:
 
 def _open(source: str | Path) -> Image.Image:
     """Read an image file, or text that begins with `MASK_PREFIX`."""
-    if isinstance(source, str) and source.startswith("data:"):
-        try:
-            if not source.startswith(MASK_PREFIX):
-                raise ValueError
-            content = base64.b64decode(source.removeprefix(MASK_PREFIX), validate=True)
-            return _decoded(io.BytesIO(content), ["PNG"])
-        except (ValueError, binascii.Error, OSError) as error:
-            raise InvalidValueError(
-                "mask", source, f"a PNG file in base64, after {MASK_PREFIX!r}", HINT
-            ) from error
-    path = Path(source).expanduser()
+    if not (isinstance(source, str) and source.startswith("data:")):
+        with open_image("mask", source, HINT) as image:
+            return image
     try:
-        with open_regular(path) as file:
-            return _decoded(file, None)
-    except SessionFileError as error:
-        raise InvalidValueError("mask", str(path), f"an image file ({error})", HINT) from error
-
-
-def _decoded(file: Any, formats: list[str] | None) -> Image.Image:
-    """Decode an image file. Raises OSError."""
-    try:
-        image = Image.open(file, formats=formats)
-        _check_side(*image.size)
-        image.load()
-    except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f"it cannot be decoded: {error}") from error
-    return image
-
-
-def _check_side(*sides: int) -> None:
-    if not 1 <= min(sides) <= max(sides) <= MAX_SIDE:
-        raise InvalidValueError("size of the mask", sides, f"1 to {MAX_SIDE} pixels a side")
+        if not source.startswith(MASK_PREFIX):
+            raise ValueError
+        content = base64.b64decode(source.removeprefix(MASK_PREFIX), validate=True)
+        return decode_image("mask", io.BytesIO(content), ["PNG"])
+    except InvalidValueError:
+        raise
+    except (*IMAGE_DAMAGE, *IMAGE_BOMBS) as error:
+        raise InvalidValueError(
+            "mask", source, f"a PNG file in base64, after {MASK_PREFIX!r}", HINT
+        ) from error
 
 
 def _from_array(source: Any) -> Pixels:
     """Return an array or tensor as pixels, of its own size."""
-    array = np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
+    array = as_array(source)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or not array.size:
         raise InvalidValueError(
             "shape of the mask", tuple(source.shape), "(height, width), or (images, height, width)"
         )
-    _check_side(*array.shape[1:])
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InvalidValueError(
-            "type of the mask", array.dtype, "flags, 8-bit numbers, or numbers from 0 to 1"
-        )
-    # Not a number fails this too.
-    if not (array.min() >= 0 and array.max() <= 1):
-        low, high = float(array.min()), float(array.max())
-        raise InvalidValueError(
-            "mask", f"{low:g} to {high:g}", "numbers from 0 to 1", "Divide 8-bit values by 255."
-        )
-    rounded: Pixels = np.rint(array * 255).astype(np.uint8)
-    return rounded
+    check_side("mask", *array.shape[1:])
+    return as_bytes("mask", array)
 
 
 def _fractions(values: Sequence[Any]) -> tuple[float, ...]:
@@ -209,10 +178,10 @@ def _draw(corners: Sequence[tuple[float, ...]], height: int, width: int) -> Imag
 
 
 def _as_grey(image: Image.Image) -> Image.Image:
-    _check_side(*image.size)
+    check_side("mask", *image.size)
     if image.mode in COLOURS and "transparency" not in image.info:
         if image.mode == "I;16":
-            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return high_bytes(image)
         return image.convert("L")
     if image.mode not in GREY:
         raise InvalidValueError(

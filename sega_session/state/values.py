@@ -22,7 +22,8 @@ from .fields import (
     check_text,
     checked_by,
 )
-from .masks import MAX_SIDE, Mask
+from .masks import Mask
+from .pixels import MAX_SIDE
 
 BatchPlan = Literal["together", "canonical"]
 """The batching of the conditions of a model call.
@@ -85,6 +86,11 @@ class Scene:
         height, width: the image's size in pixels, 1 to `MAX_SIDE`. All images together have at
             most `MAX_PIXELS`.
         eta: the noise of the DDIM scheduler, 0 to 1; other schedulers ignore it, as in diffusers.
+        photograph: the digest of the photographs that the images are made from; None: they are made
+            from noise.
+        skip: the share of the model calls, from the noise end, that edits leave as they are,
+            0 <= skip < 1; 0 unless there is a photograph. The larger it is, the less of the
+            composition an edit can change.
 
     Raises:
         InvalidValueError: a value has the wrong type or is outside its range.
@@ -120,8 +126,19 @@ class Scene:
     eta: float = field(
         default=0.0, converter=as_float, validator=checked_by(check_number, at_least=0, at_most=1)
     )
+    photograph: str | None = None
+    skip: float = field(
+        default=0.0, converter=as_float, validator=checked_by(check_number, at_least=0, below=1)
+    )
 
     def __attrs_post_init__(self) -> None:
+        if self.skip and self.photograph is None:
+            raise InvalidValueError(
+                "skip",
+                self.skip,
+                "0 where the images are made from noise",
+                "EditSession.from_photo(...) begins from a photograph.",
+            )
         pixels = self.height * self.width
         if pixels * len(self.seeds) > MAX_PIXELS:
             raise InvalidValueError(

@@ -103,7 +103,8 @@ def test_lab_copies_the_notebooks_and_leaves_changed_ones(served: Served, tmp_pa
     ]
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
-        *("01_first_edit.ipynb", "02_panel.ipynb", "03_history_and_files.ipynb", "panel.png")
+        *("01_first_edit.ipynb", "02_panel.ipynb", "03_history_and_files.ipynb"),
+        *("04_your_photo.ipynb", "05_masks.ipynb", "panel.png"),
     ]
     assert (folder / "panel.png").read_bytes() == (TREE / "examples" / "panel.png").read_bytes()
 

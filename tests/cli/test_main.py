@@ -248,3 +248,26 @@ def test_an_error_of_the_system_has_no_number() -> None:
         (SegaSessionError("one\ntwo"), r"one\ntwo"),
     ):
         assert explain(error) == text
+
+
+def test_photographs_go_from_scripts_to_sessions_and_back(tmp_path: Path) -> None:
+    pipeline = tiny_stable_diffusion()
+    pipeline.save_pretrained(tmp_path / "tiny")
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "me.jpg")
+    (tmp_path / "edit.json").write_text(
+        '{"format_version": 3, "scene": {"prompt": "", "num_inference_steps": 2,'
+        ' "photograph": {"files": ["me.jpg"]}},'
+        ' "operations": [{"op": "add", "prompt": "hat", "warmup": 0}, {"op": "render"}]}'
+    )
+    model = ("--model", "tiny", "--device", "cpu")
+    done = sega_session("run", "edit.json", "--out", "out", *model, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = sega_session("info", "out/session.safetensors", cwd=tmp_path).stdout
+    session = EditSession.load(tmp_path / "out" / "session.safetensors", pipeline)
+    assert f"{session.scene.photograph}, skip 0.15" in shown
+    export = ("export-script", "out/session.safetensors", "--out", "again.json")
+    assert sega_session(*export, cwd=tmp_path).returncode == 0
+    failed = sega_session(*export, cwd=tmp_path)
+    assert "'again.json' is there already" in failed.stderr
+    again = EditSession.run(tmp_path / "again.json", pipeline, tmp_path / "out")
+    assert (again.scene, again.history) == (session.scene, session.history)

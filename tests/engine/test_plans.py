@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -70,10 +71,18 @@ def edit(session: EditSession, kind: str, what: Any, fields: Any) -> None:
         session.update(what, **fields)
 
 
+def begin(model: FakeModel, *, skip: float | None = None, **scene: Any) -> EditSession:
+    """Begin a session from noise, or, with a share to skip, from a photograph."""
+    if skip is None:
+        return EditSession(model, "a cat", **scene)
+    gradient = np.linspace(0, 255, 768).astype(np.uint8).reshape(16, 16, 3)
+    return EditSession.from_photo(gradient, model, "a cat", skip=skip, **scene)
+
+
 def check_renders(walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]) -> None:
     """Render after each edit of a walk, and compare the counts with a hook on the model."""
     model = FakeModel(SCHEDULERS[scheduler](), distilled=scene.pop("distilled", False))
-    session = EditSession(model, "a cat", num_inference_steps=9, **scene)
+    session = begin(model, num_inference_steps=9, **scene)
     for change, mode in walk:
         edit(session, *change)
         planned, before = session.plan(mode), model.rows
@@ -136,6 +145,29 @@ def test_planned_equals_evaluated_within_small_budgets(
     walk: list[tuple[Any, Any]], scheduler: str, budgets: dict[str, Any]
 ) -> None:
     check_renders(walk, scheduler, budgets)
+
+
+PHOTOGRAPHS = st.fixed_dictionaries(
+    {
+        "skip": st.sampled_from([0.0, 0.2, 0.6]),
+        "guidance_scale": st.sampled_from([None, 7.5]),
+        "cache_bytes": st.sampled_from([0, 40 * ONE, 2**30]),
+        "batch_plan": st.sampled_from(["together", "canonical"]),
+    }
+)
+
+
+@pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
+@given(
+    st.lists(st.tuples(EDITS | REGIONS, MODES), min_size=3, max_size=12),
+    st.sampled_from(["DDIM", "PNDM", "Heun", "Euler ancestral", "UniPC"]),
+    PHOTOGRAPHS,
+)
+@settings(max_examples=60, deadline=None)
+def test_planned_equals_evaluated_from_photographs(
+    walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]
+) -> None:
+    check_renders(walk, scheduler, scene)
 
 
 @pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")

@@ -28,7 +28,7 @@ from sega_session.errors import (
 )
 from sega_session.models import as_model, changes, glance, identify
 from sega_session.models.stable_diffusion_xl import StableDiffusionXL
-from sega_session.models.upcast import decoding_vae
+from sega_session.models.upcast import without_overflow
 from tests.support.pipelines import BETAS, SCHEDULERS, TOKENS
 from tests.support.stable_diffusion_xl import LAYERS, POOLED, WIDTHS, tiny_stable_diffusion_xl
 
@@ -449,29 +449,29 @@ def test_a_half_precision_vae_decodes_in_float32_and_stays_as_it_was(
     assert changes(before, glance(model)) == ()
     assert vars(pipeline.vae) == attributes
     # One copy serves every decode and every model over this VAE.
-    copied = decoding_vae(pipeline.vae)
+    copied = without_overflow(pipeline.vae)
     assert copied.dtype == torch.float32
     as_model(pipeline).decode(latents(ours), "pt")
-    assert decoding_vae(pipeline.vae) is copied
+    assert without_overflow(pipeline.vae) is copied
     # A VAE that needs no float32 decodes itself.
     pipeline.vae.register_to_config(force_upcast=False)
-    assert decoding_vae(pipeline.vae) is pipeline.vae
+    assert without_overflow(pipeline.vae) is pipeline.vae
 
 
 def test_the_float32_copy_follows_weights_slicing_and_tiling() -> None:
     pipeline = tiny_stable_diffusion_xl(dtype=torch.float16)
-    first = decoding_vae(pipeline.vae)
+    first = without_overflow(pipeline.vae)
     pipeline.vae.enable_slicing()
     pipeline.vae.enable_tiling()
     pipeline.vae.tile_latent_min_size = 4
-    again = decoding_vae(pipeline.vae)
+    again = without_overflow(pipeline.vae)
     assert again is first
     assert (again.use_slicing, again.use_tiling, again.tile_latent_min_size) == (True, True, 4)
     pipeline.vae.disable_tiling()
-    assert not decoding_vae(pipeline.vae).use_tiling
+    assert not without_overflow(pipeline.vae).use_tiling
     with torch.no_grad():
         pipeline.vae.decoder.conv_out.weight.mul_(2)
-    changed = decoding_vae(pipeline.vae)
+    changed = without_overflow(pipeline.vae)
     assert torch.equal(
         changed.decoder.conv_out.weight, pipeline.vae.decoder.conv_out.weight.float()
     )
@@ -509,7 +509,7 @@ def test_the_float32_copy_of_an_offloaded_vae_has_weights_and_no_hooks(
     pipeline.unet.__deepcopy__ = lambda _: pytest.fail("the U-Net is copied")
     assert torch.equal(as_tensor(session(pipeline)), half_images())
     assert [vars(one).keys() for one in pipeline.vae.modules()] == hooks
-    copied = decoding_vae(pipeline.vae)
+    copied = without_overflow(pipeline.vae)
     assert copied is not pipeline.vae
     for module in copied.modules():
         assert {"_hf_hook", "_diffusers_hook", "forward"}.isdisjoint(vars(module))

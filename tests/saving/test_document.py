@@ -39,7 +39,9 @@ from sega_session.saving.versions import (
     MIGRATIONS,
     NEW_IN_CONCEPT,
     NEW_IN_DOCUMENT,
+    NEW_IN_DOCUMENT_4,
     NEW_IN_SCENE,
+    NEW_IN_SCENE_4,
     NEW_IN_STATE,
 )
 from sega_session.state import Concept, EditState, Scene
@@ -142,10 +144,21 @@ def test_the_names_of_tensors() -> None:
 # Versions.
 
 
+def of_version_3(document: Document = DOCUMENT) -> dict[str, Any]:
+    """Return a document as the third version wrote it."""
+    found = plain(document)
+    found["format_version"] = 3
+    for key in NEW_IN_DOCUMENT_4:
+        del found[key]
+    for key in NEW_IN_SCENE_4:
+        del found["scene"][key]
+    return found
+
+
 def of_version_2(document: Document = DOCUMENT) -> dict[str, Any]:
     """Return a document as the second version wrote it."""
     history = document.history
-    found = plain(document)
+    found = of_version_3(document)
     found["format_version"] = 2
     for key in NEW_IN_DOCUMENT:
         del found[key]
@@ -182,7 +195,8 @@ def of_version_1(document: Document = DOCUMENT) -> dict[str, Any]:
 def test_older_versions_are_migrated() -> None:
     assert parse_document(of_version_1()) == DOCUMENT
     assert parse_document(of_version_2()) == DOCUMENT
-    assert plain()["format_version"] == FORMAT_VERSION == 3
+    assert parse_document(of_version_3()) == DOCUMENT
+    assert plain()["format_version"] == FORMAT_VERSION == 4
     # The history's branches are another thing, and stay.
     assert "branches" in of_version_1()["history"]
 
@@ -216,13 +230,13 @@ def test_the_files_of_all_versions_say_the_same() -> None:
 @pytest.mark.parametrize(
     ("version", "reason"),
     [
-        (4, "4; this release reads versions 1 to 3. Read it with a newer sega-session: pip inst"),
-        (0, "0; this release reads versions 1 to 3. The document was not written by sega-session."),
-        (-1, "-1; this release reads versions 1 to 3. The document was not written by"),
-        (True, "True; this release reads versions 1 to 3. The document was not written by"),
-        ("2", "'2'; this release reads versions 1 to 3. The document was not written by"),
-        (2.0, "2.0; this release reads versions 1 to 3. The document was not written by"),
-        (None, "None; this release reads versions 1 to 3. The document was not written by"),
+        (5, "5; this release reads versions 1 to 4. Read it with a newer sega-session: pip inst"),
+        (0, "0; this release reads versions 1 to 4. The document was not written by sega-session."),
+        (-1, "-1; this release reads versions 1 to 4. The document was not written by"),
+        (True, "True; this release reads versions 1 to 4. The document was not written by"),
+        ("2", "'2'; this release reads versions 1 to 4. The document was not written by"),
+        (2.0, "2.0; this release reads versions 1 to 4. The document was not written by"),
+        (None, "None; this release reads versions 1 to 4. The document was not written by"),
     ],
 )
 def test_other_versions_are_refused(tmp_path: Path, version: Any, reason: str) -> None:

@@ -37,6 +37,8 @@ MADE = Provenance(
 )
 RECORD = {"format_version": 1, "index": 0, **unstructure(MADE)}
 
+PHOTOGRAPH = "A photograph begins a session with EditSession.from_photo."
+
 
 def png(info: PngInfo) -> bytes:
     file = io.BytesIO()
@@ -239,7 +241,9 @@ def test_what_has_too_many_values_is_not_written() -> None:
 
 def test_images_that_do_not_say(tmp_path: Path) -> None:
     said = f"image.png does not say what made it: there is no text '{KEY}' in it. Use the file"
-    assert said in refused(tmp_path, png(PngInfo()))
+    message = refused(tmp_path, png(PngInfo()))
+    assert said in message
+    assert message.endswith(PHOTOGRAPH)
     infos: list[dict[str | tuple[int, int], Any]] = [{}, {KEY: 3}, {KEY: b"{}"}]
     for info in infos:
         image = Image.new("RGB", (4, 4))
@@ -252,7 +256,9 @@ def test_images_that_do_not_say(tmp_path: Path) -> None:
 def test_no_png(tmp_path: Path, kind: str) -> None:
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, kind)
-    assert "image.png is no PNG file, or a damaged one" in refused(tmp_path, file.getvalue())
+    message = refused(tmp_path, file.getvalue())
+    assert "image.png is no PNG file, or a damaged one" in message
+    assert message.endswith(f"Use the file that was written. {PHOTOGRAPH}")
 
 
 def test_bombs(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_schema_refuses_operations_as_the_reader_does(step: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format_version": 3},
+        {"format_version": 4},
         {"format_version": True},
         {"$schema": 3},
         {"scene": {}},

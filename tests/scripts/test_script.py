@@ -44,7 +44,7 @@ from tests.files.test_strict_json import NAMES, POSITIVE, SHARES, TEXTS
 
 EVERY_KEY: dict[str, Any] = {
     "$schema": "script.schema.json",
-    "format_version": 2,
+    "format_version": 3,
     "scene": {
         "prompt": "a portrait of a woman",
         "negative_prompt": "",
@@ -54,6 +54,7 @@ EVERY_KEY: dict[str, Any] = {
         "height": None,
         "width": None,
         "eta": 0.0,
+        "photograph": {"files": ["me/a.jpg"], "digest": None, "fit": "pad", "skip": 0.2},
     },
     "operations": [
         {
@@ -100,7 +101,7 @@ EVERY_KEY: dict[str, Any] = {
         {"op": "checkout", "target": "main"},
         {"op": "branch", "name": "main"},
         {"op": "render", "output": "steps/smile.png", "mode": "preview"},
-        {"op": "render", "output": None, "mode": {"every": 3}},
+        {"op": "render", "output": None, "mode": {"every": 3}, "keep_outside": True},
         {"op": "render", "mode": {"tolerance": 0.1}},
         {"op": "expect", "at_most": 117},
         {"op": "save", "output": "portrait.safetensors", "include": "base"},
@@ -110,7 +111,7 @@ EVERY_KEY: dict[str, Any] = {
 
 def document(*steps: Any, **scene: Any) -> str:
     """Return the JSON of a script with these operations."""
-    plain = {"format_version": 2, "scene": {"prompt": "a", **scene}, "operations": steps}
+    plain = {"format_version": 3, "scene": {"prompt": "a", **scene}, "operations": steps}
     return json.dumps(plain)
 
 
@@ -233,7 +234,7 @@ def test_defaults_are_left_out() -> None:
     assert one.dump() == (
         """\
 {
-  "format_version": 2,
+  "format_version": 3,
   "scene": {
     "prompt": "a woman",
     "seeds": [
@@ -386,16 +387,16 @@ def test_expect_needs_a_render() -> None:
         ("", "the text is not JSON: Expecting value"),
         (b"\xff", "the text is not UTF-8"),
         ("[]", "[] is not an object."),
-        ("{}", "format_version is None; this release reads versions 1 to 2."),
+        ("{}", "format_version is None; this release reads versions 1 to 3."),
         (
-            '{"format_version": 3}',
-            "format_version is 3; this release reads versions 1 to 2. Read it with",
+            '{"format_version": 4}',
+            "format_version is 4; this release reads versions 1 to 3. Read it with",
         ),
-        ('{"format_version": 2}', "'scene' is missing."),
-        ('{"format_version": 2, "scene": {"prompt": "a"}}', "'operations' is missing."),
-        ('{"format_version": 2, "steps": []}', "'steps' is unknown; allowed: scene, operations."),
-        ('{"format_version": 2, "$schema": 3}', "['$schema']: 3 is not text."),
-        ('{"format_version": 2, "format_version": 2}', "the key 'format_version' is there twice"),
+        ('{"format_version": 3}', "'scene' is missing."),
+        ('{"format_version": 3, "scene": {"prompt": "a"}}', "'operations' is missing."),
+        ('{"format_version": 3, "steps": []}', "'steps' is unknown; allowed: scene, operations."),
+        ('{"format_version": 3, "$schema": 3}', "['$schema']: 3 is not text."),
+        ('{"format_version": 3, "format_version": 3}', "the key 'format_version' is there twice"),
         (document(seeds=[]), "scene: seed is (); allowed: an integer, or at least one in a list."),
         (document(seeds=7), "scene.seeds: 7 is not a list."),
         (document(height=0), "scene: height is 0; allowed: an integer, at least 1, at most 16384."),

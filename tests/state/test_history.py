@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -247,15 +248,23 @@ def test_random_walks_with_a_pipeline(pipeline: Any) -> None:
     walk(pipeline, runs=2, steps=6)
 
 
-def walk(pipeline: Any, *, runs: int, steps: int) -> Counter[str]:
+@pytest.mark.filterwarnings("ignore::sega_session.NoEffectWarning")
+def test_random_walks_from_a_photograph() -> None:
+    assert walk(FakeModel(), runs=20, steps=30, photograph=True)["revisits"] > 4
+
+
+def walk(pipeline: Any, *, runs: int, steps: int, photograph: bool = False) -> Counter[str]:
     """Compare a session with a model of it in random walks, and return what was counted."""
+    scene: dict[str, Any] = {"num_inference_steps": 5, "batch_plan": "canonical"}
 
     class Machine(SessionMachine):
         counts: ClassVar[Counter[str]] = Counter()
 
         @classmethod
         def opened(cls) -> EditSession:
-            return EditSession(pipeline, "a cat", num_inference_steps=5, batch_plan="canonical")
+            if photograph:
+                return EditSession.from_photo(np.eye(16), pipeline, "a cat", **scene)
+            return EditSession(pipeline, "a cat", **scene)
 
         @classmethod
         def loaded(cls, path: Path) -> EditSession:

@@ -1,0 +1,37 @@
+"""Images encoded by VAEs of diffusers, as every family encodes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers.utils.torch_utils import get_module_execution_device
+from torch import Tensor
+
+from ..errors import NotFiniteError
+
+
+def posterior_mode(vae: Any, pixels: Tensor) -> Tensor:
+    """Return the most probable latents of images, as the VAE has them: not scaled.
+
+    Args:
+        vae: a VAE of diffusers, with a posterior or without (AutoencoderTiny).
+        pixels: ``(images, 3, height, width)``, in [0, 1].
+
+    Returns:
+        ``(images, channels, height, width)`` of latents, in the VAE's precision and on the device
+        that it runs on.
+
+    Raises:
+        NotFiniteError: the latents overflowed.
+    """
+    # In the images' own precision, as diffusers' image processors normalise.
+    normalised = 2.0 * pixels - 1.0
+    encoded = vae.encode(normalised.to(get_module_execution_device(vae), vae.dtype))
+    posterior = getattr(encoded, "latent_dist", None)
+    latents: Tensor = encoded.latents if posterior is None else posterior.mode()
+    if not bool(latents.isfinite().all()):
+        raise NotFiniteError(
+            f"the encoded images overflowed in {latents.dtype}; allowed: finite numbers. "
+            "Give finite pixels in [0, 1], or load the pipeline in another precision."
+        )
+    return latents
