@@ -225,8 +225,8 @@ class AnchoredStrategy:
         if not corrected:
             return Denoised(walk.latents, exact)
         error = _error_of(corrected)
-        latents = shrunk(walk.latents, recording.latents(walk.calls), error)
-        return Denoised(latents, exact, self.error_factor * error)
+        final = shrunk(walk.latents, recording.latents(walk.calls), error)
+        return Denoised(final, exact, self.error_factor * error)
 
     def _name(
         self,

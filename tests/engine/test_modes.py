@@ -86,8 +86,8 @@ def check_evaluations_of_modes(model: Any) -> None:
             found[str(mode)] = planned
         return found
 
-    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors up to
-    # call 48, of 38 calls: one more than 38 / 5 rounded up, nine; than 38 / 2, twenty.
+    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors in
+    # the 38 calls up to 48: one more than 38 / 5 rounded up, nine; than 38 / 2, twenty.
     reweight = counts(lambda s: s.reweight("hat", scale=7), 0.1)
     assert reweight == {
         "exact": 4 * 39,
