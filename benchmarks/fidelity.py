@@ -377,7 +377,7 @@ def stream_lines(cases: list[Case]) -> Iterator[str]:
             if mode == str(DEFAULT)
         ]
         yielded = [(a, b) for a, b in pairs if b.error_estimate < a.error_estimate]
-        nearer = np.mean([b.error <= a.error for a, b in yielded]) if yielded else float("nan")
+        nearer = np.mean([b.psnr >= a.psnr for a, b in yielded]) if yielded else float("nan")
         yield f"| {strength} | {len(yielded) / len(pairs):.1%} | {nearer:.1%} |"
     example = {c.mode: c for c in cases if c.strength == README_EXAMPLE}
     both = ", ".join(f"{mode} {case.psnr:.1f} dB" for mode, case in example.items())
