@@ -1,23 +1,31 @@
 """Measure the distance of each mode from the exact image, and its evaluations.
 
-    python benchmarks/fidelity.py                      # 16 seeds, 13 minutes on two cores
+    python benchmarks/fidelity.py                      # 64 seeds, about 100 minutes on one core
+    python benchmarks/fidelity.py --share 0/2          # one half; run 1/2 beside it or afterwards
     python benchmarks/fidelity.py --seeds 2 --output . # a short run
 
 The benchmark uses the embedded checkpoint with 50 steps, guidance scale 5, warm-up 10 and momentum
-0.1 / 0.4. It makes ten edits of two to four concepts at their recommended settings, which were not
-chosen on these seeds. Every edit starts from an exact render, and its evaluations are counted in a
-session that rendered nothing else since. 100 % is a render of the edited state from scratch.
-Writes fidelity.csv (one row per case), fidelity.md (the table) and fidelity.png.
+0.1 / 0.4. It makes edits of two to four concepts, which were not chosen on these seeds: at their
+recommended settings, and at strong ones, where every scale is 1.6 times as large and every
+threshold lower by 0.05. Every edit starts from an exact render, and its evaluations are counted in
+a session that rendered nothing else since. 100 % is a render of the edited state from scratch.
 
 Each mode renders a batch of seeds at once, except `tolerance`, which places its anchors by the
-hardest image of a batch: each of the first 16 seeds has its own session there.
+hardest image of a batch: each seed has its own session there. Modes that are not in `CHIEF` are
+measured at recommended settings on the first 16 seeds only.
+
+The work is done in parts, which are kept in fidelity-parts, so that a run that was stopped goes on
+where it was. The run that finds all parts done writes fidelity.csv (one row per case), fidelity.md
+(the tables) and fidelity.png, and removes the parts.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,53 +39,88 @@ from scipy.stats import spearmanr
 from sega_session import EditSession, Render, anchored, load_avatars
 from sega_session.engine import measure, root_mean_square
 from sega_session.models import AVATARS, PRESETS_FILE, read_presets
+from sega_session.render import ROUGH
 from sega_session.state import Mode
 
-FIRST_SEED = 2000
 BATCH = 16
 PROMPT = "a portrait of a person"
 HALF = "half the steps"
 BEFORE = "image before"
-BATCHED: tuple[str | Mode, ...] = (
-    "preview",
-    anchored(every=5),
-    anchored(every=3),
-    anchored(every=2),
-    "replay",
-)
-TOLERANCES = (0.05, 0.1)
+PREVIEW, DEFAULT = "preview", anchored(tolerance=0.1)
+CHIEF: tuple[str | Mode, ...] = (PREVIEW, anchored(every=5))
+OTHERS: tuple[str | Mode, ...] = (anchored(every=3), anchored(every=2), "replay")
+OTHER_TOLERANCE = anchored(tolerance=0.05)
 
-Edit = Callable[[EditSession], None]
+STRENGTHS = {"recommended": (1.0, 0.0), "strong": (1.6, 0.05)}
+"""What each concept's scale is multiplied by, and what is taken off its threshold."""
+
+ROUGH_PSNR = 30.0
+"""dB; images below it are what `Render.quality` should call rough."""
+
+RECOMMENDED = read_presets(AVATARS / PRESETS_FILE)
+
+Settings = Mapping[str, dict[str, Any]]
+"""The arguments of `add` for each concept, by its prompt."""
+
+Edit = Callable[[EditSession, Settings], object]
 
 
-RECOMMENDED = read_presets(AVATARS / PRESETS_FILE).concepts
-
-
-def concept(prompt: str) -> dict[str, Any]:
-    """Return the arguments of `add` for a concept at its recommended settings."""
-    return {"prompt": prompt, **RECOMMENDED[prompt].arguments(50)}
+def settings(strength: str) -> Settings:
+    """Return the arguments of `add` for each concept and each removal."""
+    factor, lower = STRENGTHS[strength]
+    found = {}
+    for prompt, one in {**RECOMMENDED.concepts, **RECOMMENDED.removals}.items():
+        made = {"prompt": prompt, **one.arguments(50)}
+        threshold = round(made["threshold"] - lower, 6)
+        found[prompt] = {**made, "scale": factor * made["scale"], "threshold": threshold}
+    return found
 
 
 def reweighted(prompt: str, factor: float) -> Edit:
     """Return the edit that multiplies the scale of a concept."""
-    return lambda session: session.reweight(prompt, scale=factor * RECOMMENDED[prompt].scale)
+    return lambda session, found: session.reweight(prompt, scale=factor * found[prompt]["scale"])
 
 
-GLASSES, SMILE, BEARD, CURLY, HAT = map(concept, ("glasses", "smile", "beard", "curly hair", "hat"))
+def added(prompt: str) -> Edit:
+    """Return the edit that adds a concept."""
+    return lambda session, found: session.add(**found[prompt])
 
-OPERATIONS: dict[str, tuple[tuple[dict[str, Any], ...], Edit]] = {
-    "scale by 1.2": ((GLASSES, SMILE), reweighted("glasses", 1.2)),
-    "scale by 1.6": ((GLASSES, SMILE), reweighted("glasses", 1.6)),
-    "invert smile": ((GLASSES, SMILE), lambda s: s.invert("smile")),
-    "remove glasses": ((GLASSES, SMILE), lambda s: s.remove("glasses")),
-    "add beard": ((GLASSES, SMILE), lambda s: s.add(**BEARD)),
-    "add hat": ((GLASSES, SMILE), lambda s: s.add(**HAT)),
-    "threshold of 3": ((GLASSES, SMILE, BEARD), lambda s: s.update("beard", threshold=0.8)),
-    "add a 4th": ((GLASSES, SMILE, BEARD), lambda s: s.add(**CURLY)),
-    "halve one of 4": ((GLASSES, SMILE, BEARD, CURLY), reweighted("beard", 0.5)),
-    "momentum of 3": ((GLASSES, SMILE, BEARD), lambda s: s.momentum(scale=0.4, beta=0.6)),
+
+def lower_threshold(session: EditSession, found: Settings) -> None:
+    """Let the beard act on more of the image."""
+    session.update("beard", threshold=found["beard"]["threshold"] - 0.15)
+
+
+TWO = ("glasses", "smile")
+THREE = (*TWO, "beard")
+
+OPERATIONS: dict[str, tuple[tuple[str, ...], Edit]] = {
+    "scale by 1.2": (TWO, reweighted("glasses", 1.2)),
+    "scale by 1.6": (TWO, reweighted("glasses", 1.6)),
+    "invert smile": (TWO, lambda s, _: s.invert("smile")),
+    "remove glasses": (TWO, lambda s, _: s.remove("glasses")),
+    "add no glasses": (TWO, added("no glasses")),
+    "add not smiling": (TWO, added("not smiling")),
+    "add beard": (TWO, added("beard")),
+    "add hat": (TWO, added("hat")),
+    "threshold of 3": (THREE, lower_threshold),
+    "add a 4th": (THREE, added("curly hair")),
+    "halve one of 4": ((*THREE, "curly hair"), reweighted("beard", 0.5)),
+    "momentum of 3": (THREE, lambda s, _: s.momentum(scale=0.4, beta=0.6)),
 }
 """The concepts before each edit, and the edit, by name."""
+
+README_EXAMPLE = "README's stream"
+"""The operation of the example in README, whose strength is its own."""
+
+
+KINDS: dict[str, Callable[[str], Any]] = {
+    "strength": str,
+    "operation": str,
+    "seed": int,
+    "mode": str,
+}
+"""The kind of each field of `Case`; all others are numbers."""
 
 
 @frozen
@@ -85,12 +128,14 @@ class Case:
     """One edit of one seed in one mode.
 
     Attributes:
+        strength: One of `STRENGTHS`, or `README_EXAMPLE`.
         share: The evaluations as a share of those from scratch.
         missed: The distance from the exact image over the distance that the edit moved it.
         error_estimate: The error of the latents that the render estimated.
         error: The true error of the latents, root mean square.
     """
 
+    strength: str
     operation: str
     seed: int
     mode: str
@@ -107,13 +152,13 @@ def new_session(pipeline: Any, seeds: list[int], **arguments: Any) -> EditSessio
     return EditSession(pipeline, PROMPT, seed=seeds, guidance_scale=5.0, **arguments)
 
 
-def start(session: EditSession, concepts: tuple[dict[str, Any], ...]) -> None:
+def start(session: EditSession, concepts: Iterable[str], found: Settings) -> None:
     """Replace the concepts of a session with those an edit starts from."""
     for old in session.concepts:
         session.remove(old.name)
     session.momentum(scale=0.1, beta=0.4)
-    for new in concepts:
-        session.add(**new)
+    for prompt in concepts:
+        session.add(**found[prompt])
 
 
 def copy_state(source: EditSession, target: EditSession, steps: float) -> None:
@@ -140,11 +185,6 @@ class Truth:
     exact: torch.Tensor
     latents: torch.Tensor
 
-    def of(self, row: int) -> Truth:
-        """Select one seed."""
-        part = slice(row, row + 1)
-        return Truth(self.before[part], self.exact[part], self.latents[part])
-
 
 def pixels(render: Render) -> torch.Tensor:
     """Return the images of a render, ``(batch, 3, height, width)`` in [0, 1]."""
@@ -152,6 +192,7 @@ def pixels(render: Render) -> torch.Tensor:
 
 
 def cases(
+    strength: str,
     operation: str,
     seeds: list[int],
     mode: str,
@@ -165,6 +206,7 @@ def cases(
     errors = root_mean_square(render.latents - truth.latents).tolist()
     for i, seed in enumerate(seeds):
         yield Case(
+            strength=strength,
             operation=operation,
             seed=seed,
             mode=mode,
@@ -177,86 +219,217 @@ def cases(
         )
 
 
-def batched_cases(pipeline: Any, seeds: list[int], truths: dict[Any, Truth]) -> Iterator[Case]:
-    """Measure all operations in all modes except tolerance.
-
-    Adds to ``truths`` by operation and seed.
-    """
+def batched_cases(
+    pipeline: Any, strength: str, seeds: list[int], modes: tuple[str | Mode, ...]
+) -> Iterator[Case]:
+    """Measure all operations in modes whose anchors do not depend on the images."""
+    found = settings(strength)
     session = new_session(pipeline, seeds)
     half = new_session(pipeline, seeds, num_inference_steps=25, cache_bytes=0)
     for name, (concepts, edit) in OPERATIONS.items():
-        start(session, concepts)
+        start(session, concepts, found)
         unedited = session.render(output_type="pt")
-        edit(session)
+        edit(session, found)
         scratch = from_scratch(session, pipeline)
         # Plan before rendering: later modes reuse the evaluations of earlier ones.
-        plans = [session.plan(mode) / len(seeds) for mode in BATCHED]
-        done = [session.render(mode, output_type="pt") for mode in BATCHED]
+        plans = [session.plan(mode) / len(seeds) for mode in modes]
+        done = [session.render(mode, output_type="pt") for mode in modes]
         exact = session.render(output_type="pt")
         truth = Truth(pixels(unedited), pixels(exact), exact.latents)
-        truths.update({(name, seed): truth.of(row) for row, seed in enumerate(seeds)})
-        start(half, ())
+        for render, evaluations in zip(done, plans, strict=True):
+            share = evaluations / scratch
+            yield from cases(strength, name, seeds, render.mode, share, render, truth)
+        if modes == CHIEF:
+            yield from cases(strength, name, seeds, BEFORE, 0, unedited, truth)
+            continue
+        start(half, (), found)
         copy_state(session, half, 0.5)
         coarse = half.render(output_type="pt")
-        for render, evaluations in zip(done, plans, strict=True):
-            yield from cases(name, seeds, render.mode, evaluations / scratch, render, truth)
         share = coarse.evaluations / len(seeds) / scratch
-        yield from cases(name, seeds, HALF, share, coarse, truth)
-        yield from cases(name, seeds, BEFORE, 0, unedited, truth)
+        yield from cases(strength, name, seeds, HALF, share, coarse, truth)
 
 
-def tolerance_cases(
-    pipeline: Any, tolerance: float, seed: int, truths: dict[Any, Truth]
-) -> Iterator[Case]:
+def tolerance_cases(pipeline: Any, strength: str, seed: int, mode: Mode) -> Iterator[Case]:
     """Measure all operations with a tolerance, for one seed."""
+    found = settings(strength)
     session = new_session(pipeline, [seed])
     for name, (concepts, edit) in OPERATIONS.items():
-        start(session, concepts)
-        session.render(output_type="latent")
-        edit(session)
-        render = session.render(anchored(tolerance=tolerance), output_type="pt")
+        start(session, concepts, found)
+        unedited = session.render(output_type="pt")
+        edit(session, found)
+        render = session.render(mode, output_type="pt")
+        exact = session.render(output_type="pt")
+        truth = Truth(pixels(unedited), pixels(exact), exact.latents)
         share = render.evaluations / from_scratch(session, pipeline)
-        yield from cases(name, [seed], render.mode, share, render, truths[name, seed])
+        yield from cases(strength, name, [seed], render.mode, share, render, truth)
+
+
+def readme_cases(pipeline: Any) -> Iterator[Case]:
+    """Measure the modes of a stream on the example of README."""
+    session = new_session(pipeline, [33])
+    session.add("glasses", scale=4, threshold=0.95)
+    unedited = session.render(output_type="pt")
+    session.reweight("glasses", scale=7)
+    session.add("smile", scale=4, threshold=0.95)
+    done = [session.render(mode, output_type="pt") for mode in (PREVIEW, DEFAULT)]
+    exact = session.render(output_type="pt")
+    truth = Truth(pixels(unedited), pixels(exact), exact.latents)
+    scratch = from_scratch(session, pipeline)
+    for render in done:
+        share = render.evaluations / scratch
+        yield from cases(README_EXAMPLE, README_EXAMPLE, [33], render.mode, share, render, truth)
+
+
+def parts(pipeline: Any, seeds: list[int]) -> dict[str, Callable[[], Iterator[Case]]]:
+    """Return the parts of the work by name; each measures its cases when it is called."""
+    found: dict[str, Callable[[], Iterator[Case]]] = {}
+
+    def batched(name: str, strength: str, some: list[int], modes: tuple[str | Mode, ...]) -> None:
+        found[name] = lambda: batched_cases(pipeline, strength, some, modes)
+
+    def alone(name: str, strength: str, seed: int, mode: Mode) -> None:
+        found[name] = lambda: tolerance_cases(pipeline, strength, seed, mode)
+
+    for strength in STRENGTHS:
+        for first in range(0, len(seeds), BATCH):
+            batched(f"{strength}-batch-{first}", strength, seeds[first : first + BATCH], CHIEF)
+        for seed in seeds:
+            alone(f"{strength}-{seed}", strength, seed, DEFAULT)
+    recommended = next(iter(STRENGTHS))
+    batched("others", recommended, seeds[:BATCH], OTHERS)
+    for seed in seeds[:BATCH]:
+        alone(f"other-{seed}", recommended, seed, OTHER_TOLERANCE)
+    found["readme"] = lambda: readme_cases(pipeline)
+    return found
+
+
+def rows(cases: Iterable[Case]) -> Iterator[dict[str, Any]]:
+    """Yield cases as rows of a file, with five digits."""
+    for case in cases:
+        row = attrs.asdict(case)
+        yield {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
+
+
+def write_cases(path: Path, cases: Iterable[Case]) -> None:
+    """Write cases to a CSV file, which is there only when it is complete."""
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    with unfinished.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in attrs.fields(Case)])
+        writer.writeheader()
+        writer.writerows(rows(cases))
+    unfinished.replace(path)
+
+
+def read_cases(path: Path) -> list[Case]:
+    """Read the cases of a CSV file."""
+    with path.open(newline="") as file:
+        return [
+            Case(**{name: KINDS.get(name, float)(value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def report(cases: list[Case]) -> str:
+    """Format the tables of all strengths, in Markdown."""
+    seeds = len({case.seed for case in cases if case.strength in STRENGTHS})
+    return "\n".join(
+        [
+            "# Distance of each mode from the exact image",
+            "",
+            f"Written by `benchmarks/fidelity.py`: {len(OPERATIONS)} edits, {seeds} seeds "
+            f"({min(seeds, BATCH)} for modes that are not in the strong table). Evaluations are "
+            "the mean share of those from scratch; PSNR is in dB against the exact image; missed "
+            "is the distance from it over the distance that the edit moved it; nearer is the share "
+            "of cases that are nearer to the exact image than the image before the edit; rank is "
+            "the Spearman correlation of the error estimate with the true error of the latents, "
+            f"and with the PSNR. Rough: of the images below {ROUGH_PSNR:g} dB, the share that "
+            "`Render.quality` calls rough; of the others, the share that it calls rough too.",
+            "",
+            *(line for strength in STRENGTHS for line in section(cases, strength)),
+            *stream_lines(cases),
+        ]
+    )
+
+
+def section(cases: list[Case], strength: str) -> Iterator[str]:
+    """Yield the lines of one strength's tables."""
+    mine = [case for case in cases if case.strength == strength]
+    factor, lower = STRENGTHS[strength]
+    how = f", scales times {factor:g}, thresholds lower by {lower:g}" if lower else ""
+    yield from (f"## {strength.capitalize()} settings{how}", "")
+    yield from (table(mine), "PSNR of each edit, median / 10th percentile:", "")
+    yield by_operation(mine)
+
+
+def stream_lines(cases: list[Case]) -> Iterator[str]:
+    """Yield the lines on `EditSession.stream`."""
+    yield from ("## Streams", "")
+    yield (
+        "A stream yields its second image only if its error estimate is below the preview's. Of "
+        "those, the share that is nearer to the exact image than the preview:"
+    )
+    yield from ("", "| settings | yielded | nearer |", "| --- | --- | --- |")
+    for strength in (*STRENGTHS, README_EXAMPLE):
+        found = {(c.mode, c.operation, c.seed): c for c in cases if c.strength == strength}
+        pairs = [
+            (found[PREVIEW, operation, seed], case)
+            for (mode, operation, seed), case in found.items()
+            if mode == str(DEFAULT)
+        ]
+        yielded = [(a, b) for a, b in pairs if b.error_estimate < a.error_estimate]
+        nearer = np.mean([b.psnr >= a.psnr for a, b in yielded]) if yielded else float("nan")
+        yield f"| {strength} | {len(yielded) / len(pairs):.1%} | {nearer:.1%} |"
+    example = {c.mode: c for c in cases if c.strength == README_EXAMPLE}
+    both = ", ".join(f"{mode} {case.psnr:.1f} dB" for mode, case in example.items())
+    yield from ("", f"{README_EXAMPLE}: {both}.", "")
+
+
+def rough(cases: list[Case]) -> str:
+    """Return the share of rough images that are called so, and of others."""
+    known = [c for c in cases if np.isfinite(c.error_estimate)]
+    shares = []
+    for is_rough in (True, False):
+        called = [c.error_estimate >= ROUGH for c in known if (c.psnr < ROUGH_PSNR) == is_rough]
+        shares.append(f"{np.mean(called):.0%}" if called else "-")
+    return " / ".join(shares) if known else "-"
+
+
+def rank(cases: list[Case]) -> str:
+    """Return how well the error estimate ranks cases, by their error and by their PSNR."""
+    known = [c for c in cases if np.isfinite(c.error_estimate) and np.isfinite(c.psnr)]
+    if not known:
+        return "-"
+    estimates = [c.error_estimate for c in known]
+    by_error = spearmanr(estimates, [c.error for c in known]).statistic
+    return f"{by_error:.2f} / {spearmanr(estimates, [-c.psnr for c in known]).statistic:.2f}"
 
 
 def table(cases: list[Case]) -> str:
     """Format a Markdown table with one row per mode, over all operations and seeds."""
-    seeds = len({case.seed for case in cases})
     lines = [
-        "# Distance of each mode from the exact image",
-        "",
-        f"Written by `benchmarks/fidelity.py`: {len(OPERATIONS)} edits, {seeds} seeds (for a "
-        f"tolerance {min(seeds, BATCH)}). Evaluations "
-        "are the mean share of those from scratch; PSNR is in dB against the exact image; "
-        "missed is the distance from it over the distance that the edit moved it; nearer is the "
-        "share of cases that are nearer to the exact image than the image before the edit; rank is "
-        "the Spearman correlation of the error estimate with the true error of the latents, and "
-        "with the PSNR.",
-        "",
         "| mode | evaluations | PSNR median | 10th percentile | 5th | SSIM median | missed median "
-        "| nearer | rank |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| nearer | rank | rough |",
+        "| --- " * 10 + "|",
     ]
     for mode in sorted({c.mode for c in cases}, key=lambda m: share_of(cases, m)):
         mine = [c for c in cases if c.mode == mode]
         psnr = np.array([c.psnr for c in mine])
-        estimates = np.array([c.error_estimate for c in mine])
-        known = np.isfinite(estimates) & np.isfinite(psnr)
-        errors = np.array([c.error for c in mine])
-        rank = "-"
-        if known.any():
-            by_error = spearmanr(estimates[known], errors[known]).statistic
-            rank = f"{by_error:.2f} / {spearmanr(estimates[known], -psnr[known]).statistic:.2f}"
         nearer = "-" if mode == BEFORE else f"{np.mean([c.missed < 1 for c in mine]):.1%}"
         lines.append(
             f"| {mode} | {share_of(cases, mode):.1%} | {np.median(psnr):.1f} "
             f"| {np.percentile(psnr, 10):.1f} | {np.percentile(psnr, 5):.1f} "
             f"| {np.median([c.ssim for c in mine]):.3f} "
-            f"| {np.median([c.missed for c in mine]):.2f} | {nearer} | {rank} |"
+            f"| {np.median([c.missed for c in mine]):.2f} | {nearer} | {rank(mine)} "
+            f"| {rough(mine)} |"
         )
-    lines += ["", "PSNR of each edit, median / 10th percentile:", ""]
+    together = f"All modes together: rank {rank(cases)}, rough {rough(cases)}."
+    return "\n".join([*lines, "", together, ""])
+
+
+def by_operation(cases: list[Case]) -> str:
+    """Format a Markdown table with one row per operation and one column per mode."""
     names = sorted({c.mode for c in cases}, key=lambda m: share_of(cases, m))
-    lines += [f"| edit | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+    lines = [f"| edit | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
     for operation in OPERATIONS:
         cells = []
         for mode in names:
@@ -271,7 +444,7 @@ def share_of(cases: list[Case], mode: str) -> float:
     return float(np.mean([case.share for case in cases if case.mode == mode]))
 
 
-def plot(cases: list[Case], path: Path) -> None:
+def plot(cases: list[Case], output: Path) -> None:
     """Plot the median PSNR, with a bar down to the 10th percentile, over the evaluations."""
     mpl.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415 - the backend is chosen first
@@ -298,36 +471,36 @@ def plot(cases: list[Case], path: Path) -> None:
     axes.set_title("Median over all edits and seeds; the bar reaches down to the 10th percentile")
     axes.set(xlim=(-12, 56), ylim=(10, 80))
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    figure.savefig(output / "fidelity.png", dpi=110)
 
 
 def main() -> None:
-    """Measure the modes and write the results."""
+    """Measure the parts that are missing, and write the results once none is."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--seeds", type=int, default=64, help="how many, from 0 on")
+    parser.add_argument("--share", default="0/1", help="which of how many shares of the work")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
+    index, of = map(int, arguments.share.split("/"))
     pipeline = load_avatars()
     pipeline.set_progress_bar_config(disable=True)
-    seeds = list(range(FIRST_SEED, FIRST_SEED + arguments.seeds))
-    truths: dict[Any, Truth] = {}
-    found: list[Case] = []
-    for first in range(0, len(seeds), BATCH):
-        found += batched_cases(pipeline, seeds[first : first + BATCH], truths)
-        print(f"{len(found)} cases", flush=True)
-    for tolerance in TOLERANCES:
-        for seed in seeds[:BATCH]:
-            found += tolerance_cases(pipeline, tolerance, seed, truths)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    with (arguments.output / "fidelity.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in attrs.fields(Case)])
-        writer.writeheader()
-        for case in found:
-            row = attrs.asdict(case)
-            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
-    (arguments.output / "fidelity.md").write_text(table(found))
-    plot(found, arguments.output / "fidelity.png")
-    print(table(found))
+    folder = arguments.output / "fidelity-parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    work = parts(pipeline, list(range(arguments.seeds)))
+    for name in list(work)[index::of]:
+        if not (folder / f"{name}.csv").exists():
+            write_cases(folder / f"{name}.csv", work[name]())
+            print(f"{name} done", flush=True)
+    missing = [name for name in work if not (folder / f"{name}.csv").exists()]
+    if missing:
+        print(f"{len(missing)} parts are missing, which are other shares' work")
+        return
+    found = [case for name in work for case in read_cases(folder / f"{name}.csv")]
+    write_cases(arguments.output / "fidelity.csv", found)
+    (arguments.output / "fidelity.md").write_text(report(found))
+    plot([case for case in found if case.strength == next(iter(STRENGTHS))], arguments.output)
+    shutil.rmtree(folder)
+    print(report(found))
 
 
 if __name__ == "__main__":

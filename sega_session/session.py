@@ -221,6 +221,19 @@ def _check_photograph(photograph: Photograph | None, scene: Scene, latents: Tens
         )
 
 
+def _is_nearer(render: Render, shown: Render) -> bool:
+    """Return whether every image is nearer to the exact one than another render's, as estimated.
+
+    An error that was not estimated is not known to be smaller.
+    """
+    if render.exact:
+        return True
+    if render.error_estimate is None or shown.error_estimate is None:
+        return False
+    pairs = zip(render.error_estimate, shown.error_estimate, strict=True)
+    return all(own < others for own, others in pairs)
+
+
 class EditSession:
     """One image (or a batch, one image per seed) and the concepts that edit it.
 
@@ -809,8 +822,8 @@ class EditSession:
         evaluated. ``pipeline.set_progress_bar_config(disable=True)`` turns it off.
 
         Args:
-            mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is
-                every 5), "replay" or "preview".
+            mode: "exact", `anchored(every=...)` or `anchored(tolerance=...)` ("anchored" is a
+                tolerance of 0.1), "replay" or "preview".
             state: the state to render instead of the current one: one of `history`, or one made
                 by the functions in `sega_session.state.edits`. Neither the history nor the state
                 that estimates start from changes.
@@ -856,18 +869,22 @@ class EditSession:
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Iterator[Render]:
-        """Render the current state in three modes, each more exact: preview, anchored, exact.
+        """Render the current state in up to three modes, each more exact: preview, anchored, exact.
 
-        Each render reuses the predictions that earlier ones evaluated at the same latents. The
-        stream ends with the first exact render. Leaving the loop cancels the rest, and raising
-        from the callback cancels at once. Edits made meanwhile do not change the stream.
+        Each render reuses the predictions that earlier ones evaluated at the same latents. An
+        anchored render is left out unless its error estimate is below the preview's for every
+        image. The stream ends with the first exact render. Leaving the loop cancels the rest, and
+        raising from the callback cancels at once. Edits made meanwhile do not change the stream.
 
         Args: as for `render`. Raises: as `render` does.
         """
         state = self.state
+        shown: Render | None = None
         for name in STREAM:
             render = self._render_current(state, MODES[name], output_type, callback_on_step_end)
-            yield render
+            if shown is None or _is_nearer(render, shown):
+                shown = render
+                yield render
             if render.exact:
                 return
 

@@ -248,7 +248,7 @@ def test_estimates_start_from_the_photograph() -> None:
     preview = session.render("preview")
     assert not preview.exact
     stages = [render.mode for render in session.stream()]
-    assert stages == ["preview", "anchored(every=5)", "exact"]
+    assert stages == ["preview", "anchored(tolerance=0.1)", "exact"]
     measured = session.measure(preview)
     assert measured.missed[0] < 1
     assert session.heat_map(session.render(), "hat").shape == (1, *session.latents_shape[2:])

@@ -12,10 +12,12 @@ from weakref import ref
 
 import pytest
 import torch
+from attrs import evolve
 
 from sega_session import EditSession, Render, anchored
 from sega_session.errors import InvalidValueError, ModelChangedError
 from sega_session.models import as_model, identify
+from sega_session.render import ROUGH
 from sega_session.saving import read_provenance
 from sega_session.testing import FakeModel
 from tests.support.pipelines import tiny_stable_diffusion
@@ -95,11 +97,29 @@ def test_the_repr_is_one_short_line() -> None:
     )
     render = session.render("preview")
     assert render.error_estimate is not None
-    assert repr(render) == (
-        f"<Render preview, approximate, about {100 * max(render.error_estimate):.2g} % off, "
-        f"2 images 16x16, {render.evaluations} evaluations>"
-    )
+    for error, word in ((ROUGH / 2, "approximate"), (ROUGH, "rough")):
+        assert repr(evolve(render, error_estimate=(0.0, error))) == (
+            f"<Render preview, {word}, about {100 * error:.2g} % off, "
+            f"2 images 16x16, {render.evaluations} evaluations>"
+        )
     assert repr(fake_session().render()) == "<Render exact, 1 image 16x16, 12 evaluations>"
+
+
+def test_one_rough_image_makes_a_render_rough() -> None:
+    session = edited_session(seed=[1, 2])
+    assert session.render().quality == "exact"
+    session.reweight("hat", scale=7)
+    assert session.render("replay").quality is None
+    render = session.render("preview")
+    for errors, quality in (
+        ((0.0, 0.9 * ROUGH), "close"),
+        ((0.0, ROUGH), "rough"),
+        ((2 * ROUGH, 0.0), "rough"),
+        (None, None),
+    ):
+        assert evolve(render, error_estimate=errors).quality == quality
+        # An exact render is exact whatever is said besides.
+        assert evolve(render, error_estimate=errors, exact=True).quality == "exact"
 
 
 def test_measurements_and_the_cache_are_short_too() -> None:
@@ -117,10 +137,10 @@ def test_measurements_and_the_cache_are_short_too() -> None:
 
 def test_a_notebook_shows_the_images_with_mode_and_cost() -> None:
     session = edited_session(seed=[1, 2])
-    shown = session.render(anchored(every=2))._repr_html_()
+    shown = session.render(anchored(every=5))._repr_html_()
     assert shown is not None
     assert shown.count('<img alt="a &lt;cat&gt;" src="data:image/png;base64,iVBOR') == 2
-    assert "<figcaption>anchored(every=2), approximate, about " in shown
+    assert "<figcaption>anchored(every=5), rough, about " in shown
     assert shown.endswith(" evaluations</figcaption></figure>")
     assert session.render(output_type="latent")._repr_html_() is None
 

@@ -8,6 +8,7 @@ the idea of a corrector, as in UniPC (Zhao et al. 2023, arXiv 2302.04867).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -27,8 +28,14 @@ DAMPING = 0.5
 PREVIEW_DAMPING = 0.0
 """A preview holds the last correction: its anchors are too far apart for a slope."""
 
-PREVIEW_ANCHORS = (0.1, 0.25, 0.45, 0.7)
+PREVIEW_ANCHORS = (0.075, 0.2, 0.4, 0.75)
 """A preview's anchors, as shares of the changed calls; the best of those measured."""
+
+CROWDING = 1.8
+"""The exponent that crowds fixed anchors towards the first changed call; 1 spaces them equally.
+
+Changes vary fastest there, and the calls there decide the image; see benchmarks/NOTES.md.
+"""
 
 PREVIEW_ERROR = 2.0
 """The median ratio of a preview's error to the estimate from its corrections.
@@ -215,8 +222,11 @@ class AnchoredStrategy:
             evaluated.append(anchor)
             history.append(correction)
             job.advance(predictions, exact=exact)
-        error = self.error_factor * _error_of(corrected) if corrected else None
-        return Denoised(walk.latents, exact, error)
+        if not corrected:
+            return Denoised(walk.latents, exact)
+        error = _error_of(corrected)
+        final = shrunk(walk.latents, recording.latents(walk.calls), error)
+        return Denoised(final, exact, self.error_factor * error)
 
     def _name(
         self,
@@ -258,22 +268,40 @@ def preview(signal_and_noise: SignalAndNoise) -> AnchoredStrategy:
 
 
 def every_anchors(every: int, first: int, calls: int) -> tuple[int, ...]:
-    """Return the anchors after the ``first`` changed call, at most ``every`` calls apart.
+    """Return the anchors after the ``first`` changed call, on average ``every`` calls apart.
 
-    They are counted back from the last call but one, because errors in the last calls are never
-    corrected. Early calls decide the image, so the distance to the first anchor is halved until it
-    is at most 2 calls.
+    They are closer at first (`CROWDING`). The last is the last call but one, because errors in the
+    last calls are never corrected. There is one more than the distance asks for.
     """
-    found = list(range(calls - 2, first, -every))
-    while found and found[-1] - first > 2:
-        found.append(first + (found[-1] - first) // 2)
-    return tuple(reversed(found))
+    span = calls - 2 - first
+    if span < 1:
+        return ()
+    count = min(math.ceil(span / every) + 1, span)
+    offsets = (round(span * (number / count) ** CROWDING) for number in range(1, count + 1))
+    return tuple(first + max(number, one) for number, one in enumerate(offsets, start=1))
 
 
 def preview_anchors(first: int, calls: int) -> tuple[int, ...]:
     """Return a preview's anchors after the ``first`` changed call, up to four."""
     offsets = [max(1, round(share * (calls - first))) for share in PREVIEW_ANCHORS]
     return tuple(sorted({first + one for one in offsets if first + one < calls}))
+
+
+def shrunk(latents: Tensor, before: Tensor, error: Tensor) -> Tensor:
+    """Return latents whose change by the edit is trusted as far as it exceeds its error.
+
+    The change is multiplied by change² / (change² + error²). It matters where an edit changes less
+    than the estimates err: there the image before the edit would be nearer to the exact one.
+
+    Args:
+        latents: estimated.
+        before: the exact ones before the edit.
+        error: the estimated error of each image's latents, ``(images,)``.
+    """
+    change = latents - before
+    size, off = root_mean_square(change).square(), error.square()
+    trusted = size / (size + off).clamp(min=torch.finfo(torch.float32).tiny)
+    return before + trusted.to(change.dtype)[:, None, None, None] * change
 
 
 def root_mean_square(latents: Tensor) -> Tensor:

@@ -5,10 +5,11 @@ difference is evaluated. It varies much more slowly from call to call than the p
 themselves, so between anchors a prediction is estimated as the one recorded at the same call plus
 the difference at the anchors.
 
-The quantity that varies slowest is not the predicted noise but the velocity
-v = signal · ε - noise · x0 (Salimans and Ho 2022, arXiv 2202.00512), so the base prediction's
-change is stored as a change of v. The other predictions are stored relative to the base
-prediction.
+The quantity that varies slowest is not the predicted noise. While the model's input is mostly noise
+it is the velocity v = signal · ε - noise · x0 (Salimans and Ho 2022, arXiv 2202.00512), towards the
+end the predicted image x0. So the base prediction's change is stored as a change of both, and an
+estimate is the mean of what each of them gives, weighted by the image's share in the input. The
+other predictions are stored relative to the base prediction.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from .walk import Walk
 SignalAndNoise = Callable[[int], tuple[float, float]]
 """`Sampler.signal_and_noise`."""
 
+IMAGE = "image"
+"""The base prediction's change of x0 among a correction's changes; no condition has this name."""
+
 
 @frozen(eq=False)
 class Correction:
@@ -33,7 +37,7 @@ class Correction:
     Attributes:
         call: the anchor's index.
         changes: by condition: the base prediction's change of v, any other's of its difference
-            from the base prediction.
+            from the base prediction; and `IMAGE`.
     """
 
     call: int
@@ -72,15 +76,16 @@ class Estimator:
             condition: (prediction - base) - (self._recorded(recorded, condition) - recorded_base)
             for condition, prediction in predictions.items()
         }
-        changes[self._base] = (base - recorded_base - noise * moved) / signal
+        change = base - recorded_base
+        changes[self._base] = (change - noise * moved) / signal
+        changes[IMAGE] = (moved - noise * change) / signal
         return Correction(call, changes)
 
     def predictions(self, walk: Walk, changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Estimate every prediction that the walk's next call needs, at its latents."""
         recorded = self._recording.predictions(walk.call)
         recorded_base = recorded[self._base]
-        signal, noise = self._signal_and_noise(walk.call)
-        base = recorded_base + noise * self.moved(walk) + signal * changes[self._base]
+        base = recorded_base + self._change(walk, changes)
         estimates = {self._base: base}
         for condition in walk.needed:
             if condition != self._base:
@@ -89,6 +94,17 @@ class Estimator:
                 if condition in changes:
                     estimates[condition] = estimates[condition] + changes[condition]
         return estimates
+
+    def _change(self, walk: Walk, changes: Mapping[str, Tensor]) -> Tensor:
+        """Estimate the change of the base prediction at the walk's latents."""
+        signal, noise = self._signal_and_noise(walk.call)
+        moved = self.moved(walk)
+        by_velocity = noise * moved + signal * changes[self._base]
+        if not noise:
+            # The schedule is unknown: the prediction's own change is held.
+            return by_velocity
+        by_image = (moved - signal * changes[IMAGE]) / noise
+        return by_velocity + signal * (by_image - by_velocity)
 
     def _recorded(self, recorded: Predictions, condition: str) -> Tensor:
         """Return a recorded prediction; where there is none, what concepts are measured against."""

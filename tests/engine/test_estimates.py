@@ -18,8 +18,15 @@ from sega_session.engine.anchored import (
     anchored_within,
     preview,
     root_mean_square,
+    shrunk,
 )
-from sega_session.engine.estimates import Correction, Estimator, extrapolated, interpolated
+from sega_session.engine.estimates import (
+    IMAGE,
+    Correction,
+    Estimator,
+    extrapolated,
+    interpolated,
+)
 from sega_session.sega import UNCOND
 from sega_session.testing import FakeModel
 
@@ -68,14 +75,16 @@ def latents(value: float) -> Tensor:
     return torch.full((1, 4, 2, 2), value)
 
 
-def estimator(guidance_scale: float = 5.0, **recorded: float) -> Estimator:
+def estimator(
+    guidance_scale: float = 5.0, *, signal: float = 0.8, noise: float = 0.6, **recorded: float
+) -> Estimator:
     """Return an estimator on a recording whose every call has the same latents and predictions."""
     recording: Any = SimpleNamespace(
         guider=SimpleNamespace(base=UNCOND if guidance_scale > 1 else PROMPT, origin=UNCOND),
         latents=lambda call: latents(2.0),
         predictions=lambda call: {name: latents(one) for name, one in recorded.items()},
     )
-    return Estimator(recording, signal_and_noise)
+    return Estimator(recording, lambda call: (signal, noise))
 
 
 def walk(at: float, *needed: str) -> Any:
@@ -84,7 +93,8 @@ def walk(at: float, *needed: str) -> Any:
 
 def test_where_nothing_changed_estimates_are_the_recorded_predictions() -> None:
     made = estimator(**{UNCOND: 1.0, PROMPT: 2.0, "hat": 4.0})
-    found = made.predictions(walk(2.0, UNCOND, PROMPT, "hat"), {UNCOND: latents(0.0)})
+    nothing = {UNCOND: latents(0.0), IMAGE: latents(0.0)}
+    found = made.predictions(walk(2.0, UNCOND, PROMPT, "hat"), nothing)
     assert {name: float(one.mean()) for name, one in found.items()} == {
         UNCOND: 1.0,
         PROMPT: 2.0,
@@ -108,20 +118,41 @@ def test_at_an_anchor_estimates_are_what_was_evaluated(guidance_scale: float) ->
         torch.testing.assert_close(one, predictions[name])
 
 
-def test_the_base_holds_the_change_of_velocity() -> None:
-    # The latents, scaled, are off by 0.5 at the anchor: v = (1.5 - 1 - 0.6 * 0.5) / 0.8 = 0.25.
+def test_the_base_holds_the_changes_of_velocity_and_image() -> None:
+    # The latents, scaled, are off by 0.5 at the anchor: v = (1.5 - 1 - 0.6 * 0.5) / 0.8 = 0.25,
+    # and the image = (0.5 - 0.6 * (1.5 - 1)) / 0.8 = 0.25.
     made = estimator(**{UNCOND: 1.0, PROMPT: 2.0})
     moved = made.moved(walk(3.0))
     evaluated = {UNCOND: latents(1.5), PROMPT: latents(2.75)}
     correction = made.correction(3, moved, evaluated)
     assert numbers({k: v.mean() for k, v in correction.changes.items()}) == pytest.approx(
-        {UNCOND: 0.25, PROMPT: 0.25}
+        {UNCOND: 0.25, IMAGE: 0.25, PROMPT: 0.25}
     )
-    # Nearer to the recording, at 2.5: 1 + 0.6 * 0.25 + 0.8 * 0.25, and the prompt 1.25 from it.
+    # Nearer to the recording, at 2.5, off by 0.25: by v 0.6 * 0.25 + 0.8 * 0.25 = 0.35, by the
+    # image (0.25 - 0.8 * 0.25) / 0.6 = 1 / 12, whose share is 0.8. The prompt is 1.25 from it.
     found = made.predictions(walk(2.5, UNCOND, PROMPT), correction.changes)
     assert numbers({k: v.mean() for k, v in found.items()}) == pytest.approx(
-        {UNCOND: 1.35, PROMPT: 2.6}
+        {UNCOND: 1 + 0.2 * 0.35 + 0.8 / 12, PROMPT: 2.25 + 0.2 * 0.35 + 0.8 / 12}
     )
+
+
+def test_of_an_unknown_schedule_the_predictions_own_change_is_held() -> None:
+    made = estimator(noise=0.0, signal=1.0, **{UNCOND: 1.0, PROMPT: 2.0})
+    evaluated = {UNCOND: latents(1.5), PROMPT: latents(2.75)}
+    correction = made.correction(3, made.moved(walk(3.0)), evaluated)
+    found = made.predictions(walk(2.5, UNCOND, PROMPT), correction.changes)
+    for name, one in found.items():
+        torch.testing.assert_close(one, evaluated[name])
+
+
+def test_a_change_is_trusted_as_far_as_it_exceeds_its_error() -> None:
+    before = latents(1.0)
+    for change, error, kept in ((2.0, 0.0, 2.0), (2.0, 1.0, 1.6), (2.0, 2.0, 1.0), (0.0, 0.0, 0.0)):
+        found = shrunk(before + change, before, torch.tensor([error]))
+        torch.testing.assert_close(found, before + kept)
+    # Each image has its own error.
+    two = shrunk(latents(3.0).repeat(2, 1, 1, 1), before, torch.tensor([0.0, 2.0]))
+    assert two.mean(dim=(1, 2, 3)).tolist() == [3.0, 2.0]
 
 
 def test_a_condition_without_a_recording_starts_from_the_unconditional_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 from sega_session import EditSession, anchored, load_avatars
 from sega_session.engine.anchored import every_anchors, preview_anchors
 from sega_session.errors import InvalidValueError, NoEffectWarning, UnknownConceptError
-from sega_session.state import edits
+from sega_session.state import MODES, edits
 from sega_session.testing import FakeModel
 from tests.support.pipelines import SCHEDULERS, TOKENS, reference_pipeline, tiny_stable_diffusion
 
 SessionEdit = Callable[[EditSession], object]
 
-APPROXIMATE: list[Any] = ["preview", "anchored", anchored(every=3), "replay"]
+APPROXIMATE: list[Any] = ["preview", anchored(every=5), anchored(every=3), "replay"]
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +86,14 @@ def check_evaluations_of_modes(model: Any) -> None:
             found[str(mode)] = planned
         return found
 
-    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors back
-    # from call 48, 5 calls apart: 48, 43 to 13, eight, and 11 halfway to the first of them; 2 calls
-    # apart: 48, 46 to 12, nineteen.
+    # Call 10 is the first to change, at recorded latents: 39 calls follow at new ones. Anchors in
+    # the 38 calls up to 48: one more than 38 / 5 rounded up, nine; than 38 / 2, twenty.
     reweight = counts(lambda s: s.reweight("hat", scale=7), 0.1)
     assert reweight == {
         "exact": 4 * 39,
         "replay": 2 * 39,
         "anchored(every=5)": 4 * 9,
-        "anchored(every=2)": 4 * 19,
+        "anchored(every=2)": 4 * 20,
         "preview": 4 * 4,
     }
     assert counts(lambda s: s.update("hat", threshold=0.5), 0) == reweight
@@ -103,7 +103,7 @@ def check_evaluations_of_modes(model: Any) -> None:
         "exact": 1 + 5 * 39,
         "replay": 1 + 3 * 39,
         "anchored(every=5)": 1 + 5 * 9,
-        "anchored(every=2)": 1 + 5 * 19,
+        "anchored(every=2)": 1 + 5 * 20,
         "preview": 1 + 5 * 4,
     }
     with_momentum = counts(lambda s: s.add("smile"), 0.1)
@@ -304,6 +304,7 @@ def test_a_tolerance_takes_no_more_than_planned(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"])
     planned = session.plan(anchored(tolerance=0.01))
     assert session.render(anchored(tolerance=0.01), output_type="latent").evaluations <= planned
+    assert session.render("anchored", output_type="latent").evaluations <= session.plan("exact")
 
 
 # Replay and the exchange with diffusers.
@@ -422,7 +423,8 @@ def test_another_state_is_rendered_aside(pipeline: Any) -> None:
     exact = session.render(state=other, output_type="latent")
     assert (preview.mode, exact.mode) == ("preview", "exact")
     assert preview.state is exact.state is other
-    assert (preview.evaluations, exact.evaluations) == (16, 60)
+    # The preview's first anchor is the call after the first changed one, where it is still exact.
+    assert (preview.evaluations, exact.evaluations) == (16, 56)
     assert session.history is history
     alone.reweight("hat", scale=9)
     assert torch.equal(exact.latents, alone.render(output_type="latent").latents)
@@ -462,13 +464,38 @@ def test_a_stream_gets_better(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"])
     alone = session.plan()
     renders = list(session.stream(output_type="latent"))
-    assert [p.mode for p in renders] == ["preview", "anchored(every=5)", "exact"]
+    assert [p.mode for p in renders] == ["preview", "anchored(tolerance=0.1)", "exact"]
     exact = renders[-1].latents
     cold = edited(pipeline, EDITS["add"], cache_bytes=0).render(output_type="latent").latents
     torch.testing.assert_close(exact, cold, rtol=1e-5, atol=1e-4)
-    # The preview has evaluated the first changed call and all that feeds the momentum.
-    assert renders[-1].evaluations == alone - 5
+    # The preview has evaluated the first changed call and all that feeds the momentum; the
+    # tolerance, exactly, three calls more.
+    assert renders[-1].evaluations == alone - 5 - 3 * 5
     assert [p.mode for p in session.stream(output_type="latent")] == ["exact"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ((0.2, 0.3), (0.1, 0.2), ["preview", "anchored", "exact"]),
+        ((0.2, 0.3), (0.1, 0.4), ["preview", "exact"]),
+        ((0.2, 0.3), (0.2, 0.2), ["preview", "exact"]),
+        ((0.2, 0.3), None, ["preview", "exact"]),
+        (None, (0.1, 0.2), ["preview", "exact"]),
+    ],
+)
+def test_a_stream_never_yields_a_worse_estimate(
+    monkeypatch: pytest.MonkeyPatch, first: Any, second: Any, shown: list[str]
+) -> None:
+    errors = {"preview": first, "anchored": second, "exact": None}
+    names = {mode: name for name, mode in MODES.items()}
+
+    def render(self: EditSession, state: Any, mode: Any, *_: Any) -> Any:
+        name = names[mode]
+        return SimpleNamespace(mode=name, exact=name == "exact", error_estimate=errors[name])
+
+    monkeypatch.setattr(EditSession, "_render_current", render)
+    assert [one.mode for one in EditSession(FakeModel(), "a cat").stream()] == shown
 
 
 def test_a_stream_can_be_left_and_cancelled(pipeline: Any) -> None:
@@ -504,8 +531,8 @@ def test_measuring(pipeline: Any) -> None:
     session = edited(pipeline, EDITS["add"], seed=[1, 2])
     preview = session.render("preview")
     measured = session.measure(preview)
-    # The preview has evaluated the first changed call and all that feeds the momentum.
-    assert measured.evaluations == 2 * 5 * 15
+    # The preview has evaluated the first two changed calls and all that feeds the momentum.
+    assert measured.evaluations == 2 * 5 * 14
     assert all(value > 10 for value in measured.psnr)
     assert all(0 < value < 1 for value in measured.missed)
     assert all(0.9 < value < 1.00001 for value in measured.ssim)
@@ -559,9 +586,22 @@ def test_an_unknown_mode_is_named(pipeline: Any) -> None:
 
 
 def test_where_anchors_are() -> None:
-    assert every_anchors(5, 10, 50) == (11, 13, 18, 23, 28, 33, 38, 43, 48)
-    assert every_anchors(2, 10, 20) == (12, 14, 16, 18)
-    assert every_anchors(100, 10, 50) == (12, 14, 19, 29, 48)
-    assert preview_anchors(10, 50) == (14, 20, 28, 38)
-    assert preview_anchors(48, 50) == (49,)
+    assert every_anchors(5, 10, 50) == (11, 13, 15, 19, 23, 28, 34, 41, 48)
+    assert every_anchors(2, 10, 20) == (11, 12, 13, 15, 18)
+    assert every_anchors(100, 10, 50) == (21, 48)
+    assert every_anchors(1, 10, 20) == (11, 12, 13, 14, 15, 16, 17, 18)
     assert every_anchors(4, 48, 50) == ()
+    assert preview_anchors(10, 50) == (13, 18, 26, 40)
+    assert preview_anchors(48, 50) == (49,)
+
+
+@given(st.integers(1, 60), st.integers(0, 50), st.integers(1, 60))
+def test_anchors_are_in_order_and_end_at_the_last_call_but_one(
+    every: int, first: int, calls: int
+) -> None:
+    anchors = every_anchors(every, first, calls)
+    assert sorted({*anchors}) == [*anchors]
+    if first < calls - 2:
+        assert first < anchors[0]
+        assert anchors[-1] == calls - 2
+        assert len(anchors) <= (calls - 2 - first) / every + 2

@@ -15,7 +15,7 @@ def test_every_mode_has_one_name() -> None:
     assert [*get_args(ModeName)] == [*MODES]
     for name, mode in MODES.items():
         assert as_mode(name) is as_mode(mode) is mode
-        assert str(mode) == ("anchored(every=5)" if name == "anchored" else name)
+        assert str(mode) == ("anchored(tolerance=0.1)" if name == "anchored" else name)
 
 
 def test_an_anchor_at_every_call_is_exact() -> None:

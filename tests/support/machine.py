@@ -15,10 +15,10 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sega_session import EditSession
+from sega_session import EditSession, anchored
 from sega_session.errors import HistoryError, UnknownConceptError
 from sega_session.scripts import Script, run_script
-from sega_session.state import mask_of, read_mask
+from sega_session.state import Mode, mask_of, read_mask
 
 NAMES = st.sampled_from(["hat", "beard", "smile"])
 SCALES = st.sampled_from([0.0, 3.0, 5.0])
@@ -243,8 +243,8 @@ class SessionMachine(RuleBasedStateMachine):
         for step in (self.render, self.undo, self.render, self.redo, self.render):
             step()
 
-    @rule(mode=st.sampled_from(["preview", "anchored", "replay"]))
-    def estimate(self, mode: str) -> None:
+    @rule(mode=st.sampled_from(["preview", anchored(every=5), "replay"]))
+    def estimate(self, mode: str | Mode) -> None:
         planned = self.session.plan(mode)
         render = self.session.render(mode, output_type="latent")
         assert render.evaluations == planned

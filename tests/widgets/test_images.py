@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
 
 import PIL.Image
+import pytest
 from sega_widgets import CompareView, EditPanel
-from sega_widgets.captions import describe_image
+from sega_widgets.captions import describe_accuracy, describe_image
 from sega_widgets.concept_row import COLOURS
 from sega_widgets.guard import Guard
 from sega_widgets.images import ImageView
@@ -23,13 +26,28 @@ def size(png: bytes) -> tuple[int, int]:
         return image.size
 
 
+@pytest.mark.parametrize(
+    ("quality", "errors", "caption"),
+    [
+        ("rough", (0.002, 0.25), "preview: rough, error about 0.25"),
+        ("close", (0.002, 0.001), "preview: approximate, error about 0.002"),
+        (None, None, "preview: approximate, error not known"),
+    ],
+)
+def test_a_caption_calls_rough_images_so(quality: Any, errors: Any, caption: str) -> None:
+    render: Any = SimpleNamespace(
+        exact=False, mode="preview", quality=quality, error_estimate=errors
+    )
+    assert describe_accuracy(render) == caption
+
+
 def test_images_say_how_they_were_made(panel: EditPanel, timers: list[HandTimer]) -> None:
     assert panel.view.image.caption.text == "exact"
     assert size(panel.view.image.large.value) == (16, 16)
     assert panel.history.rows[0].thumbnail.value != BLANK
     add(panel, "glasses")
     panel.concepts.row("glasses").scale.value = 9.0
-    assert panel.view.image.caption.text.startswith("preview: approximate, error about ")
+    assert panel.view.image.caption.text.startswith("preview: rough, error about ")
     assert worker_of(panel).posts[-1] is True
     # The slider has stopped moving.
     timers.pop().ring()
@@ -91,7 +109,7 @@ def test_a_heat_map_shows_where_a_concept_acts(panel: EditPanel) -> None:
     assert image.large.value == expected("beard")
     # An estimated image has no heat map, and no other heat map is shown with it.
     panel.concepts.row("glasses").scale.value = 9.0
-    assert image.caption.text.startswith("preview: approximate")
+    assert image.caption.text.startswith("preview: rough")
     assert "acts" not in image.caption.text
     panel.concepts.row("beard").remove.click()
     assert image.concept.value == "glasses"

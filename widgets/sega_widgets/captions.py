@@ -36,7 +36,8 @@ def describe_accuracy(render: Render) -> str:
         return "exact"
     if render.error_estimate is None:
         return f"{render.mode}: approximate, error not known"
-    return f"{render.mode}: approximate, error about {max(render.error_estimate):.2g}"
+    word = "rough" if render.quality == "rough" else "approximate"
+    return f"{render.mode}: {word}, error about {max(render.error_estimate):.2g}"
 
 
 def describe_image(prompt: str, state: EditState) -> str:
