@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor
 
@@ -34,4 +35,5 @@ def posterior_mode(vae: Any, pixels: Tensor) -> Tensor:
             f"the encoded images overflowed in {latents.dtype}; allowed: finite numbers. "
             "Give finite pixels in [0, 1], or load the pipeline in another precision."
         )
-    return latents
+    # Networks write some layouts that decode to other last bits; a file keeps no layout.
+    return latents.contiguous(memory_format=torch.contiguous_format)
