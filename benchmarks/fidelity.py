@@ -1,6 +1,6 @@
 """Measure the distance of each mode from the exact image, and its evaluations.
 
-    python benchmarks/fidelity.py                      # 64 seeds, about two hours on one core
+    python benchmarks/fidelity.py                      # 64 seeds, 140 minutes on one core
     python benchmarks/fidelity.py --share 0/2          # one half; run 1/2 beside it or afterwards
     python benchmarks/fidelity.py --seeds 2 --output . # a short run
 
@@ -313,9 +313,10 @@ def report(cases: list[Case]) -> str:
             f"Written by `benchmarks/fidelity.py`: {len(OPERATIONS)} edits, {seeds} seeds, "
             f"{min(seeds, SEEDS_OF_ALL)} for modes that are not in the strong table. Evaluations "
             "are the mean share of those from scratch; PSNR is in dB against the exact image; "
-            "missed is the distance from it over the distance that the edit moved it; nearer is the "
-            "share of cases that are nearer to the exact image than the image before the edit; rank "
-            "is the Spearman correlation of the error estimate with the true error of the latents, "
+            "missed is the distance from it over the distance that the edit moved it; nearer is "
+            "the share of cases that are nearer to the exact image than the image before the edit; "
+            "rank is the Spearman correlation of the error estimate with the true error of the "
+            "latents, "
             f"and with the PSNR. Rough: of the images below {ROUGH_PSNR:g} dB, the share that "
             "`Render.quality` calls rough; of the others, the share that it calls rough too.",
             "",
