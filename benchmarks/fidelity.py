@@ -1,6 +1,6 @@
 """Measure the distance of each mode from the exact image, and its evaluations.
 
-    python benchmarks/fidelity.py                      # 64 seeds, about 100 minutes on one core
+    python benchmarks/fidelity.py                      # 64 seeds, 140 minutes on one core
     python benchmarks/fidelity.py --share 0/2          # one half; run 1/2 beside it or afterwards
     python benchmarks/fidelity.py --seeds 2 --output . # a short run
 
@@ -10,9 +10,7 @@ recommended settings, and at strong ones, where every scale is 1.6 times as larg
 threshold lower by 0.05. Every edit starts from an exact render, and its evaluations are counted in
 a session that rendered nothing else since. 100 % is a render of the edited state from scratch.
 
-Each mode renders a batch of seeds at once, except `tolerance`, which places its anchors by the
-hardest image of a batch: each seed has its own session there. Modes that are not in `CHIEF` are
-measured at recommended settings on the first 16 seeds only.
+Modes that are not in `CHIEF` are measured at recommended settings on the first 16 seeds only.
 
 The work is done in parts, which are kept in fidelity-parts, so that a run that was stopped goes on
 where it was. The run that finds all parts done writes fidelity.csv (one row per case), fidelity.md
@@ -26,6 +24,7 @@ import csv
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +41,20 @@ from sega_session.models import AVATARS, PRESETS_FILE, read_presets
 from sega_session.render import ROUGH
 from sega_session.state import Mode
 
-BATCH = 16
 PROMPT = "a portrait of a person"
 HALF = "half the steps"
 BEFORE = "image before"
 PREVIEW, DEFAULT = "preview", anchored(tolerance=0.1)
-CHIEF: tuple[str | Mode, ...] = (PREVIEW, anchored(every=5))
-OTHERS: tuple[str | Mode, ...] = (anchored(every=3), anchored(every=2), "replay")
-OTHER_TOLERANCE = anchored(tolerance=0.05)
+CHIEF: tuple[str | Mode, ...] = (PREVIEW, anchored(every=5), DEFAULT)
+ALL: tuple[str | Mode, ...] = (
+    *CHIEF,
+    anchored(every=3),
+    anchored(every=2),
+    anchored(tolerance=0.05),
+    "replay",
+)
+SEEDS_OF_ALL = 16
+"""The first seeds, which all modes are measured on, at recommended settings."""
 
 STRENGTHS = {"recommended": (1.0, 0.0), "strong": (1.6, 0.05)}
 """What each concept's scale is multiplied by, and what is taken off its threshold."""
@@ -147,9 +152,9 @@ class Case:
     error: float
 
 
-def new_session(pipeline: Any, seeds: list[int], **arguments: Any) -> EditSession:
+def new_session(pipeline: Any, seed: int, **arguments: Any) -> EditSession:
     """Open a session with the scene of the benchmark."""
-    return EditSession(pipeline, PROMPT, seed=seeds, guidance_scale=5.0, **arguments)
+    return EditSession(pipeline, PROMPT, seed=seed, guidance_scale=5.0, **arguments)
 
 
 def start(session: EditSession, concepts: Iterable[str], found: Settings) -> None:
@@ -172,14 +177,14 @@ def copy_state(source: EditSession, target: EditSession, steps: float) -> None:
 
 def from_scratch(session: EditSession, pipeline: Any) -> int:
     """Count the evaluations per image of the session's state when nothing is recorded."""
-    cold = new_session(pipeline, [0], cache_bytes=0)
+    cold = new_session(pipeline, 0, cache_bytes=0)
     copy_state(session, cold, 1)
     return cold.plan()
 
 
 @frozen(eq=False)
 class Truth:
-    """The images before an edit and the exact images and latents after it, one per seed."""
+    """The image before an edit, and the exact image and latents after it."""
 
     before: torch.Tensor
     exact: torch.Tensor
@@ -187,86 +192,68 @@ class Truth:
 
 
 def pixels(render: Render) -> torch.Tensor:
-    """Return the images of a render, ``(batch, 3, height, width)`` in [0, 1]."""
+    """Return the image of a render, ``(1, 3, height, width)`` in [0, 1]."""
     return torch.as_tensor(render.images)
 
 
-def cases(
+def case(
     strength: str,
     operation: str,
-    seeds: list[int],
+    seed: int,
     mode: str,
     share: float,
     render: Render,
     truth: Truth,
-) -> Iterator[Case]:
-    """Compare a render with the truth: one case per seed."""
-    estimates = render.error_estimate
+) -> Case:
+    """Compare a render with the truth."""
     quality = measure(pixels(render), truth.exact, truth.before, 0)
-    errors = root_mean_square(render.latents - truth.latents).tolist()
-    for i, seed in enumerate(seeds):
-        yield Case(
-            strength=strength,
-            operation=operation,
-            seed=seed,
-            mode=mode,
-            share=share,
-            psnr=quality.psnr[i],
-            ssim=quality.ssim[i],
-            missed=quality.missed[i],
-            error_estimate=estimates[i] if estimates else float("nan"),
-            error=errors[i],
-        )
+    (error,) = root_mean_square(render.latents - truth.latents).tolist()
+    (estimate,) = render.error_estimate or (float("nan"),)
+    return Case(
+        strength=strength,
+        operation=operation,
+        seed=seed,
+        mode=mode,
+        share=share,
+        psnr=quality.psnr[0],
+        ssim=quality.ssim[0],
+        missed=quality.missed[0],
+        error_estimate=estimate,
+        error=error,
+    )
 
 
-def batched_cases(
-    pipeline: Any, strength: str, seeds: list[int], modes: tuple[str | Mode, ...]
+def edited_cases(
+    pipeline: Any, strength: str, seed: int, modes: tuple[str | Mode, ...]
 ) -> Iterator[Case]:
-    """Measure all operations in modes whose anchors do not depend on the images."""
+    """Measure all operations of one seed in ``modes``."""
     found = settings(strength)
-    session = new_session(pipeline, seeds)
-    half = new_session(pipeline, seeds, num_inference_steps=25, cache_bytes=0)
+    session = new_session(pipeline, seed)
+    half = new_session(pipeline, seed, num_inference_steps=25, cache_bytes=0)
     for name, (concepts, edit) in OPERATIONS.items():
         start(session, concepts, found)
         unedited = session.render(output_type="pt")
         edit(session, found)
+        done = {BEFORE: (unedited, 0)}
+        for mode in modes:
+            # Each mode in a copy, where it reuses none of the others' evaluations.
+            render = session.copy().render(mode, output_type="pt")
+            done[render.mode] = render, render.evaluations
+        exact = session.render(output_type="pt")
+        if modes == ALL:
+            start(half, (), found)
+            copy_state(session, half, 0.5)
+            coarse = half.render(output_type="pt")
+            done[HALF] = coarse, coarse.evaluations
+        truth = Truth(pixels(unedited), pixels(exact), exact.latents)
         scratch = from_scratch(session, pipeline)
-        # Plan before rendering: later modes reuse the evaluations of earlier ones.
-        plans = [session.plan(mode) / len(seeds) for mode in modes]
-        done = [session.render(mode, output_type="pt") for mode in modes]
-        exact = session.render(output_type="pt")
-        truth = Truth(pixels(unedited), pixels(exact), exact.latents)
-        for render, evaluations in zip(done, plans, strict=True):
-            share = evaluations / scratch
-            yield from cases(strength, name, seeds, render.mode, share, render, truth)
-        if modes == CHIEF:
-            yield from cases(strength, name, seeds, BEFORE, 0, unedited, truth)
-            continue
-        start(half, (), found)
-        copy_state(session, half, 0.5)
-        coarse = half.render(output_type="pt")
-        share = coarse.evaluations / len(seeds) / scratch
-        yield from cases(strength, name, seeds, HALF, share, coarse, truth)
-
-
-def tolerance_cases(pipeline: Any, strength: str, seed: int, mode: Mode) -> Iterator[Case]:
-    """Measure all operations with a tolerance, for one seed."""
-    found = settings(strength)
-    session = new_session(pipeline, [seed])
-    for name, (concepts, edit) in OPERATIONS.items():
-        start(session, concepts, found)
-        unedited = session.render(output_type="pt")
-        edit(session, found)
-        render = session.render(mode, output_type="pt")
-        exact = session.render(output_type="pt")
-        truth = Truth(pixels(unedited), pixels(exact), exact.latents)
-        share = render.evaluations / from_scratch(session, pipeline)
-        yield from cases(strength, name, [seed], render.mode, share, render, truth)
+        for mode, (render, evaluations) in done.items():
+            yield case(strength, name, seed, mode, evaluations / scratch, render, truth)
 
 
 def readme_cases(pipeline: Any) -> Iterator[Case]:
     """Measure the modes of a stream on the example of README."""
-    session = new_session(pipeline, [33])
+    session = new_session(pipeline, 33)
     session.add("glasses", scale=4, threshold=0.95)
     unedited = session.render(output_type="pt")
     session.reweight("glasses", scale=7)
@@ -277,29 +264,16 @@ def readme_cases(pipeline: Any) -> Iterator[Case]:
     scratch = from_scratch(session, pipeline)
     for render in done:
         share = render.evaluations / scratch
-        yield from cases(README_EXAMPLE, README_EXAMPLE, [33], render.mode, share, render, truth)
+        yield case(README_EXAMPLE, README_EXAMPLE, 33, render.mode, share, render, truth)
 
 
-def parts(pipeline: Any, seeds: list[int]) -> dict[str, Callable[[], Iterator[Case]]]:
+def parts(pipeline: Any, seeds: int) -> dict[str, Callable[[], Iterator[Case]]]:
     """Return the parts of the work by name; each measures its cases when it is called."""
-    found: dict[str, Callable[[], Iterator[Case]]] = {}
-
-    def batched(name: str, strength: str, some: list[int], modes: tuple[str | Mode, ...]) -> None:
-        found[name] = lambda: batched_cases(pipeline, strength, some, modes)
-
-    def alone(name: str, strength: str, seed: int, mode: Mode) -> None:
-        found[name] = lambda: tolerance_cases(pipeline, strength, seed, mode)
-
-    for strength in STRENGTHS:
-        for first in range(0, len(seeds), BATCH):
-            batched(f"{strength}-batch-{first}", strength, seeds[first : first + BATCH], CHIEF)
-        for seed in seeds:
-            alone(f"{strength}-{seed}", strength, seed, DEFAULT)
-    recommended = next(iter(STRENGTHS))
-    batched("others", recommended, seeds[:BATCH], OTHERS)
-    for seed in seeds[:BATCH]:
-        alone(f"other-{seed}", recommended, seed, OTHER_TOLERANCE)
-    found["readme"] = lambda: readme_cases(pipeline)
+    found: dict[str, Callable[[], Iterator[Case]]] = {"readme": lambda: readme_cases(pipeline)}
+    for seed in range(seeds):
+        for strength in STRENGTHS:
+            modes = ALL if strength == "recommended" and seed < SEEDS_OF_ALL else CHIEF
+            found[f"{strength}-{seed}"] = partial(edited_cases, pipeline, strength, seed, modes)
     return found
 
 
@@ -336,12 +310,13 @@ def report(cases: list[Case]) -> str:
         [
             "# Distance of each mode from the exact image",
             "",
-            f"Written by `benchmarks/fidelity.py`: {len(OPERATIONS)} edits, {seeds} seeds "
-            f"({min(seeds, BATCH)} for modes that are not in the strong table). Evaluations are "
-            "the mean share of those from scratch; PSNR is in dB against the exact image; missed "
-            "is the distance from it over the distance that the edit moved it; nearer is the share "
-            "of cases that are nearer to the exact image than the image before the edit; rank is "
-            "the Spearman correlation of the error estimate with the true error of the latents, "
+            f"Written by `benchmarks/fidelity.py`: {len(OPERATIONS)} edits, {seeds} seeds, "
+            f"{min(seeds, SEEDS_OF_ALL)} for modes that are not in the strong table. Evaluations "
+            "are the mean share of those from scratch; PSNR is in dB against the exact image; "
+            "missed is the distance from it over the distance that the edit moved it; nearer is "
+            "the share of cases that are nearer to the exact image than the image before the edit; "
+            "rank is the Spearman correlation of the error estimate with the true error of the "
+            "latents, "
             f"and with the PSNR. Rough: of the images below {ROUGH_PSNR:g} dB, the share that "
             "`Render.quality` calls rough; of the others, the share that it calls rough too.",
             "",
@@ -486,7 +461,7 @@ def main() -> None:
     pipeline.set_progress_bar_config(disable=True)
     folder = arguments.output / "fidelity-parts"
     folder.mkdir(parents=True, exist_ok=True)
-    work = parts(pipeline, list(range(arguments.seeds)))
+    work = parts(pipeline, arguments.seeds)
     for name in list(work)[index::of]:
         if not (folder / f"{name}.csv").exists():
             write_cases(folder / f"{name}.csv", work[name]())
