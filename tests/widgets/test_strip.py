@@ -21,10 +21,16 @@ def test_a_strip_shows_scales_and_a_click_sets_one(panel: EditPanel) -> None:
     strip.shown.value = True
     history = panel.session.history
     assert strip.row.layout.display == "grid"
-    labels = [button.description for button in strip.buttons]
+    labels = [button.description.removesuffix(" (rough)") for button in strip.buttons]
     assert labels == ["-9", "-6", "-3", "0", "3", "6", "9"]
+    for button in strip.buttons:
+        assert ("(rough)" in button.description) == ("rough" in button.tooltip)
+        assert "preview" in button.tooltip or "exact" in button.tooltip
+    assert "(rough)" in strip.buttons[0].description
     images = [image.value for image in strip.images]
-    assert len({*images, blank}) == 8
+    assert blank not in images
+    # Estimates of small edits can be the image before.
+    assert len({*images}) > 4
     assert panel.session.history is history
     strip.buttons[0].click()
     concept = panel.session.concepts[0]
@@ -44,7 +50,7 @@ def test_a_strip_reaches_as_far_as_the_concept(panel: EditPanel) -> None:
     panel.session.add("glasses", scale=15, warmup=1)
     panel.refresh()
     panel.view.strip.shown.value = True
-    labels = [button.description for button in panel.view.strip.buttons]
+    labels = [button.description.removesuffix(" (rough)") for button in panel.view.strip.buttons]
     assert labels == ["-15", "-10", "-5", "0", "5", "10", "15"]
     panel.view.strip.shown.value = False
     assert panel.view.strip.row.layout.display == "none"

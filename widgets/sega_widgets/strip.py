@@ -12,6 +12,7 @@ from sega_session import EditSession, EditState, Render
 from sega_session.state import edits
 
 from .access import CHOICE
+from .captions import describe_accuracy
 from .choice import ConceptChoice
 from .concept_row import scale_fields, signed_scale
 from .guard import Changed, Guard, edit
@@ -59,6 +60,8 @@ class StripView(VBox):
         self._lock = threading.Lock()
         self._blank = encode_blank(session.scene.width, session.scene.height)
         self._states: list[EditState] = []
+        # Whether each image that is shown is rough, and its accuracy in words, by its state.
+        self._accuracy: dict[EditState, tuple[bool, str]] = {}
         self.shown = ToggleButton(
             description="Strength strip",
             tooltip="Previews of the image with one concept at several scales",
@@ -91,13 +94,13 @@ class StripView(VBox):
             self.concept.layout.display = "" if visible else "none"
             self.row.layout.display = "grid" if visible else "none"
             for number, state in enumerate(self._states):
-                concept = state.concept(self.concept.value)
-                button, image = self.buttons[number], self.images[number]
-                button.description = f"{signed_scale(concept):g}"
-                button.tooltip = f"{concept.name}: set the scale to {signed_scale(concept):g}"
-                highlight(button, state == self._session.state)
                 if before[number : number + 1] != [state]:
-                    image.value = self._blank
+                    self.images[number].value = self._blank
+                    self._accuracy.pop(state, None)
+                self._label(number)
+                highlight(self.buttons[number], state == self._session.state)
+            shown = {*self._states}
+            self._accuracy = {one: how for one, how in self._accuracy.items() if one in shown}
 
     def render_missing(self, try_render: TryRender) -> Iterator[Callable[[], object]]:
         """Render the missing images, on the render thread; yield a function that shows each."""
@@ -111,6 +114,19 @@ class StripView(VBox):
         with self._lock:
             if self._states[number : number + 1] == [render.state]:
                 self.images[number].value = encode_thumbnail(render.image, SIZE)
+                rough = render.quality == "rough"
+                self._accuracy[render.state] = rough, describe_accuracy(render)
+                self._label(number)
+
+    def _label(self, number: int) -> None:
+        """Name an image's scale on its button, and say if the image is rough."""
+        state, button = self._states[number], self.buttons[number]
+        concept = state.concept(self.concept.value)
+        rough, accuracy = self._accuracy.get(state, (False, ""))
+        scale = f"{signed_scale(concept):g}"
+        button.description = f"{scale} (rough)" if rough else scale
+        how = f" ({accuracy})" if accuracy else ""
+        button.tooltip = f"{concept.name}: set the scale to {scale}{how}"
 
     def _states_to_show(self) -> list[EditState]:
         """Return the states of the strip; none if it is closed or there is no concept."""
