@@ -100,6 +100,7 @@ class TrajectoryStore:
         recorder = Recorder(self, final, kept)
         self.touch(recorder.keys())
         self._open = (*(one for one in self._open if one() is not None), ref(recorder))
+        # One that was not closed, after an interrupt, may keep nothing any more.
         self.look_again()
         try:
             yield recorder
@@ -161,7 +162,7 @@ class TrajectoryStore:
             self._host.touch(key)
 
     def look_again(self) -> None:
-        """Consider for eviction what was kept before; call it when a recorder closes."""
+        """Consider for eviction what recorders kept that are closed now."""
         self._device.look_again()
         self._host.look_again()
 
