@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from weakref import ref
 
@@ -80,8 +80,8 @@ class TrajectoryStore:
         self._device = _Memory(check_integer("cache_bytes", max_bytes, at_least=0))
         self._host = _Memory(check_integer("spill_bytes", spill_bytes, at_least=0))
         self._hits = 0
-        # Replaced, never changed: other threads read them.
-        self._finals: frozenset[Key] = frozenset()
+        # The final latents that are recorded, of renders that ended.
+        self._finals: set[Key] = set()
         self._open: tuple[ref[Recorder], ...] = ()
 
     def __contains__(self, key: Key) -> bool:
@@ -99,12 +99,15 @@ class TrajectoryStore:
         final = Key(trajectory, LATENTS)
         recorder = Recorder(self, final, kept)
         self.touch(recorder.keys())
-        self._finals = frozenset([*(one for one in self._finals if one in self), final])
         self._open = (*(one for one in self._open if one() is not None), ref(recorder))
+        # One that was not closed, after an interrupt, may keep nothing any more.
+        self.look_again()
         try:
             yield recorder
         finally:
             recorder.close()
+            if final in self:
+                self._finals.add(final)
 
     def peek(self, key: Key) -> Tensor | None:
         """Return the recorded tensor or None, without counting it as used."""
@@ -119,7 +122,8 @@ class TrajectoryStore:
             max_bytes=self._device.max_bytes,
             spilled_bytes=self._host.bytes,
             max_spilled_bytes=self._host.max_bytes,
-            trajectories=sum(key in self for key in self._finals),
+            # A copy, since another thread may render.
+            trajectories=sum(key in self for key in tuple(self._finals)),
             hits=self._hits,
         )
 
@@ -144,7 +148,7 @@ class TrajectoryStore:
         """
         other = self.emptied()
         other._device, other._host = self._device.copy(), self._host.copy()  # noqa: SLF001
-        other._finals = self._finals  # noqa: SLF001
+        other._finals = set(self._finals)  # noqa: SLF001
         return other
 
     def count_hits(self, count: int) -> None:
@@ -156,6 +160,11 @@ class TrajectoryStore:
         for key in reversed(keys):
             self._device.touch(key)
             self._host.touch(key)
+
+    def look_again(self) -> None:
+        """Consider for eviction what recorders kept that are closed now."""
+        self._device.look_again()
+        self._host.look_again()
 
     def evict_all(self) -> bool:
         """Free the device of all tensors that nobody keeps, or that fit into host memory.
@@ -175,13 +184,14 @@ class TrajectoryStore:
         if nbytes > memory.max_bytes:
             return False
         while memory.bytes + nbytes > memory.max_bytes:
-            key = next((one for one in memory if not self._is_kept(one)), None)
+            key = memory.first_without(self._is_kept)
             if key is None:
                 return False
             if memory is self._device:
                 self._leave_device(key)
             else:
                 memory.remove(key)
+                self._forget(key)
         return True
 
     def _leave_device(self, key: Key) -> None:
@@ -191,6 +201,12 @@ class TrajectoryStore:
         if tensor is not None:
             self._put_on_host(key, tensor)
         self._device.remove(key)
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        """Count a render no longer if its final latents are gone from both memories."""
+        if key not in self:
+            self._finals.discard(key)
 
     def _put_on_host(self, key: Key, tensor: Tensor) -> None:
         if key not in self._host and self._make_room(self._host, tensor.nbytes):
@@ -248,6 +264,7 @@ class Recorder:
         """Keep nothing from now on; what was used is evicted last."""
         used, self._used, self._kept = tuple(self._used), {}, {}
         self._store.touch(used)
+        self._store.look_again()
 
 
 class _Memory:
@@ -267,13 +284,17 @@ class _Memory:
         # Each with the device that it was made on.
         self._tensors: dict[Key, tuple[Tensor, torch.device]] = {}
         self._order: OrderedDict[Key, None] = OrderedDict()
+        # What `first_without` passed over, so that no later call meets it again. It comes before
+        # the rest of the order; a tensor in both, after an interrupt, has its place here.
+        self._passed: OrderedDict[Key, None] = OrderedDict()
 
     def __contains__(self, key: Key) -> bool:
         return key in self._tensors
 
     def __iter__(self) -> Iterator[Key]:
         """Iterate over the keys in the order in which they are evicted."""
-        return (key for key in self._order if key in self._tensors)
+        order = dict.fromkeys((*self._passed, *self._order))
+        return (key for key in order if key in self._tensors)
 
     @property
     def bytes(self) -> int:
@@ -314,22 +335,46 @@ class _Memory:
         """Remove a tensor."""
         after = self._begin() - self.size(key)
         del self._tensors[key]
-        del self._order[key]
+        self._order.pop(key, None)
+        self._passed.pop(key, None)
         self._bytes = after
 
     def _begin(self) -> int:
         """Return the bytes before a change. They are unknown until it is complete."""
         before = self.bytes
         if self._bytes is None:
-            for key in [key for key in self._order if key not in self._tensors]:
-                del self._order[key]
+            for order in (self._order, self._passed):
+                for key in [key for key in order if key not in self._tensors]:
+                    del order[key]
         self._bytes = None
         return before
 
     def touch(self, key: Key) -> None:
         """Make a tensor the last that is evicted, if it is here."""
         if key in self._tensors:
+            self._order[key] = None
             self._order.move_to_end(key)
+            self._passed.pop(key, None)
+
+    def first_without(self, is_kept: Callable[[Key], bool]) -> Key | None:
+        """Return the first tensor in the order that is not kept, or None.
+
+        Kept ones are passed over, in later calls too, until they are touched or `look_again`.
+        """
+        while self._order:
+            key = next(iter(self._order))
+            if key in self._tensors and not is_kept(key):
+                return key
+            self._passed[key] = None
+            del self._order[key]
+        return None
+
+    def look_again(self) -> None:
+        """Pass over nothing: what was kept may not be any more."""
+        for key in reversed(self._passed):
+            self._order[key] = None
+            self._order.move_to_end(key, last=False)
+        self._passed.clear()
 
 
 def _copy_to_host(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sega_session import EditSession
-from sega_session.engine import TrajectoryStore, default_cache_bytes
+from sega_session.engine import Recorder, TrajectoryStore, default_cache_bytes
 from sega_session.engine import store as store_module
 from sega_session.errors import InvalidValueError, OutOfMemoryError, SegaSessionError
 from sega_session.sega import LATENTS, Key
@@ -138,6 +138,49 @@ def test_what_may_not_leave_the_device_sends_new_tensors_to_host_memory() -> Non
     fill(store, "more", calls=2, kept=keys("base"))
     assert [left(store, name) for name in ("base", "now", "last")] == ["012F", "0F", "012F"]
     assert (store.info.bytes, store.info.spilled_bytes) == (4 * ONE, 9 * ONE)
+
+
+def test_evictions_pass_over_what_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Key] = []
+    keeps = Recorder.keeps
+
+    def counted(recorder: Recorder, key: Key) -> bool:
+        asked.append(key)
+        return keeps(recorder, key)
+
+    monkeypatch.setattr(Recorder, "keeps", counted)
+    store = TrajectoryStore(50 * ONE, spill_bytes=50 * ONE)
+    fill(store, "a", calls=99)
+    asked.clear()
+    fill(store, "b", calls=400, kept=keys("a", 99))
+    assert left(store, "a", 99) == "".join(map(str, range(99))) + "F"
+    assert 100 <= len(asked) <= 300
+
+
+def test_what_was_passed_over_keeps_its_place_in_the_order() -> None:
+    store = TrajectoryStore(6 * ONE)
+    fill(store, "a")
+    fill(store, "b", calls=4, kept=keys("a"))
+    assert (left(store, "a"), left(store, "b", 4)) == ("012F", "01")
+    with store.record("c") as recorder:
+        for call, expected in enumerate(["01F", "0F", "F", ""]):
+            recorder.put(Key(f"c{call}", "text"), tensor())
+            assert (left(store, "a"), left(store, "b", 4)) == (expected, "01")
+        recorder.put(Key("c4", "text"), tensor())
+        assert left(store, "b", 4) == "0"
+
+
+def test_renders_are_counted_while_their_final_latents_are_recorded() -> None:
+    store = TrajectoryStore(8 * ONE, spill_bytes=2 * ONE)
+    for number in range(1000):
+        fill(store, f"{number} ", calls=1)
+        assert store.info.trajectories == min(number + 1, 5)
+    # Nothing is left of the others.
+    assert len(store._finals) == 5  # noqa: SLF001
+    with store.record("cancelled") as recorder:
+        recorder.put(Key("cancelled0", "text"), tensor())
+        recorder.put(Key("cancelled1", "text"), tensor())
+    assert store.copy().info.trajectories == store.info.trajectories == 4
 
 
 def test_lack_of_memory_moves_kept_tensors_too_while_host_memory_has_room() -> None:

@@ -56,6 +56,7 @@ def test_speed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["undo", "exact"] == 0
 
 
+<<<<<<< HEAD
 def test_the_comparison_of_first_renders_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,30 @@ def test_the_gpu_benchmark_runs_on_the_host(
         ("tiny SDXL", "ours"),
     ]
     assert "| tiny SDXL | add | exact | 3 |" in output.with_suffix(".md").read_text()
+=======
+def test_scale_runs(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--quick"]
+    subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"scale.json", "scale.md", "scale.png"}
+    found = json.loads((tmp_path / "scale.json").read_text())
+    rows = {(row["axis"], row["size"], row["operation"]): row for row in found["rows"]}
+    # Two conditions and one a concept; with momentum from call 2 of 10, and latents of 4 x 8 x 8.
+    assert rows["concepts", 2, "first render"]["evaluations"] == 4 * 50
+    assert rows["steps", 10, "edited render"]["evaluations"] == 5 * 7
+    assert rows["steps", 10, "first render"]["new_bytes"] == (5 * 10 + 11) * 1024
+    assert rows["steps", 10, "undone render"]["evaluations"] == 0
+    # What is recorded does not depend on anything but the render.
+    bytes_slopes = {
+        (one["axis"], one["operation"]): one["measured"]
+        for one in found["slopes"]
+        if one["quantity"] == "bytes"
+    }
+    assert bytes_slopes["history", "edited render"] == pytest.approx(0, abs=0.01)
+    assert bytes_slopes["images", "first render"] == pytest.approx(1, abs=0.01)
+    assert bytes_slopes["pixels", "first render"] == pytest.approx(1, abs=0.01)
+    exact = [one for one in found["half_precision"] if one["precision"] != "bfloat16"]
+    assert all(one["psnr_lowest"] is None or one["psnr_lowest"] > 40 for one in exact)
+>>>>>>> scale
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="runs for minutes with a GPU")
