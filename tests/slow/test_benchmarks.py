@@ -56,7 +56,6 @@ def test_speed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["undo", "exact"] == 0
 
 
-<<<<<<< HEAD
 def test_the_comparison_of_first_renders_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +95,8 @@ def test_the_gpu_benchmark_runs_on_the_host(
         ("tiny SDXL", "ours"),
     ]
     assert "| tiny SDXL | add | exact | 3 |" in output.with_suffix(".md").read_text()
-=======
+
+
 def test_scale_runs(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--quick"]
     subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, check=True)
@@ -119,7 +119,6 @@ def test_scale_runs(tmp_path: Path) -> None:
     assert bytes_slopes["pixels", "first render"] == pytest.approx(1, abs=0.01)
     exact = [one for one in found["half_precision"] if one["precision"] != "bfloat16"]
     assert all(one["psnr_lowest"] is None or one["psnr_lowest"] > 40 for one in exact)
->>>>>>> scale
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="runs for minutes with a GPU")
