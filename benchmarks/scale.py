@@ -44,18 +44,7 @@ import numpy as np
 import torch
 from attrs import frozen
 from diffusers import UNet2DConditionModel
-from fidelity import (
-    BEARD,
-    FIRST_SEED,
-    GLASSES,
-    SMILE,
-    Edit,
-    copy_state,
-    new_session,
-    pixels,
-    reweighted,
-    start,
-)
+from fidelity import copy_state, pixels, settings
 from speed import machine
 from torch import Tensor
 
@@ -81,12 +70,14 @@ STEPS = ("steps", "steps, half of a render fits")
 HISTORIES = ("history", "recorded renders")
 RECORDING = ("first render", "edited render", "save", "10 edits, each undone")
 
-EDITS: dict[str, Edit] = {
+FOUND = settings("recommended")
+
+EDITS: dict[str, Callable[[EditSession], object]] = {
     "nothing, rendered again": lambda session: None,
-    "scale by 1.6": reweighted("glasses", 1.6),
-    "add beard": lambda session: session.add(**BEARD),
+    "scale by 1.6": lambda s: s.reweight("glasses", scale=1.6 * FOUND["glasses"]["scale"]),
+    "add beard": lambda session: session.add(**FOUND["beard"]),
 }
-SEEDS, QUICK_SEEDS = 8, 2
+FIRST_SEED, SEEDS, QUICK_SEEDS = 2000, 8, 2
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -461,14 +452,16 @@ def precisions(count: int, *, quick: bool) -> Iterator[Rounded]:
     pipeline = load_avatars(device="cpu", dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     seeds = [FIRST_SEED + number for number in range(count)]
-    steps = {"num_inference_steps": 20} if quick else {}
-    before = new_session(pipeline, seeds, **steps)
-    start(before, (GLASSES, SMILE))
+    scene: dict[str, Any] = {"seed": seeds, "guidance_scale": 5.0}
+    scene |= {"num_inference_steps": 20} if quick else {}
+    before = EditSession(pipeline, PROMPT, **scene)
+    for prompt in ("glasses", "smile"):
+        before.add(**FOUND[prompt])
     unedited = before.render(output_type="pt")
     for name, edit in dict([*EDITS.items()][:2] if quick else EDITS).items():
         edited = before.copy()
         edit(edited)
-        scratch = new_session(pipeline, seeds, cache_bytes=0, **steps)
+        scratch = EditSession(pipeline, PROMPT, cache_bytes=0, **scene)
         copy_state(edited, scratch, 1)
         exact = scratch.render(output_type="pt")
         print(f"{name}, from scratch: {exact.evaluations} evaluations", flush=True)
