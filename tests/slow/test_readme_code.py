@@ -85,6 +85,6 @@ def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for example in document.examples():
         example.evaluate()
     document.namespace["panel"].close()
-    assert {"base.png", "anchored(every=5).png", "portrait.safetensors"} <= {
+    assert {"base.png", "anchored(tolerance=0.1).png", "portrait.safetensors"} <= {
         path.name for path in tmp_path.iterdir()
     }
