@@ -419,6 +419,16 @@ def share_of(cases: list[Case], mode: str) -> float:
     return float(np.mean([case.share for case in cases if case.mode == mode]))
 
 
+LABELS = {
+    "anchored(tolerance=0.1)": (-7, 12),
+    "anchored(every=3)": (-7, -14),
+    "anchored(tolerance=0.05)": (7, -12),
+    "anchored(every=2)": (7, 6),
+    HALF: (-7, -14),
+}
+"""The places of labels beside their points, where the usual one hits another's."""
+
+
 def plot(cases: list[Case], output: Path) -> None:
     """Plot the median PSNR, with a bar down to the 10th percentile, over the evaluations."""
     mpl.use("Agg")
@@ -435,9 +445,9 @@ def plot(cases: list[Case], output: Path) -> None:
         axes.annotate(
             mode.removeprefix("anchored(").removesuffix(")").replace("=", " "),
             (100 * share, middle),
-            xytext=(7, 3) if "0.05" in mode else (-7, 3),
+            xytext=LABELS.get(mode, (-7, 3)),
             textcoords="offset points",
-            ha="left" if "0.05" in mode else "right",
+            ha="left" if LABELS.get(mode, (-7, 3))[0] > 0 else "right",
             color=colour,
             fontsize=9,
         )
