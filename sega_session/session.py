@@ -394,10 +394,9 @@ class EditSession:
         self._reference: EditState | None = None
         # Held by one render at a time. Reentrant, because a callback may render.
         self._rendering = RLock()
-        self._photograph = photograph
         if photograph is not None:
             self._renderer = self._inverted(self._renderer, photograph, callback_on_step_end)
-            self._adopt_inversion()
+            self._reference = EditState()
 
     def __repr__(self) -> str:
         names = [one.name if one.enabled else f"{one.name} (muted)" for one in self.concepts]
@@ -451,7 +450,7 @@ class EditSession:
                 self._pipeline,
                 latents=old.noise,
                 sem_guidance=old.guider.sem_guidance,
-                photograph=self._photograph,
+                photograph=old.photograph,
                 **self._prompt_embeddings(self._scene),
                 **self._budgets,
             )
@@ -523,7 +522,8 @@ class EditSession:
     @property
     def photographs(self) -> list[Image]:
         """The photographs that the images are made from, at their size; empty if there are none."""
-        pixels = () if self._photograph is None else self._photograph.pixels
+        photograph = self._renderer.photograph
+        pixels = () if photograph is None else photograph.pixels
         return [fromarray(one) for one in pixels]
 
     @property
@@ -849,8 +849,9 @@ class EditSession:
             NoEffectWarning: ``keep_outside``, and the edits may change the whole image.
         """
         current = self.state
+        edited = None
         if keep_outside:
-            self._check_outside(current if state is None else state, output_type)
+            edited = self._edited(current if state is None else state, output_type)
         if state is None:
             render = self._render_current(current, as_mode(mode), output_type, callback_on_step_end)
         else:
@@ -861,7 +862,7 @@ class EditSession:
                 output_type,
                 callback_on_step_end,
             )
-        return self._with_outside(render) if keep_outside else render
+        return render if edited is None else self._with_outside(render, edited)
 
     def stream(
         self,
@@ -1058,15 +1059,15 @@ class EditSession:
                 masks=masks,
                 store=old.store.emptied(),
                 first=first_call(self._scene, sampler.calls),
-                inversion=None,
+                photograph=None,
                 rendered=set(),
             )
-            if self._photograph is not None:
-                again = Photograph(self._photograph.pixels)
-                renderer = self._inverted(renderer, again, None)
-            self._renderer, self._reference = renderer, None
+            reference = None
+            if old.photograph is not None:
+                again = Photograph(old.photograph.pixels)
+                renderer, reference = self._inverted(renderer, again, None), EditState()
+            self._renderer, self._reference = renderer, reference
             self._model, self._spec, self._conditionings = model, model.spec, conditionings
-            self._adopt_inversion()
             self._made_by = self._identification()
             self._warn_of_idle(self.state, EditState())
             self._refresh_autosave()
@@ -1341,9 +1342,9 @@ class EditSession:
         Latents and guidance that this session was given are not used; embeddings of prompts and
         photographs are, if the scene names them. Photographs are inverted again.
         """
-        photograph = None
-        if self._photograph is not None and scene.photograph == self._scene.photograph:
-            photograph = Photograph(self._photograph.pixels)
+        own, photograph = self._renderer.photograph, None
+        if own is not None and scene.photograph == self._scene.photograph:
+            photograph = Photograph(own.pixels)
         return self.from_scene(
             scene,
             self.pipeline,
@@ -1440,19 +1441,11 @@ class EditSession:
                 f"{height}; allowed: {found.digest}. Use the photograph that the script was made "
                 "with, or leave its digest out of the script."
             )
-        names = {one.name for one in attrs.fields(Scene)} - {"photograph", "skip", "prompt"}
-        settings = {
-            name: getattr(scene, name) for name in names if hasattr(scene, name) and name != "seeds"
-        }
-        return cls.from_photo(
-            pixels,
-            pipeline,
-            scene.prompt,
-            skip=found.skip,
-            seed=scene.seeds[0] if len(scene.seeds) == 1 else scene.seeds,
-            **{**settings, "height": height, "width": width},
-            **budgets,
-        )
+        settings = attrs.asdict(scene, filter=lambda field, _: field.name != "photograph")
+        seeds = settings.pop("seeds")
+        settings |= {"height": height, "width": width, "skip": found.skip}
+        seed = seeds[0] if len(seeds) == 1 else seeds
+        return cls.from_photo(pixels, pipeline, seed=seed, **settings, **budgets)
 
     # Private.
 
@@ -1519,22 +1512,15 @@ class EditSession:
         self, renderer: Renderer, photograph: Photograph, callback: StepCallback | None
     ) -> Renderer:
         """Return a renderer that begins from a photograph; invert it unless it is already."""
-        inversion = photograph.inversion
-        if inversion is None:
+        if photograph.inversion is None:
             start = time.perf_counter()
             inversion, evaluations = renderer.invert(
                 photograph.pixels, lambda bar: watch_steps(self, bar, callback)
             )
             seconds = time.perf_counter() - start
             logger.info("photograph inverted: %d evaluations, %.2f s", evaluations, seconds)
-        return attrs.evolve(renderer, inversion=inversion)
-
-    def _adopt_inversion(self) -> None:
-        """Let estimates start from the photograph, and keep its inversion for copies and files."""
-        if self._photograph is not None:
-            inversion = self._renderer.inversion
-            self._photograph = attrs.evolve(self._photograph, inversion=inversion)
-            self._reference = EditState()
+            photograph = attrs.evolve(photograph, inversion=inversion)
+        return attrs.evolve(renderer, photograph=photograph)
 
     def _warn_of_idle(self, state: EditState, before: EditState) -> None:
         """Warn of concepts that cannot change the image, unless they could not before."""
@@ -1625,33 +1611,35 @@ class EditSession:
             "prompt" if self._spec.distilled else "unconditional",
         )
 
-    def _check_outside(self, state: EditState, output_type: OutputType) -> None:
-        """Raise InvalidValueError unless a photograph's pixels can be pasted outside the edits."""
-        if self._photograph is None or output_type == "latent":
+    def _edited(self, state: EditState, output_type: OutputType) -> Pixels:
+        """Return the pixels of a photograph that edits may change, 255 inside.
+
+        Raises:
+            InvalidValueError: there is none whose pixels can be pasted outside of them.
+        """
+        if self._renderer.photograph is None or output_type == "latent":
             raise InvalidValueError(
                 "keep_outside",
                 True,
                 "False for latents, and for images that are not made from a photograph",
                 "To keep an image's own pixels outside a region, call protect(mask).",
             )
-        if self._acted_on(self._checked(state)).min() == 255:
+        trajectory = self._renderer.trajectory(self._checked(state))
+        edited = acted_on(trajectory, state.region, self._renderer.masks, self.size)
+        if edited.min() == 255:
             warn_caller(
                 "keep_outside has no effect: the edits may change the whole image. Give the "
                 "concepts masks, or call protect(mask).",
                 NoEffectWarning,
             )
+        return edited
 
-    def _acted_on(self, state: EditState) -> Pixels:
-        """Return the pixels of a photograph that edits may change, 255 inside."""
-        trajectory = self._renderer.trajectory(state)
-        return acted_on(trajectory, state.region, self._renderer.masks, self.size)
-
-    def _with_outside(self, render: Render) -> Render:
-        """Return a render with the photograph's own pixels where no edit acts."""
-        if self._photograph is None:
+    def _with_outside(self, render: Render, edited: Pixels) -> Render:
+        """Return a render with the photograph's own pixels outside of what may be edited."""
+        photograph = self._renderer.photograph
+        if photograph is None:
             return render
-        shares = feathered(self._acted_on(render.state))
-        images = paste_outside(render.images, self._photograph.pixels, shares)
+        images = paste_outside(render.images, photograph.pixels, feathered(edited))
         pasted = attrs.evolve(render, images=images)
         self._renders.add(pasted)
         return pasted
@@ -1679,9 +1667,7 @@ class EditSession:
     def _snapshot(self, include: Include) -> Snapshot:
         """Return the content of the session's file. Raises ModelChangedError."""
         self._model.check_unchanged()
-        return take_snapshot(
-            self._scene, self.history, self._renderer, self._photograph, self._reference, include
-        )
+        return take_snapshot(self._scene, self.history, self._renderer, self._reference, include)
 
     def _restore(self, snapshot: Snapshot, *, same_model: bool) -> None:
         """Adopt a file's history, and its recorded tensors if the model is the same."""

@@ -94,16 +94,16 @@ def run(
         pixels=max_pixels,
         seeds=max_seeds,
     )
-    read = Script.load(find_script(script), limits)
+    path = find_script(script)
+    read = Script.load(path, limits)
     make_folder(out)
     check_targets(_targets(read, out), force=force)
     pipeline = load_with_status(console, model, device, dtype)
     from ..session import EditSession
 
     with about(script):
-        inputs = find_script(script).parent
-        session = EditSession.from_script(read, pipeline, inputs, limits)
-        run_and_report(console, read, session, out, limits, inputs)
+        session = EditSession.from_script(read, pipeline, path.parent, limits)
+        run_and_report(console, read, session, out, limits, path.parent)
 
 
 def info(file: Path) -> None:

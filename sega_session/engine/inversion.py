@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..models import Origin, Sampler, draw_further_noise
-from .job import Job, by_condition, wanted
+from .job import Job, at_latents, wanted
 from .predictions import ROWS
 
 
@@ -65,8 +65,7 @@ def find_residuals(job: Job, latents: Tensor) -> Tensor:
             timestep, name = walk.timestep, walk.trajectory.names[call]
             walk.place(latents[call])
             job.record()
-            here = {key: one for key, one in evaluated.items() if key.latents == name}
-            walk.advance(by_condition(here))
+            walk.advance(at_latents(evaluated, name))
             found.append(latents[call + 1] - walk.latents)
             job.on_step(call, timestep, latents[call + 1])
     walk.place(latents[-1])

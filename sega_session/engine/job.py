@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -78,6 +78,11 @@ def wanted(walk: Walk, latents: str, conditions: Sequence[str]) -> list[Wanted]:
     """Return the predictions needed at a walk's latents, whose name is ``latents``."""
     scaled, timestep = walk.scaled(walk.latents), walk.timestep
     return [Wanted(Key(latents, one), scaled, timestep) for one in conditions]
+
+
+def at_latents(predictions: Mapping[Key, Tensor], latents: str) -> dict[str, Tensor]:
+    """Return the predictions at latents of this name, by condition."""
+    return {key.condition: one for key, one in predictions.items() if key.latents == latents}
 
 
 def by_condition(predictions: dict[Key, Tensor]) -> dict[str, Tensor]:

@@ -28,12 +28,12 @@ from ..state import BatchPlan, EditState, Exact, Mode, Pixels
 from .conditionings import Conditionings
 from .exact import plan_exact, run_exact
 from .inversion import draw_latents, find_residuals
-from .job import Denoised, Job, OnStep, Strategy, by_condition, wanted
+from .job import Denoised, Job, OnStep, Strategy, at_latents, wanted
 from .masks import Masks
-from .photograph import Inversion
+from .photograph import Inversion, Photograph
 from .predictions import PredictionSource, memory_for
 from .recording import Recording
-from .store import TrajectoryStore
+from .store import Recorder, TrajectoryStore
 from .strategies import strategy_of
 from .walk import Walk
 
@@ -95,7 +95,7 @@ class Renderer:
         store: recorded latents and predictions.
         batch_plan: the batching of conditions.
         first: the first call that edits may change.
-        inversion: of the photographs that renders begin from; None: they begin from noise.
+        photograph: what renders begin from, inverted; None: they begin from noise.
         rendered: the states that were rendered exactly. Of any other, the store need not be asked.
     """
 
@@ -111,13 +111,18 @@ class Renderer:
     store: TrajectoryStore
     batch_plan: BatchPlan
     first: int = 0
-    inversion: Inversion | None = None
+    photograph: Photograph | None = None
     rendered: set[EditState] = field(factory=set)
 
     @property
     def calls(self) -> int:
         """Model calls of a render."""
         return self.sampler.calls
+
+    @property
+    def inversion(self) -> Inversion | None:
+        """The inversion of the photographs that renders begin from."""
+        return None if self.photograph is None else self.photograph.inversion
 
     def initial_noise(self) -> Tensor:
         """Return the noise that renders start from, before the sampler scales it."""
@@ -199,7 +204,7 @@ class Renderer:
             self.model.progress_bar(self.calls) as bar,
             self.store.record(target.names[-1]) as recorder,
         ):
-            source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+            source = self._source(recorder)
             residuals = find_residuals(Job(self._walk(target), source, watch(bar)), latents)
         check_finite("latents", residuals)
         self.rendered.add(EditState())
@@ -247,7 +252,7 @@ class Renderer:
         steps = self.trajectory(part).recipe.steps
         target = recording.trajectory
         with self.store.record(target.names[-1], list(recording.keys())) as recorder:
-            source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+            source = self._source(recorder)
             walk = self._walk(target, self._unedited(source) if target.is_confined else ())
             requests = []
             while walk.call < walk.calls:
@@ -256,17 +261,16 @@ class Renderer:
                     requests += wanted(walk, target.names[walk.call], conditions)
                 walk.advance(recording.predictions(walk.call))
             found = source.evaluate(requests)
-        guidance = []
-        for call in at:
-            name = target.names[call]
-            here = by_condition({key: one for key, one in found.items() if key.latents == name})
-            guidance.append(self.guider.semantic(here, steps[call].applied))
+        guidance = [
+            self.guider.semantic(at_latents(found, target.names[call]), steps[call].applied)
+            for call in at
+        ]
         return guidance, source.evaluations
 
     def _prepare(self, state: EditState, mode: Mode, reference: EditState | None) -> Task:
         """Return what a render will do, given what is recorded now."""
         target, own = self.trajectory(state), self._recording(state)
-        if self._is_photograph(target) or target.final in self.store:
+        if self._photographed(target) is not None or target.final in self.store:
             return Task(target, own, Exact(), tuple(own.keys()), planned=0)
         # Not evicted meanwhile: the unedited render, the one that this one starts from, and what
         # this one will find recorded.
@@ -292,12 +296,12 @@ class Renderer:
             final = recording.estimated_from(final, str(task.mode))
             recording = recording.load(self.store)
         with self.store.record(final, task.kept) as recorder:
-            if self.inversion is not None and self._is_photograph(target):
-                return Denoised(self.inversion.latents[-1].clone(), exact=True), 0
-            recorded = recorder.find([target.final]).get(target.final)
-            if recorded is not None:
-                return Denoised(recorded.clone(), exact=True), 0
-            source = PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+            known = self._photographed(target)
+            if known is None:
+                known = recorder.find([target.final]).get(target.final)
+            if known is not None:
+                return Denoised(known.clone(), exact=True), 0
+            source = self._source(recorder)
             unedited = self._unedited(source) if target.is_confined else ()
             job = Job(self._walk(target, unedited), source, on_step)
             job.record()
@@ -316,14 +320,21 @@ class Renderer:
         run = self.sampler.start(start_from(self.spec, self.seeds, self.shape, self.noise))
         return Walk(run, target, self.guider, self.model, unedited, self.inversion)
 
-    def _is_photograph(self, target: Trajectory) -> bool:
-        """Return whether the final latents are the photographs' own."""
-        return self.inversion is not None and target.names[-1] == self.inversion.names[-1]
+    def _source(self, recorder: Recorder) -> PredictionSource:
+        return PredictionSource(self.model, self.conditionings, recorder, self.batch_plan)
+
+    def _photographed(self, target: Trajectory) -> Tensor | None:
+        """Return the photographs' own latents if a trajectory ends at them, else None."""
+        inversion = self.inversion
+        if inversion is None or target.names[-1] != inversion.names[-1]:
+            return None
+        return inversion.latents[-1]
 
     def _has_unedited(self, trajectory: Trajectory) -> bool:
         """Return whether all latents of the unedited trajectory are at hand."""
-        recorded = all(key in self.store for key in trajectory.all_latents())
-        return self.inversion is not None or recorded
+        return self.inversion is not None or all(
+            key in self.store for key in trajectory.all_latents()
+        )
 
     def _unedited(self, source: PredictionSource) -> Sequence[Tensor] | Tensor:
         """Return the latents of the unedited render; evaluate it if they are not recorded."""

@@ -8,7 +8,7 @@ import torch
 from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor
 
-from ..errors import NotFiniteError
+from .inputs import check_finite
 
 
 def posterior_mode(vae: Any, pixels: Tensor) -> Tensor:
@@ -30,10 +30,6 @@ def posterior_mode(vae: Any, pixels: Tensor) -> Tensor:
     encoded = vae.encode(normalised.to(get_module_execution_device(vae), vae.dtype))
     posterior = getattr(encoded, "latent_dist", None)
     latents: Tensor = encoded.latents if posterior is None else posterior.mode()
-    if not bool(latents.isfinite().all()):
-        raise NotFiniteError(
-            f"the encoded images overflowed in {latents.dtype}; allowed: finite numbers. "
-            "Give finite pixels in [0, 1], or load the pipeline in another precision."
-        )
+    check_finite("encoded images", latents, "Give finite pixels in [0, 1]")
     # Networks write some layouts that decode to other last bits; a file keeps no layout.
     return latents.contiguous(memory_format=torch.contiguous_format)

@@ -227,17 +227,20 @@ def copy_tensors(embeddings: Embeddings, spec: ModelSpec) -> Embeddings:
     )
 
 
-def check_finite(what: str, tensor: Tensor) -> None:
-    """Raise NotFiniteError if a render's tensor has overflowed.
+def check_finite(
+    what: str, tensor: Tensor, remedy: str = "Lower the concepts' scales or guidance_scale"
+) -> None:
+    """Raise NotFiniteError if a tensor has overflowed.
 
     Args:
         what: the tensor's name in the message, in the plural.
         tensor: the tensor.
+        remedy: what to do, besides loading the pipeline in another precision.
     """
     if not bool(tensor.isfinite().all()):
         raise NotFiniteError(
-            f"the {what} overflowed in {tensor.dtype}; allowed: finite numbers. Lower the "
-            "concepts' scales or guidance_scale, or load the pipeline in another precision."
+            f"the {what} overflowed in {tensor.dtype}; allowed: finite numbers. {remedy}, or load "
+            "the pipeline in another precision."
         )
 
 

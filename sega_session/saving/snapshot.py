@@ -94,14 +94,12 @@ def take_snapshot(
     scene: Scene,
     history: History,
     renderer: Renderer,
-    photograph: Photograph | None,
     reference: EditState | None,
     include: Include,
 ) -> Snapshot:
     """Return the content of a session's file.
 
     Args:
-        photograph: what renders begin from, inverted; None: noise.
         reference: the state that estimates start from.
         include: which recorded renders the snapshot holds.
     """
@@ -122,6 +120,7 @@ def take_snapshot(
         tensors[mask_name(digest)] = (_deflated(pixels),)
         masks[digest] = (len(tensors[mask_name(digest)][0]), *pixels.shape)
     sizes: tuple[int, ...] = ()
+    photograph = renderer.photograph
     if photograph is not None and photograph.inversion is not None:
         tensors[PHOTOGRAPH] = (_deflated(photograph.pixels),)
         tensors[PHOTOGRAPH_LATENTS] = (photograph.inversion.latents,)

@@ -54,6 +54,11 @@ REGIONS = st.tuples(st.just("protect"), st.sampled_from([None, (0, 0, 0.5, 1)]),
 """Regions that all edits are confined to. Plans of these are lower bounds in small caches."""
 
 
+WALKS = st.lists(st.tuples(EDITS | REGIONS, MODES), min_size=3, max_size=12)
+
+SAMPLERS = st.sampled_from(["DDIM", "PNDM", "Heun", "Euler ancestral", "UniPC"])
+
+
 def edit(session: EditSession, kind: str, what: Any, fields: Any) -> None:
     """Make an edit of `EDITS`; a change of a concept that is not there adds it."""
     present = {concept.name for concept in session.concepts}
@@ -112,11 +117,7 @@ SCENES = st.fixed_dictionaries(
 
 
 @pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
-@given(
-    st.lists(st.tuples(EDITS | REGIONS, MODES), min_size=3, max_size=12),
-    st.sampled_from(["DDIM", "PNDM", "Heun", "Euler ancestral", "UniPC"]),
-    SCENES,
-)
+@given(WALKS, SAMPLERS, SCENES)
 @settings(max_examples=60, deadline=None)
 def test_planned_equals_evaluated_equals_rows_of_the_model(
     walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]
@@ -160,11 +161,7 @@ PHOTOGRAPHS = st.fixed_dictionaries(
 
 
 @pytest.mark.filterwarnings("ignore::sega_session.errors.NoEffectWarning")
-@given(
-    st.lists(st.tuples(EDITS | REGIONS, MODES), min_size=3, max_size=12),
-    st.sampled_from(["DDIM", "PNDM", "Heun", "Euler ancestral", "UniPC"]),
-    PHOTOGRAPHS,
-)
+@given(WALKS, SAMPLERS, PHOTOGRAPHS)
 @settings(max_examples=60, deadline=None)
 def test_planned_equals_evaluated_from_photographs(
     walk: list[tuple[Any, Any]], scheduler: str, scene: dict[str, Any]
