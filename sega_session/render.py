@@ -128,8 +128,9 @@ class Render:
         error_estimate: for each image the estimated distance of the latents from the exact ones,
             root mean square, where the latents' own spread is about 1. It ranks renders; in
             benchmarks/results/fidelity.csv 61 % of the previews and 94 % of the renders with a
-            tolerance of 0.1 are within a factor of 4. See also `quality`. None for exact images, for a replay, and for an edit so late that no
-            estimate could be compared with a prediction.
+            tolerance of 0.1 are within a factor of 4. See also `quality`. None for exact images,
+            for a replay, and for an edit so late that no estimate could be compared with a
+            prediction.
         state: the state that was rendered.
         before: the state whose exact render the estimates started from; if `exact`, the state of
             the exact render before. None for a session's first render.
