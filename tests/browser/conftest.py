@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from .pages import PATIENCE, SIZE, NotebookPage, PanelPage
 from .servers import Server, running
+from .stage import Stage
 
 ARGUMENTS = (
     "--no-sandbox",  # Containers run as root.
@@ -66,6 +67,25 @@ def panel(notebook: NotebookPage) -> PanelPage:
     panel = notebook.panel()
     panel.rendered()
     return panel
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    """Return a colour scheme; a test that asks for it runs in both."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def stage(browser: Browser) -> Iterator[Stage]:
+    """Return an empty stage, open to widgets; the test fails if its page reports an error."""
+    page = browser.new_page(viewport=SIZE)
+    page.set_default_timeout(PATIENCE * 1000)
+    stage = Stage(page)
+    with stage.open():
+        yield stage
+    page.close()
+    assert stage.errors == []
 
 
 @pytest.hookimpl(wrapper=True)
