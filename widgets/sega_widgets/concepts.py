@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, cast
 
-from ipywidgets import Combobox, Label, Layout, VBox
+from anywidget import AnyWidget
+from attrs import frozen
+from traitlets import Bool, Dict, List, Unicode
 
-from sega_session import Concept, EditSession
+from sega_session import Concept, EditSession, SegaSessionError
 from sega_session.models import Preset, recommended
 
-from .children import close_all
-from .concept_row import COLOURS, ConceptRow
+from .component import handle_messages
+from .concept_row import COLOURS, Row, describe_settings, row_values, scale_fields
+from .front_end import script, style
 from .guard import Changed, Guard, edit
 from .messages import Messages
 
-PAUSE = 1.0
-"""Seconds without a slider event that separate one drag from the next."""
+INSTEAD = " instead of "
+"""The words between a concept and its opposite."""
 
 
-class ConceptList(VBox):
-    """A text field that adds concepts, and the controls of each concept.
+@frozen
+class Choice:
+    """A concept that the checkpoint recommends settings for.
+
+    Attributes:
+        group: "Add", "Remove" or "Replace".
+        label: what it is called.
+        prompt: the concept's prompt.
+        preset: its settings.
+    """
+
+    group: str
+    label: str
+    prompt: str
+    preset: Preset
+
+    def concept(self, calls: int) -> Concept:
+        """Return the concept, for renders of so many model calls."""
+        return Concept(name=self.prompt, prompt=self.prompt, **self.preset.arguments(calls))
+
+
+class ConceptList(AnyWidget):
+    """The concepts of a session: what the checkpoint recommends, a text field, and their sliders.
 
     Args:
         session: the session that is edited.
-        changed: called after every edit, with True while a slider moves.
+        changed: called after every edit: with True while a slider moves, with False at the end.
         guard: the guard of the panel; None: the list shows its errors itself.
-        clock: returns seconds, to tell one drag from the next.
+        edit_mask: called with a concept's name to edit its mask; None: masks are not offered.
 
     Attributes:
-        text: the text field.
+        presets, concepts, maskable, notice: what the page shows.
     """
+
+    _esm = script("concepts")
+    _css = style("slider", "concepts")
+
+    presets = List(Dict()).tag(sync=True)
+    concepts = List(Dict()).tag(sync=True)
+    maskable = Bool(False).tag(sync=True)
+    notice = Unicode("").tag(sync=True)
 
     def __init__(
         self,
@@ -40,121 +71,270 @@ class ConceptList(VBox):
         changed: Changed,
         guard: Guard | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        edit_mask: Callable[[str], object] | None = None,
     ) -> None:
+        super().__init__(maskable=edit_mask is not None)
         self._session = session
         self._changed = changed
-        self._guard = guard or Guard(Messages())
-        self._clock = clock
-        self._rows: dict[str, ConceptRow] = {}
-        self._drag_prefix, self._drags, self._moved_at = secrets.token_hex(4), 0, -PAUSE
-        self._presets = _presets(session.pipeline)
-        self.text = Combobox(
-            options=tuple(self._presets),
-            description="Concept",
-            placeholder="glasses, then Enter",
-            tooltip="Add a concept: a short phrase, then Enter. The list has measured settings; "
-            "“remove ...” takes away what the image shows, “... instead of ...” replaces it",
-            continuous_update=False,
-            layout=Layout(width="auto", max_width="30em"),
-        )
-        self.text.observe(lambda _: self._guard.run(self._add), "value")
-        self._placeholder = Label("No concepts yet: the image shows the prompt alone.")
-        self._list = VBox()
-        own = [] if guard else [self._guard.messages]
-        super().__init__([self.text, self._list, *own])
+        self._guard = guard or Guard(cast(Messages, _Notice(self)))
+        self._edit_mask = edit_mask
+        self._choices = tuple(_choices(session.pipeline))
+        self._rows: dict[str, Row] = {}
+        self._colours: dict[str, str] = {}
+        self._numbers = count()
+        # The number of the last message that was applied, by the page's view and the slider.
+        self._applied: dict[tuple[str, int, str], int] = {}
+        self._refused = ""
+        self._moving = False
         self.refresh()
-
-    @property
-    def rows(self) -> tuple[ConceptRow, ...]:
-        """The controls of all concepts, in the concepts' order."""
-        return tuple(self._rows[concept.name] for concept in self._session.concepts)
-
-    def row(self, name: str) -> ConceptRow:
-        """Return the controls of a concept. Raises KeyError if there is no such concept."""
-        return self._rows[name]
+        handlers = {
+            "add": self._add,
+            "apply": self._apply,
+            "move": self._move,
+            "enable": self._enable,
+            "invert": self._invert,
+            "reset": self._reset,
+            "mask": self._open_mask,
+            "remove": self._remove,
+        }
+        handle_messages(self, self._guard, handlers)
 
     def colour(self, name: str) -> str:
-        """Return a concept's colour as "#rrggbb"; for a removed concept, the first colour."""
-        row = self._rows.get(name)
-        return COLOURS[0] if row is None else row.colour
+        """Return a concept's colour as "#rrggbb"; for a removed concept, its last one."""
+        return self._colours.get(name, COLOURS[0])
 
     def refresh(self) -> None:
         """Show the session's current concepts without editing them."""
         with self._guard.updating():
-            concepts = self._session.concepts
-            gone = self._rows.keys() - {concept.name for concept in concepts}
-            old = [self._rows.pop(name) for name in gone]
+            concepts, calls = self._session.concepts, self._session.num_calls
+            names = {concept.name for concept in concepts}
+            self._rows = {name: row for name, row in self._rows.items() if name in names}
             for concept in concepts:
-                if concept.name in self._rows:
-                    self._rows[concept.name].show(concept)
-                else:
+                if concept.name not in self._rows:
                     self._rows[concept.name] = self._new_row(concept)
-            rows = [self._rows[concept.name] for concept in concepts]
-            self._list.children = rows or [self._placeholder]
-            for row in old:
-                close_all(row)
+            numbers = {row.number for row in self._rows.values()}
+            self._applied = {key: one for key, one in self._applied.items() if key[1] in numbers}
+            self.concepts = [row_values(self._rows[one.name], one, calls) for one in concepts]
+            self.presets = [self._preset_values(one) for one in self._choices]
 
-    def _new_row(self, concept: Concept) -> ConceptRow:
-        name, session = concept.name, self._session
-        used = {row.colour for row in self._rows.values()}
-        colour = next(
-            (one for one in COLOURS if one not in used), COLOURS[len(self._rows) % len(COLOURS)]
-        )
-        row = ConceptRow(concept, session.num_calls, colour)
-        row.on_move(lambda field: self._guard.run(lambda: self._move(row, field)))
-        row.enabled.observe(
-            lambda _: self._run(lambda: session.update(name, enabled=row.enabled.value)), "value"
-        )
-        row.invert.on_click(lambda _: self._run(lambda: session.invert(name)))
-        row.remove.on_click(lambda _: self._run(lambda: session.remove(name)))
-        return row
+    def _new_row(self, concept: Concept) -> Row:
+        """Return the row of a concept that has just appeared."""
+        choice, name = _choice_of(concept, self._choices), concept.name
+        removes = choice is not None and choice.group == "Remove"
+        named = removes or concept.opposite is None or INSTEAD in name
+        title = name if named else f"{name}{INSTEAD}{concept.opposite}"
+        calls = self._session.num_calls
+        home = self._as_added(name) if choice is None else choice.concept(calls)
+        self._colours[name] = colour = self._free_colour(name)
+        return Row(next(self._numbers), colour, title, home)
 
-    def _add(self) -> None:
-        """Add the concept in the text field; a refused one stays there to be corrected."""
-        text = self.text.value.strip()
-        if not text:
-            return
-        prompt, settings = text, {}
-        if text in self._presets:
-            prompt, preset = self._presets[text]
-            settings = preset.arguments(self._session.num_calls)
-        self._edit(lambda: self._session.add(prompt, **settings))
-        with self._guard.updating():
-            self.text.value = ""
+    def _free_colour(self, name: str) -> str:
+        """Return a colour that no row has, if there is one: the concept's last one or the first."""
+        used = [row.colour for row in self._rows.values()]
+        least = min(map(used.count, COLOURS))
+        free = [one for one in COLOURS if used.count(one) == least]
+        last = self._colours.get(name)
+        return last if last in free else free[0]
 
-    def _move(self, row: ConceptRow, field: str) -> None:
-        """Apply a slider's value; all events of one drag become one entry of the history."""
-        if self._rows.get(row.name) is not row:  # A late event of a row that was removed.
+    def _as_added(self, name: str) -> Concept:
+        """Return a concept as it was when it was added."""
+        found = self._session.state.concept(name)
+        history = self._session.history
+        for entry in reversed(history.path(history.current)):
+            if name not in entry.state:
+                break
+            found = entry.state.concept(name)
+        return found
+
+    def _preset_values(self, choice: Choice) -> dict[str, Any]:
+        """Return what the page shows of a preset: its colour if it is applied."""
+        name = self._name_of(choice)
+        return {
+            "group": choice.group,
+            "label": choice.label,
+            "settings": describe_settings(choice.concept(self._session.num_calls)),
+            "colour": None if name is None else self._rows[name].colour,
+        }
+
+    def _name_of(self, choice: Choice) -> str | None:
+        """Return the name of the concept that a preset was applied as, or None."""
+        for concept in self._session.concepts:
+            if _choice_of(concept, self._choices) is choice:
+                return concept.name
+        return None
+
+    # What the page asks for. Its messages may arrive late, so they say which row they mean.
+
+    def _add(self, text: str) -> None:
+        """Add what was typed; tell the page whether that was done."""
+        accepted = False
+        try:
+            words = " ".join(text.split())
+            if words:
+                choice = next((one for one in self._choices if one.label == words), None)
+                self._run(
+                    lambda: self._add_words(words) if choice is None else self._choose(choice)
+                )
+                accepted = True
+        finally:
+            self.send({"kind": "added", "text": text, "accepted": accepted})
+
+    def _add_words(self, words: str) -> None:
+        if words in self._session or words in [row.title for row in self._rows.values()]:
+            raise SegaSessionError(
+                f"“{words}” is already in the list. Choose another name, or move its slider."
+            )
+        prompt, instead, opposite = words.partition(INSTEAD)
+        if instead:
+            self._session.add(prompt, name=self._free_name(prompt, words), opposite=opposite)
+        else:
+            self._session.add(words)
+
+    def _choose(self, choice: Choice) -> None:
+        if self._name_of(choice) is not None:
+            raise SegaSessionError(
+                f"“{choice.label}” is already in the list. Choose another one, or move its slider."
+            )
+        name = self._free_name(choice.prompt, choice.label)
+        arguments = choice.preset.arguments(self._session.num_calls)
+        self._session.add(choice.prompt, name=name, **arguments)
+
+    def _free_name(self, *names: str) -> str:
+        """Return the first of these names that no concept has, or the last."""
+        return next((one for one in names if one not in self._session), names[-1])
+
+    def _apply(self, preset: int, apply: bool) -> None:
+        """Add the concept of a preset, or remove it; nothing if that is done already."""
+        choice = self._choices[preset]
+        name = self._name_of(choice)
+        if apply and name is None:
+            self._run(lambda: self._choose(choice))
+        elif name is not None and not apply:
+            self._run(lambda: self._session.remove(name))
+
+    def _move(
+        self, view: str, row: int, field: str, value: float, drag: str, number: int, end: bool
+    ) -> None:
+        """Apply a slider's value; all messages of one drag become one entry of the history.
+
+        Args:
+            view: the page's view, since one widget can be shown several times.
+            row: the number of the row.
+            field: "scale", "threshold" or "warmup".
+            value: the value.
+            drag: names the drag.
+            number: grows with every message of the view.
+            end: whether the slider was released.
+        """
+        name, slider = self._find(row), (view, row, field)
+        if name is None or drag == self._refused or number <= self._applied.get(slider, -1):
             return
-        changes = row.changes(field)
-        if not changes:
-            return
-        now = self._clock()
-        self._drags += now - self._moved_at > PAUSE
-        self._moved_at = now
+        self._applied[slider] = number
+        fields = scale_fields(round(value, 3)) if field == "scale" else {field: value}
 
         def update() -> None:
-            with self._session.gesture(f"{self._drag_prefix}.{self._drags}: {row.name}.{field}"):
-                self._session.update(row.name, **changes)
+            with self._session.gesture(drag):
+                self._check(name, fields)
+                self._session.update(name, **fields)
 
-        self._edit(update, moving=True)
+        before, refused = self._session.history, True
+        try:
+            self._run(update, moving=not end)
+            refused = False
+        finally:
+            moved = self._session.history is not before
+            if refused:
+                self._refused = drag
+            if end or refused:
+                # Else the last of the drag's edits has said that the slider moves.
+                if self._moving and not moved:
+                    self._changed(False)
+                self._moving = False
+                answer = {"kind": "settled", "view": view, "row": row, "field": field}
+                self.send({**answer, "number": number, "refused": refused})
+            else:
+                self._moving |= moved
 
-    def _run(self, act: Callable[[], None]) -> None:
-        self._guard.run(lambda: self._edit(act))
+    def _check(self, name: str, fields: dict[str, Any]) -> None:
+        """Raise SegaSessionError, in the panel's words, if a concept cannot have these values."""
+        concept = self._session[name]
+        if concept.cooldown is not None and fields.get("warmup", 0) > concept.cooldown:
+            raise SegaSessionError(
+                f"“{name}” ends at model call {concept.cooldown}, so its warm-up can be 0 to "
+                f"{concept.cooldown}."
+            )
 
-    def _edit(self, act: Callable[[], None], *, moving: bool = False) -> None:
+    def _enable(self, row: int, enabled: bool) -> None:
+        self._update(row, enabled=enabled)
+
+    def _invert(self, row: int, inverted: bool) -> None:
+        self._update(row, inverted=inverted)
+
+    def _reset(self, row: int) -> None:
+        """Restore a concept's scale, threshold and warm-up in one edit."""
+        name = self._find(row)
+        if name is not None:
+            home = self._rows[name].home
+            fields = ("scale", "inverted", "threshold", "warmup")
+            self._update(row, **{one: getattr(home, one) for one in fields})
+
+    def _update(self, row: int, **fields: Any) -> None:
+        name = self._find(row)
+        if name is not None:
+            self._run(lambda: self._session.update(name, **fields))
+
+    def _open_mask(self, row: int) -> None:
+        name = self._find(row)
+        if name is not None and self._edit_mask is not None:
+            self._edit_mask(name)
+
+    def _remove(self, row: int) -> None:
+        name = self._find(row)
+        if name is not None:
+            self._run(lambda: self._session.remove(name))
+
+    def _find(self, number: int) -> str | None:
+        """Return the name of the concept in a row; None if it was removed."""
+        return next((name for name, row in self._rows.items() if row.number == number), None)
+
+    def _run(self, act: Callable[[], None], *, moving: bool = False) -> None:
         edit(self._session, act, self.refresh, self._changed, moving=moving)
 
 
-def _presets(pipeline: Any) -> Mapping[str, tuple[str, Preset]]:
-    """Return the prompt and the settings that each text of the list stands for."""
+class _Notice:
+    """Shows messages below the text field of a list that has no panel around it."""
+
+    def __init__(self, concepts: ConceptList) -> None:
+        self._concepts = concepts
+
+    def clear(self) -> None:
+        self._concepts.notice = ""
+
+    def note(self, text: str) -> None:
+        self._concepts.notice = text
+
+    def error(self, error: BaseException) -> None:
+        self._concepts.notice = str(error)
+
+
+def _choices(pipeline: Any) -> Iterator[Choice]:
+    """Yield what a pipeline's checkpoint recommends."""
     found = recommended(pipeline)
     if found is None:
-        return {}
-    by_text = {prompt: (prompt, one) for prompt, one in found.concepts.items()}
+        return
+    for prompt, one in found.concepts.items():
+        yield Choice("Add", prompt, prompt, one)
     for prompt, one in found.removals.items():
-        by_text[f"remove {one.opposite or prompt}"] = prompt, one
+        yield Choice("Remove", f"no {prompt}" if one.opposite is None else prompt, prompt, one)
     for prompt, one in found.opposites.items():
-        by_text[f"{prompt} instead of {one.opposite}"] = prompt, one
-    return by_text
+        yield Choice("Replace", f"{prompt}{INSTEAD}{one.opposite}", prompt, one)
+
+
+def _choice_of(concept: Concept, choices: tuple[Choice, ...]) -> Choice | None:
+    """Return the preset that a concept comes from; None if there is none for its words."""
+    words = (concept.prompt, concept.opposite)
+    found = [one for one in choices if (one.prompt, one.preset.opposite) == words]
+    if concept.embedding is not None or not found:
+        return None
+    # A concept and its removal may have the same words: then the direction tells.
+    return next((one for one in found if one.preset.inverted == concept.inverted), found[0])
