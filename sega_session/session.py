@@ -755,6 +755,15 @@ class EditSession:
         """
         self._timeline.go(self.history.with_branch(name))
 
+    def rename_branch(self, old: str, new: str) -> None:
+        """Give a branch another name; it stays where it is.
+
+        Raises:
+            HistoryError: there is no branch ``old``.
+            InvalidValueError: the new name is not one line of text, or another branch has it.
+        """
+        self._timeline.go(self.history.with_renamed_branch(old, new))
+
     def diff(self, before: int | str, after: int | str) -> str:
         """Describe what changed between two entries: "beard: scale 5 -> 8; glasses inverted".
 

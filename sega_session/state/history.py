@@ -167,15 +167,31 @@ class History:
         Raises:
             InvalidValueError: the name is not one line of text, or another branch has it.
         """
-        check_line("name", name)
-        if name in self.branches:
-            raise InvalidValueError(
-                "name",
-                name,
-                "a name that no other branch has",
-                f"checkout({name!r}) goes to that one.",
-            )
+        self._check_new(name)
         return attrs.evolve(self, branches={**self.branches, name: self.current}, branch=name)
+
+    def with_renamed_branch(self, old: str, new: str) -> History:
+        """Give a branch another name; its end and the current entry stay.
+
+        Raises:
+            HistoryError: there is no branch ``old``.
+            InvalidValueError: the new name is not one line of text, or another branch has it.
+        """
+        if not isinstance(old, str) or old not in self.branches:
+            names = ", ".join(map(repr, self.branches))
+            raise HistoryError(
+                f"the history has no branch {old!r}; allowed: "
+                f"{names or 'no name, since it has no branches'}. "
+                f"{suggest(old, self.branches) or 'print(session.history) shows them.'}"
+            )
+        if new == old:
+            return self
+        self._check_new(new)
+        # The order of the names stays, too.
+        branches = {new if name == old else name: end for name, end in self.branches.items()}
+        return attrs.evolve(
+            self, branches=branches, branch=new if self.branch == old else self.branch
+        )
 
     def path(self, target: int) -> tuple[Entry, ...]:
         """Return the entries from the first one to ``target``."""
@@ -254,6 +270,17 @@ class History:
                 yield f"branch {name!r} is at entry {end} of {count}"
         if self.branch is not None and self.branch not in self.branches:
             yield f"there is no branch {self.branch!r}"
+
+    def _check_new(self, name: str) -> None:
+        """Raise InvalidValueError unless a branch can be given this name."""
+        check_line("name", name)
+        if name in self.branches:
+            raise InvalidValueError(
+                "name",
+                name,
+                "a name that no other branch has",
+                f"checkout({name!r}) goes to that one.",
+            )
 
     def __repr__(self) -> str:
         return f"<History: {len(self)} entries, at {self.current}>"

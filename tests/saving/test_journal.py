@@ -54,6 +54,7 @@ def test_every_edit_is_there_after_a_crash(session: EditSession, tmp_path: Path)
         session.undo,
         session.redo,
         lambda: session.checkout("other"),
+        lambda: session.rename_branch("other", "another"),
         lambda: session.remove("hat"),
         lambda: session.render(output_type="latent"),
         lambda: session.momentum(scale=0.2),

@@ -144,6 +144,42 @@ def test_a_branch_moves_along(session: EditSession) -> None:
     assert session.history.branch is None
 
 
+def test_a_branch_is_renamed(session: EditSession) -> None:
+    session.add("hat", warmup=1)
+    session.branch("old")
+    session.branch("second")
+    session.checkout("old")
+    session.rename_branch("old", "new")
+    assert list(session.history.branches.items()) == [("new", 1), ("second", 1)]
+    assert session.history.branch == "new"
+    session.invert("hat")
+    assert session.history.branches["new"] == 2
+    session.rename_branch("second", "third")
+    assert session.history.branch == "new"
+    before = session.history
+    session.rename_branch("new", "new")
+    assert session.history is before
+
+
+def test_a_refused_name_leaves_the_branches_as_they_were(session: EditSession) -> None:
+    with pytest.raises(HistoryError, match="no branch 'main'; allowed: no name"):
+        session.rename_branch("main", "trunk")
+    session.branch("main")
+    session.branch("other")
+    before = session.history
+    for missing in ("mian", 0, None, []):
+        with pytest.raises(HistoryError, match=r"has no branch .*; allowed: 'main', 'other'"):
+            session.rename_branch(missing, "trunk")  # type: ignore[arg-type]
+    with pytest.raises(HistoryError, match="Did you mean 'main'"):
+        session.rename_branch("mian", "trunk")
+    for name in ("other", "", "two\nlines", 3):
+        with pytest.raises(InvalidValueError, match="name is"):
+            session.rename_branch("main", name)  # type: ignore[arg-type]
+    with session.transaction("more"), pytest.raises(HistoryError, match="inside a transaction"):
+        session.rename_branch("main", "trunk")
+    assert session.history is before
+
+
 def test_refused_moves_leave_the_session_as_it_was(session: EditSession) -> None:
     session.add("hat", warmup=1)
     session.branch("old")

@@ -225,6 +225,15 @@ class SessionMachine(RuleBasedStateMachine):
         self.branches[name] = self.current
         self.branch = name
 
+    @precondition(lambda self: self.branches)
+    @rule(data=st.data())
+    def rename_a_branch(self, data: st.DataObject) -> None:
+        old = data.draw(st.sampled_from([*self.branches]))
+        new = f"{old}'"
+        self.session.rename_branch(old, new)
+        self.branches[new] = self.branches.pop(old)
+        self.branch = new if self.branch == old else self.branch
+
     @rule()
     def render(self) -> None:
         render = self.session.render(output_type="latent")

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
-from sega_widgets import EditPanel
-from sega_widgets.guard import Guard
+from sega_widgets.guard import Guard, edit
 from sega_widgets.messages import Messages
 
-from sega_session.errors import PromptTruncatedWarning, SegaSessionError, warn_caller
-from sega_session.models import Request
+from sega_session import EditSession
+from sega_session.errors import InvalidValueError, PromptTruncatedWarning, warn_caller
 
-from .fakes import Model, add
+from .fakes import Model
 
 
-def test_an_error_is_shown_and_the_panel_goes_on(panel: EditPanel, model: Model) -> None:
-    def fail(requests: Sequence[Request]) -> None:
-        raise SegaSessionError("no memory <left>; lower height")
+def texts(guard: Guard) -> list[str]:
+    return [one["text"] for one in guard.messages.toasts]
 
-    model.on_evaluate = fail
-    add(panel, "glasses")
-    assert "no memory &lt;left&gt;; lower height" in panel.messages.value
-    assert 'role="alert"' in panel.messages.value
-    model.on_evaluate = None
-    panel.view.progress.render.click()
-    assert panel.messages.value == ""
-    assert panel.view.image.caption.text == "exact"
-    panel.messages.error(RuntimeError("of another kind"))
-    assert "RuntimeError: of another kind" in panel.messages.value
+
+def test_an_error_is_shown_until_the_next_action(session: EditSession) -> None:
+    guard = Guard(Messages())
+    guard.run(lambda: session.add("glasses", scale=-1))
+    assert texts(guard) == ["Choose another scale"]
+    assert guard.messages.toasts[0]["detail"].startswith("scale is -1; allowed")
+    guard.run(lambda: session.add("glasses", warmup=1))
+    assert texts(guard) == []
+    assert "glasses" in session
 
 
 def test_a_defect_is_shown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -37,7 +32,7 @@ def test_a_defect_is_shown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
 
     guard = Guard(Messages())
     guard.run(broken)
-    assert "RuntimeError: broken" in guard.messages.value
+    assert guard.messages.toasts[0]["detail"] == "RuntimeError: broken"
     assert "a defect in sega_widgets" in caplog.text
 
 
@@ -51,8 +46,23 @@ def test_actions_inside_an_update_are_ignored() -> None:
     assert ran == ["after"]
 
 
-def test_a_warning_is_a_message(panel: EditPanel, model: Model) -> None:
+def test_a_warning_is_a_message(session: EditSession, model: Model) -> None:
     model.on_encode = lambda prompt: warn_caller("the end does not fit", PromptTruncatedWarning)
-    add(panel, "a very long concept")
-    assert panel.messages.value == '<div role="status">the end does not fit</div>'
-    assert len(panel.session.concepts) == 1
+    guard = Guard(Messages())
+    guard.run(lambda: session.add("a very long concept", warmup=1))
+    assert [one["kind"] for one in guard.messages.toasts] == ["warning"]
+    assert guard.messages.toasts[0]["detail"] == "the end does not fit"
+    assert "a very long concept" in session
+
+
+def test_a_refused_edit_refreshes_and_is_no_change(session: EditSession) -> None:
+    calls: list[object] = []
+
+    def refresh() -> None:
+        calls.append("refresh")
+
+    with pytest.raises(InvalidValueError, match="scale is -1"):
+        edit(session, lambda: session.add("hat", scale=-1), refresh, calls.append)
+    edit(session, lambda: session.add("hat", warmup=1), refresh, calls.append, moving=True)
+    edit(session, lambda: None, refresh, calls.append)
+    assert calls == ["refresh", "refresh", True, "refresh"]

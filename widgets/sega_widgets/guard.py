@@ -71,6 +71,18 @@ class Guard:
             finally:
                 self._updating = before
 
+    def offer(self, text: str, label: str, action: Callable[[], None]) -> None:
+        """Show a note with a button that runs an action as `run` does.
+
+        >>> guard.offer("“glasses” removed", "Undo", history.undo)
+
+        Args:
+            text: the note.
+            label: the text of the button.
+            action: the user's action.
+        """
+        self.messages.offer(text, label, lambda: self.run(action))
+
     def run(self, action: Callable[[], None]) -> None:
         """Run a user's action; show its errors and warnings as messages."""
         with self._lock:

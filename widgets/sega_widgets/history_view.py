@@ -1,25 +1,26 @@
-"""The history of a session as a tree of buttons."""
+"""The history of a session as a tree of thumbnails."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
 
+from anywidget import AnyWidget
 from attrs import frozen
-from ipywidgets import Button, HBox, Image, Layout, Text, VBox
+from traitlets import Bool, Dict, Int, List
 
 from sega_session import EditSession
 from sega_session.state import EditState, Entry, History
 
-from .access import CHOICE
-from .children import close_all
+from .component import handle_messages
+from .front_end import script, style
 from .guard import Changed, Guard, edit
-from .highlight import highlight
 from .messages import Messages
-from .png import BLANK
 
-INDENT = 20
-"""Indentation of a fork's entries in pixels."""
+Pin = Callable[[int | None, str], None]
+"""A function that is called with the entry to compare with and its label; None, "": with none."""
 
 
 @frozen
@@ -27,7 +28,7 @@ class Thumbnail:
     """A small image of a state.
 
     Attributes:
-        png: the bytes of a PNG file.
+        png: the bytes of an image file, PNG or WebP.
         exact: True if it was made from an exact render.
     """
 
@@ -35,166 +36,211 @@ class Thumbnail:
     exact: bool
 
 
-class EntryRow(HBox):
-    """One entry of the history: a thumbnail, and a button that goes to the entry."""
+class HistoryView(AnyWidget):
+    """All states of a session in a tree, to go to any of them, and to undo and redo.
 
-    def __init__(self) -> None:
-        self.thumbnail = Image(value=BLANK, format="png", layout=Layout(width="36px"))
-        self.button = Button(layout=Layout(width="auto", flex="1 1 auto"))
-        super().__init__([self.thumbnail, self.button], layout=Layout(align_items="center"))
-        self.add_class(CHOICE)
-
-    def show(
-        self, entry: Entry, names: str, depth: int, thumbnail: Thumbnail | None, *, current: bool
-    ) -> None:
-        """Show an entry.
-
-        Args:
-            entry: the entry.
-            names: names of the branches that end at it, with commas; empty if there are none.
-            depth: the number of forks above it.
-            thumbnail: an image of its state, if there is one.
-            current: True if the session is at this entry.
-        """
-        sign = "●" if current else "○"
-        words = f"{entry.id} {entry.label}{f' ({names})' if names else ''}"
-        self.button.description = f"{sign} {words}"
-        highlight(self.button, current)
-        self.layout.margin = f"0 0 0 {depth * INDENT}px"
-        self.thumbnail.value = thumbnail.png if thumbnail else BLANK
-        approximate = thumbnail is not None and not thumbnail.exact
-        tooltip = f"{'You are at' if current else 'Go to'} {words}"
-        self.button.tooltip = tooltip + (". The thumbnail is approximate." if approximate else "")
-
-
-class HistoryView(VBox):
-    """Buttons to undo and redo, and all states of the history; a click goes to a state.
+    Entries are sent when they are new, thumbnails once each; a drag sends the newest entry alone.
 
     Args:
         session: the session whose history is shown.
         changed: called after every step.
         guard: the guard of the panel; None: the view shows its errors itself.
+        pin: called when the user chooses an entry to compare with; None: there is no such choice.
+
+    Attributes:
+        entries: all entries but the newest, each a dict with ``parent``, ``label`` and ``state``,
+            the number of its state: entries of equal states share a thumbnail.
+        newest: the newest entry, as those.
+        branches: the number of the entry at the end of each branch, by name.
+        current: the number of the current entry.
+        redo_target: the number of the entry that redo goes to, or None.
+        pinned: the number of the entry to compare with, or None. Set it when something else ends
+            the comparison.
+        can_pin: True if an entry can be chosen to compare with.
+        toasts: the messages of a view that shows them itself, or None.
     """
 
-    def __init__(self, session: EditSession, changed: Changed, guard: Guard | None = None) -> None:
+    _esm = script("history")
+    _css = style("history", "toasts")
+
+    entries = List(Dict()).tag(sync=True)
+    newest = Dict().tag(sync=True)
+    branches = Dict().tag(sync=True)
+    current = Int().tag(sync=True)
+    redo_target = Int(None, allow_none=True).tag(sync=True)
+    pinned = Int(None, allow_none=True).tag(sync=True)
+    can_pin = Bool().tag(sync=True)
+    toasts = List(Dict(), default_value=None, allow_none=True).tag(sync=True)
+
+    def __init__(
+        self,
+        session: EditSession,
+        changed: Changed,
+        guard: Guard | None = None,
+        *,
+        pin: Pin | None = None,
+    ) -> None:
+        super().__init__(can_pin=pin is not None)
         self._session = session
         self._changed = changed
         self._guard = guard or Guard(Messages())
-        # Held while rows or thumbnails change, since the render thread sets thumbnails.
+        self._pin = pin
+        # Held while the entries or the thumbnails change: the render thread sets thumbnails.
         self._lock = threading.Lock()
-        self._thumbnails: dict[EditState, Thumbnail] = {}
-        self._rows: list[EntryRow] = []
-        self.undo = Button(description="Undo", tooltip="Go back to the state before the last edit")
-        self.redo = Button(description="Redo", tooltip="Repeat the edit that was undone")
-        self.name = Text(
-            description="Branch",
-            placeholder="a name, then Enter",
-            tooltip="Name a branch that starts here: one line of text, then Enter",
-            continuous_update=False,
-            layout=Layout(width="auto", max_width="30em"),
-        )
-        self.undo.on_click(lambda _: self._run(session.undo))
-        self.redo.on_click(lambda _: self._run(session.redo))
-        self.name.observe(lambda _: self._guard.run(self._branch), "value")
-        self._tree = VBox(layout=Layout(max_height="22em", overflow="auto", display="block"))
-        own = [] if guard else [self._guard.messages]
-        super().__init__([HBox([self.undo, self.redo]), self._tree, self.name, *own])
-        self.refresh()
-
-    @property
-    def rows(self) -> tuple[EntryRow, ...]:
-        """The rows of the entries, in the order in which they are shown."""
-        rows: tuple[EntryRow, ...] = self._tree.children
-        return rows
+        self._numbers = count()
+        self._states: dict[EditState, int] = {}
+        self._by_entry: list[int] = []
+        self._history = session.history
+        self._thumbnails: dict[int, Thumbnail] = {}
+        if guard is None:
+            self._guard.messages.show_in(self)
+        handlers = {
+            "undo": self._undo,
+            "redo": self._redo,
+            "go": self._go,
+            "name": self._name,
+            "rename": self._rename,
+            "pin": self._choose_pin,
+        }
+        handle_messages(self, self._guard, handlers)
+        self.on_msg(self._answer)
+        self._add_states(self._history, 0)
+        self._show(self._history)
 
     @property
     def thumbnails(self) -> Mapping[EditState, Thumbnail]:
         """The thumbnails so far, by state."""
         with self._lock:
-            return dict(self._thumbnails)
+            return {
+                state: self._thumbnails[number]
+                for state, number in self._states.items()
+                if number in self._thumbnails
+            }
+
+    def undo(self) -> None:
+        """Go back to the state before the last edit, if there is one."""
+        self._guard.run(self._undo)
+
+    def redo(self) -> None:
+        """Repeat the edit that was undone last, if there is one."""
+        self._guard.run(self._redo)
 
     def refresh(self) -> None:
         """Show the session's current history."""
         history = self._session.history
-        with self._guard.updating(), self._lock:
-            self.undo.disabled = not history.can_undo
-            self.redo.disabled = not history.can_redo
-            states = {entry.state for entry in history}
-            self._thumbnails = {s: one for s, one in self._thumbnails.items() if s in states}
-            while len(self._rows) < len(history):
-                self._rows.append(self._new_row(len(self._rows)))
+        with self._lock:
+            kept = history.entries_in_common(self._history)
+            removed = self._history.entries[kept:]
+            del self._by_entry[kept:]
+            self._add_states(history, kept)
+            for state in {entry.state for entry in removed}:
+                if self._states[state] not in self._by_entry:
+                    self._thumbnails.pop(self._states.pop(state), None)
+            self._history = history
             self._show(history)
-            self._tree.children = [self._rows[number] for number, _ in iter_tree(history)]
-            # A drag that ends where it started removes its entry.
-            while len(self._rows) > len(history):
-                close_all(self._rows.pop())
+        # A drag that ends where it started removes its entry.
+        if self.pinned is not None and self.pinned >= len(history):
+            self._choose_pin(None)
 
     def set_thumbnail(self, state: EditState, png: bytes, *, exact: bool) -> None:
         """Show a thumbnail of a state; an approximate one never replaces an exact one.
 
         Args:
-            state: the state that was rendered.
-            png: the bytes of a PNG file, a few dozen pixels wide.
+            state: the state that was rendered; one that the history no longer has is ignored.
+            png: the bytes of an image file, PNG or WebP, a few dozen pixels wide.
             exact: True if the render was exact.
         """
         with self._lock:
-            before = self._thumbnails.get(state)
-            if before is not None and before.exact and not exact:
+            number = self._states.get(state)
+            if number is None:
                 return
-            self._thumbnails[state] = Thumbnail(png, exact)
-            self._show(self._session.history)
+            before, thumbnail = self._thumbnails.get(number), Thumbnail(png, exact)
+            if before == thumbnail or (before is not None and before.exact and not exact):
+                return
+            self._thumbnails[number] = thumbnail
+            self._send_thumbnails({number: thumbnail})
 
     def states_without_thumbnail(self) -> list[EditState]:
         """Return the states of the history that have no thumbnail, each once."""
         with self._lock:
-            states = dict.fromkeys(entry.state for entry in self._session.history)
-            return [state for state in states if state not in self._thumbnails]
+            return [one for one, number in self._states.items() if number not in self._thumbnails]
+
+    def _add_states(self, history: History, first: int) -> None:
+        """Number the states of the entries from one on; equal states have one number."""
+        for entry in history.entries[first:]:
+            number = self._states.get(entry.state)
+            if number is None:
+                number = self._states[entry.state] = next(self._numbers)
+            self._by_entry.append(number)
 
     def _show(self, history: History) -> None:
-        """Update the rows."""
-        names = history.names()
-        for number, depth in iter_tree(history):
-            if number < len(self._rows):
-                entry = history[number]
-                self._rows[number].show(
-                    entry,
-                    ", ".join(names.get(number, [])),
-                    depth,
-                    self._thumbnails.get(entry.state),
-                    current=number == history.current,
-                )
+        """Set the traits, in one message to the page."""
+        *entries, newest = map(self._describe, history, self._by_entry)
+        with self.hold_sync():
+            self.entries, self.newest = entries, newest
+            self.branches = dict(history.branches)
+            self.current = history.current
+            self.redo_target = history.visited[history.current]
 
-    def _new_row(self, number: int) -> EntryRow:
-        row = EntryRow()
-        row.button.on_click(lambda _: self._run(lambda: self._check_out(number)))
-        return row
+    @staticmethod
+    def _describe(entry: Entry, state: int) -> dict[str, Any]:
+        return {"parent": entry.parent, "label": entry.label, "state": state}
 
-    def _check_out(self, number: int) -> None:
+    def _send_thumbnails(self, thumbnails: Mapping[int, Thumbnail]) -> None:
+        self.send(
+            {
+                "kind": "thumbnails",
+                "states": [*thumbnails],
+                "exact": [one.exact for one in thumbnails.values()],
+            },
+            [one.png for one in thumbnails.values()],
+        )
+
+    def _answer(self, _: object, content: dict[str, Any], __: object) -> None:
+        """Send a new page all thumbnails; no action of the user, so no message is cleared."""
+        if content.get("kind") == "thumbnails":
+            with self._lock:
+                self._send_thumbnails(self._thumbnails)
+
+    def _undo(self) -> None:
+        if self._session.history.can_undo:
+            self._edit(self._session.undo)
+
+    def _redo(self) -> None:
+        if self._session.history.can_redo:
+            self._edit(self._session.redo)
+
+    def _go(self, entry: int) -> None:
         """Go to an entry, and to its branch if one ends there."""
-        names = self._session.history.names().get(number, [])
-        self._session.checkout(names[0] if names else number)
+        names = self._session.history.names().get(entry, [])
+        self._edit(lambda: self._session.checkout(names[0] if names else entry))
 
-    def _branch(self) -> None:
-        name = self.name.value.strip()
-        if name:
-            self._edit(lambda: self._session.branch(name))
-            with self._guard.updating():
-                self.name.value = ""
+    def _name(self, entry: int, name: str) -> None:
+        """Begin a branch at an entry; the session stays where it is."""
+        session, history = self._session, self._session.history
+        here = history.current
+        on_branch = history.branch is not None and history.branches[history.branch] == here
 
-    def _run(self, act: Callable[[], None]) -> None:
-        self._guard.run(lambda: self._edit(act))
+        def begin() -> None:
+            if entry == here:
+                session.branch(name)
+                return
+            session.checkout(entry)
+            try:
+                session.branch(name)
+            finally:
+                session.checkout(history.branch if on_branch else here)
+
+        self._edit(begin)
+
+    def _rename(self, old: str, new: str) -> None:
+        self._edit(lambda: self._session.rename_branch(old, new))
+
+    def _choose_pin(self, entry: int | None) -> None:
+        if self._pin is not None:
+            title = "" if entry is None else self._session.history[entry].label
+            self.pinned = entry
+            self._pin(entry, title)
 
     def _edit(self, act: Callable[[], None]) -> None:
         edit(self._session, act, self.refresh, self._changed)
-
-
-def iter_tree(history: History) -> Iterator[tuple[int, int]]:
-    """Iterate over entry numbers and their depths; only entries after a fork are deeper."""
-    children = history.children()
-    pending = [(0, 0)]
-    while pending:
-        number, depth = pending.pop()
-        yield number, depth
-        after = children.get(number, [])
-        deeper = depth + (len(after) > 1)
-        pending.extend((one, deeper) for one in reversed(after))
