@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack, cast, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypedDict,
+    Unpack,
+    cast,
+    get_args,
+)
 from weakref import WeakSet
 
 import attrs
@@ -72,6 +84,7 @@ from .saving import (
     given_noise,
     is_same_model,
     named_embeddings,
+    named_masks,
     read_journal,
     read_provenance,
     read_session,
@@ -117,6 +130,7 @@ from .state import (
     idle_reasons,
     photograph_digest,
     read_photographs,
+    rescaled,
 )
 from .state.fields import check_choice, check_integer, check_number, check_path
 
@@ -163,6 +177,30 @@ class Options(Budgets, PromptEmbeddings, total=False):
     callback_on_step_end: StepCallback | None
 
 
+Carried: TypeAlias = Literal["history", "state", "none"]
+"""The edits that `EditSession.another` carries over.
+
+"history": all of the history; "state": the current state, as one entry; "none": none.
+"""
+
+
+class Changes(Budgets, total=False):
+    """Further arguments of `EditSession.another`: what differs from this session."""
+
+    prompt: str
+    negative_prompt: str
+    seed: int | Iterable[int] | None
+    num_inference_steps: int
+    guidance_scale: float
+    guidance_rescale: float
+    clip_skip: int | None
+    height: int
+    width: int
+    eta: float
+    skip: float
+    callback_on_step_end: StepCallback | None
+
+
 class PhotoOptions(Budgets, PromptEmbeddings, total=False):
     """Further arguments of `EditSession.from_photo`."""
 
@@ -187,6 +225,62 @@ def prompt_embeddings(scene: Scene, find: Callable[[str], Embeddings | None]) ->
         if digest is not None and (found := find(digest)) is not None:
             options |= {embeds: found.prompt_embeds, pooled: found.pooled_prompt_embeds}
     return cast(PromptEmbeddings, options)
+
+
+def _changed_scene(scene: Scene, changes: Mapping[str, Any]) -> Scene:
+    """Return a scene with other values in some fields, named as arguments of `EditSession`.
+
+    Embeddings stand for the words that they were given with, so other words replace them.
+
+    Raises:
+        InvalidValueError: a value is outside its range.
+    """
+    fields = dict(changes)
+    images = len(scene.seeds)
+    if "seed" in fields:
+        seed = fields.pop("seed")
+        if seed is None:
+            seed = [secrets.randbelow(2**32) for _ in range(images)]
+        elif scene.photograph is not None and not isinstance(seed, Iterable):
+            seed = [seed] * images
+        fields["seeds"] = seed
+    for words, embedding in (
+        ("prompt", "prompt_embedding"),
+        ("negative_prompt", "negative_embedding"),
+    ):
+        if words in fields and fields[words] != getattr(scene, words):
+            fields[embedding] = None
+    return attrs.evolve(scene, **fields)
+
+
+def _check_masks(
+    history: History, masks: Mapping[str, Pixels], before: Scene, scene: Scene
+) -> None:
+    """Raise InvalidValueError unless a history's masks fit another scene.
+
+    Args:
+        history: the edits.
+        masks: the pixels of all masks, by digest.
+        before: the scene that the masks were made for.
+        scene: the other scene.
+    """
+    found = [masks[digest] for digest in named_masks(history)]
+    hint = 'Pass edits="none", or edits="state" after update(name, mask=None) and protect(None).'
+    if found and (scene.height, scene.width) != (before.height, before.width):
+        raise InvalidValueError(
+            "height and width",
+            (scene.height, scene.width),
+            f"those of the masks of the edits, {(before.height, before.width)}",
+            hint,
+        )
+    images = max((len(pixels) for pixels in found), default=1)
+    if images not in (1, len(scene.seeds)):
+        raise InvalidValueError(
+            "the number of seeds",
+            len(scene.seeds),
+            f"{images}, since a mask of the edits has a region for each image",
+            hint,
+        )
 
 
 def _photograph_size(spec: ModelSpec, height: int | None, width: int | None) -> tuple[int, int]:
@@ -415,7 +509,7 @@ class EditSession:
                 raise FixedSettingError(
                     f"{name!r} of a session cannot be set; allowed: edits by its methods, such as "
                     "add and reweight. For another prompt, seed or size begin another session: "
-                    "session.another(attrs.evolve(session.scene, prompt=...))."
+                    "session.another(prompt=...)."
                 )
             super().__setattr__(name, value)
 
@@ -1345,22 +1439,66 @@ class EditSession:
                 )
         return cls(pipeline, prompt, seed=seeds, **fields, **options)
 
-    def another(self, scene: Scene) -> Self:
-        """Begin a session of another scene with the same pipeline, cache budgets and batch plan.
+    def another(
+        self,
+        scene: Scene | None = None,
+        *,
+        edits: Carried = "history",
+        **changes: Unpack[Changes],
+    ) -> Self:
+        """Begin a session of another scene with the same pipeline, and carry the edits over.
 
-        Latents and guidance that this session was given are not used; embeddings of prompts and
-        photographs are, if the scene names them. Photographs are inverted again.
+        Where the number of model calls is another, warm-up and cool-down of every concept keep
+        their share of it, so that a concept that is applied still is: a warm-up of 10 calls of 50
+        is one of 4 of 20. Embeddings that take the place of words are used for the same words
+        only. Photographs are inverted again. Latents and guidance that this session was given are
+        not used, nothing recorded is shared, and the new session does not autosave.
+
+        >>> session.another(seed=8).render().image.show()
+
+        Args:
+            scene: the scene that the changes apply to; None: this session's.
+            edits: what is carried over. "history": the whole history; "state": the current state,
+                as one entry; "none": nothing.
+            changes: fields of the scene, named as for `EditSession`; ``seed=None`` draws random
+                seeds, as many as there are images now, and one seed counts for all photographs.
+                Also `cache_bytes`, `spill_bytes` and `batch_plan`, by default this session's, and
+                ``callback_on_step_end``, called while a photograph is inverted.
+
+        Raises:
+            InvalidValueError: a value is outside its range, or masks or embeddings of the edits
+                do not fit the images.
+
+        Warns:
+            NoEffectWarning: a concept cannot change the image.
         """
+        check_choice("edits", edits, get_args(Carried))
+        if scene is not None and not isinstance(scene, Scene):
+            raise InvalidValueError(
+                "scene", scene, "a Scene", "Or pass what changes: another(prompt=...)."
+            )
+        options: dict[str, Any] = {**self._budgets, "callback_on_step_end": None}
+        fields = {name: value for name, value in changes.items() if name not in options}
+        options |= {name: value for name, value in changes.items() if name in options}
+        scene = _changed_scene(self._scene if scene is None else scene, fields)
         own, photograph = self._renderer.photograph, None
         if own is not None and scene.photograph == self._scene.photograph:
             photograph = Photograph(own.pixels)
-        return self.from_scene(
+        history = History()
+        if edits != "none":
+            history = (
+                self.history if edits == "history" else history.commit(self.state, "carried over")
+            )
+        _check_masks(history, self._renderer.masks.all_pixels(), self._scene, scene)
+        other = self.from_scene(
             scene,
             self.pipeline,
             photograph=photograph,
             **self._prompt_embeddings(scene),
-            **self._budgets,
+            **options,
         )
+        other._continue(history, self)  # noqa: SLF001
+        return other
 
     # Scripts.
 
@@ -1548,6 +1686,20 @@ class EditSession:
         store, rendered = renderer.store.copy(), set(renderer.rendered)
         self._renderer = attrs.evolve(self._renderer, store=store, rendered=rendered)
         self._reference = reference
+
+    def _continue(self, history: History, other: EditSession) -> None:
+        """Adopt edits of a session of another scene, with the masks and embeddings they name.
+
+        Raises:
+            InvalidValueError: the embeddings do not fit the number of images.
+        """
+        for digest in named_embeddings(self._scene, history):
+            self._conditionings.restore_embeddings(digest, other._conditionings.embeddings(digest))
+        for digest in named_masks(history):
+            self._renderer.masks.restore(digest, other._renderer.masks.pixels(digest))
+        calls = other.num_calls, self.num_calls
+        self._timeline.go(history.with_states(lambda state: rescaled(state, *calls)))
+        self._warn_of_idle(self.state, EditState())
 
     def _checked(self, state: EditState) -> EditState:
         """Return a user's state, ready to be rendered. Raises InvalidValueError."""

@@ -657,7 +657,7 @@ def test_another_session_has_the_same_pipeline_and_budgets(pipeline: Any) -> Non
     session = make(pipeline, cache_bytes=2**20, spill_bytes=2**19, batch_plan="canonical")
     session.add("hat", warmup=4)
     other = session.another(attrs.evolve(session.scene, prompt="a cat", seeds=(3, 4)))
-    assert (other.scene.prompt, other.scene.seeds, other.concepts) == ("a cat", (3, 4), ())
+    assert (other.scene.prompt, other.scene.seeds) == ("a cat", (3, 4))
     assert other.pipeline is session.pipeline is pipeline
     assert other.cache.max_bytes == 2**20
     assert (other.cache.max_spilled_bytes, other.batch_plan) == (2**19, "canonical")

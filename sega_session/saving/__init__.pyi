@@ -2,6 +2,7 @@ from .document import INITIAL_LATENTS as INITIAL_LATENTS
 from .document import SEM_GUIDANCE as SEM_GUIDANCE
 from .document import Document as Document
 from .document import named_embeddings as named_embeddings
+from .document import named_masks as named_masks
 from .document import read_document as read_document
 from .journal import Autosave as Autosave
 from .journal import continues as continues

@@ -7,7 +7,7 @@ modules of functions. Other packages import from here, not from the modules.
 
 from . import edits, fields
 from .differences import diff, renamed
-from .effects import default_warmup, first_call, idle_reasons
+from .effects import default_warmup, first_call, idle_reasons, rescaled
 from .fields import check_line
 from .history import Entry, History
 from .masks import MASK_PREFIX, Mask, MaskSource, data_url, mask_of, read_mask
@@ -67,4 +67,5 @@ __all__ = [
     "read_mask",
     "read_photographs",
     "renamed",
+    "rescaled",
 ]

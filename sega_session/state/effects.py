@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .values import Concept, Scene
+import attrs
+
+from .values import Concept, EditState, Scene
 
 
 def first_call(scene: Scene, calls: int) -> int:
@@ -49,3 +51,32 @@ def idle_reasons(concept: Concept, calls: int, first: int = 0) -> Iterator[str]:
         )
     elif concept.warmup == concept.cooldown:
         yield f"warmup and cooldown are both {concept.warmup}. Lower warmup, or raise cooldown."
+
+
+def rescaled(state: EditState, calls: int, other_calls: int) -> EditState:
+    """Return a state whose concepts have the same shares of another number of model calls.
+
+    Warm-up and cool-down are rounded to whole calls. A concept that is applied at some call still
+    is.
+
+    Args:
+        state: the state.
+        calls: the model calls that its warm-ups and cool-downs count.
+        other_calls: the other number.
+    """
+    if calls == other_calls:
+        return state
+    concepts = tuple(_rescaled(concept, calls, other_calls) for concept in state)
+    return attrs.evolve(state, concepts=concepts)
+
+
+def _rescaled(concept: Concept, calls: int, other_calls: int) -> Concept:
+    warmup, cooldown = concept.warmup, concept.cooldown
+    applied = warmup < (calls if cooldown is None else min(calls, cooldown))
+    start = round(warmup * other_calls / calls)
+    if applied:
+        start = min(start, other_calls - 1)
+    end = None
+    if cooldown is not None:
+        end = max(round(cooldown * other_calls / calls), start + applied)
+    return attrs.evolve(concept, warmup=start, cooldown=end)

@@ -7,7 +7,7 @@ therefore computes nothing, and an edit after an undo adds a sibling.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 import attrs
@@ -221,6 +221,16 @@ class History:
     def states(self) -> list[EditState]:
         """Return the entries' states, each object once: several entries may share it."""
         return list({id(entry.state): entry.state for entry in self.entries}.values())
+
+    def with_states(self, change: Callable[[EditState], EditState]) -> History:
+        """Return this tree with a changed state in every entry; labels stay.
+
+        Args:
+            change: returns the state to put in the place of one; called once for each object.
+        """
+        changed = {id(state): change(state) for state in self.states()}
+        entries = (attrs.evolve(one, state=changed[id(one.state)]) for one in self)
+        return attrs.evolve(self, entries=entries)
 
     def children(self) -> dict[int, list[int]]:
         """Return the children of each entry, by its id; an entry without children is left out."""

@@ -117,7 +117,7 @@ class SceneBox(VBox):
             num_inference_steps=self.steps.value,
             guidance_scale=self.guidance.value,
         )
-        self._begin(self._session.another(scene))
+        self._begin(self._session.another(scene, edits="none"))
         # The new session has its own fields; these show the old scene again.
         self.refresh()
 
