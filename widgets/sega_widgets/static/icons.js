@@ -46,6 +46,8 @@ const PATHS = {
   undo: "M9 4 4 9l5 5M4 9h9a6 6 0 0 1 0 12h-3",
   warning: "M12 4 2.500 20h19L12 4ZM12 10v4.500M12 17.300v.01",
   zoom: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14ZM16 16l4.500 4.500M11 8v6M8 11h6",
+  fill: "M4 4h16v16H4zM4 14l10-10M4 20 20 4M10 20l10-10",
+  marquee: "M4 8V4h4M11 4h2M16 4h4v4M20 11v2M20 16v4h-4M13 20h-2M8 20H4v-4M4 13v-2",
 };
 
 /** @typedef {keyof typeof PATHS} IconName */
