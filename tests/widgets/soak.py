@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from attrs import Factory, define, frozen
-from sega_widgets.progress import Progress, Report
+from sega_widgets.progress import Idle, Progress, Report
 from sega_widgets.worker import RenderWorker
 
 from sega_session import EditSession, EditState
@@ -74,6 +74,7 @@ class Soak:
         self.cancels: list[Span] = []
         self.posts: list[Span] = []
         self.errors: list[BaseException] = []
+        self.last_report: Report | None = None
         self.evaluations, self.in_flight, self.most_in_flight = 0, 0, 0
         self._counting = Lock()
         model.on_evaluate = self._count
@@ -113,6 +114,7 @@ class Soak:
         self.streams[-1].shown.append((next(ticks), render))
 
     def _watch(self, report: Report) -> None:
+        self.last_report = report
         if isinstance(report, Progress) and report.fraction is not None:
             assert 0 <= report.fraction <= 1
             assert report.stage in self.streams[-1].modes
@@ -233,6 +235,8 @@ def run_soak(model: Model, *, rounds: int, events: int, seed: int = 0) -> str:
             assert soak.worker.wait(PATIENCE), "a deadlock"
             _, last = soak.streams[-1].shown[-1]
             assert last.exact
+            assert isinstance(soak.last_report, Idle)
+            assert soak.last_report.shown == "exact"
             assert last.state is session.state
             # Whatever happened before, the latents are those of a render from scratch.
             scratch = cold.render(state=session.state, output_type="latent")

@@ -32,7 +32,7 @@ export function announcer(say) {
       return;
     }
     forget();
-    if (told || state === "stopped") say(text);
+    if (told || state === "stopped") say(state === "further" ? "Exact" : text);
     told = false;
   };
 }
