@@ -106,7 +106,6 @@ from .scripts import (
 from .sega import Guider, embedding_condition, heat_map
 from .state import (
     MAX_SIDE,
-    MODES,
     BatchPlan,
     Concept,
     EditState,
@@ -970,22 +969,28 @@ class EditSession:
     def stream(
         self,
         *,
+        modes: Sequence[str | Mode] = STREAM,
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> Iterator[Render]:
         """Render the current state in up to three modes, each more exact: preview, anchored, exact.
 
         Each render reuses the predictions that earlier ones evaluated at the same latents. An
-        anchored render is left out unless its error estimate is below the preview's for every
-        image. The stream ends with the first exact render. Leaving the loop cancels the rest, and
-        raising from the callback cancels at once. Edits made meanwhile do not change the stream.
+        approximate render is left out unless its error estimate is below that of the one before
+        for every image. The stream ends with the first exact render. Leaving the loop cancels the
+        rest, and raising from the callback cancels at once. Edits made meanwhile do not change the
+        stream.
 
-        Args: as for `render`. Raises: as `render` does.
+        Args:
+            modes: other modes, in the order of their accuracy.
+            output_type, callback_on_step_end: as for `render`.
+
+        Raises: as `render` does.
         """
         state = self.state
         shown: Render | None = None
-        for name in STREAM:
-            render = self._render_current(state, MODES[name], output_type, callback_on_step_end)
+        for mode in [as_mode(one) for one in modes]:
+            render = self._render_current(state, mode, output_type, callback_on_step_end)
             if shown is None or _is_nearer(render, shown):
                 shown = render
                 yield render

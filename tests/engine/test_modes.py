@@ -475,6 +475,27 @@ def test_a_stream_gets_better(pipeline: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("modes", "rendered"),
+    [
+        (["preview", "exact"], ["preview", "exact"]),
+        ([anchored(every=5)], ["anchored(every=5)"]),
+        (["exact", "preview"], ["exact"]),
+        ([], []),
+    ],
+)
+def test_a_stream_of_other_modes(pipeline: Any, modes: Any, rendered: list[str]) -> None:
+    session = edited(pipeline, EDITS["add"])
+    renders = list(session.stream(modes=modes, output_type="latent"))
+    assert [one.mode for one in renders] == rendered
+
+
+def test_an_unknown_mode_of_a_stream_is_refused_before_anything_is_rendered(pipeline: Any) -> None:
+    stream = edited(pipeline, EDITS["add"]).stream(modes=["preview", "exakt"])
+    with pytest.raises(InvalidValueError, match="exakt"):
+        next(stream)
+
+
+@pytest.mark.parametrize(
     ("first", "second", "shown"),
     [
         ((0.2, 0.3), (0.1, 0.2), ["preview", "anchored", "exact"]),

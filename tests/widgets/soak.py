@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from attrs import Factory, define, frozen
-from sega_widgets.worker import STREAM, Progress, RenderWorker
+from sega_widgets.progress import Idle, Progress, Report
+from sega_widgets.worker import RenderWorker
 
 from sega_session import EditSession, EditState
 from sega_session.errors import SegaSessionError
@@ -26,6 +27,8 @@ PATIENCE = 30.0
 """Seconds after which a wait is taken for a deadlock."""
 
 THREADS = 8
+
+MODES = ("preview", "anchored", "exact")
 
 ticks = itertools.count()
 """Orders what several threads do: an event lies between the ticks around it."""
@@ -41,9 +44,14 @@ class Span:
 
 @define(eq=False)
 class Stream:
-    """The ticks of one `EditSession.stream`: its start, its model calls and its renders."""
+    """The ticks of one `EditSession.stream`: its start, its model calls and its renders.
+
+    Attributes:
+        modes: those that were asked for; a moving slider asks for a preview alone.
+    """
 
     begin: int
+    modes: Sequence[str] = ()
     steps: list[int] = Factory(list)
     shown: list[tuple[int, Any]] = Factory(list)
 
@@ -66,23 +74,31 @@ class Soak:
         self.cancels: list[Span] = []
         self.posts: list[Span] = []
         self.errors: list[BaseException] = []
+        self.last_report: Report | None = None
         self.evaluations, self.in_flight, self.most_in_flight = 0, 0, 0
         self._counting = Lock()
         model.on_evaluate = self._count
         watched: Any = self
         self.worker = RenderWorker(
-            watched, show=self._show, progress=self._ignore, fail=self.errors.append
+            watched, show=self._show, progress=self._watch, fail=self.errors.append
         )
 
-    def stream(self, *, callback_on_step_end: Any) -> Iterator[Any]:
-        stream = Stream(next(ticks))
+    @property
+    def state(self) -> EditState:
+        return self.session.state
+
+    def plan(self, mode: str, *, state: EditState) -> int:
+        return self.session.plan(mode, state=state)
+
+    def stream(self, *, modes: Sequence[str], callback_on_step_end: Any) -> Iterator[Any]:
+        stream = Stream(next(ticks), modes)
         self.streams.append(stream)
 
         def on_step(*args: Any) -> None:
             stream.steps.append(next(ticks))
             callback_on_step_end(*args)
 
-        return self.session.stream(callback_on_step_end=on_step)
+        return self.session.stream(modes=modes, callback_on_step_end=on_step)
 
     def _count(self, requests: Sequence[Request]) -> None:
         """Count model calls, and those that run at the same time."""
@@ -97,8 +113,11 @@ class Soak:
     def _show(self, render: Any) -> None:
         self.streams[-1].shown.append((next(ticks), render))
 
-    def _ignore(self, progress: Progress | None) -> None:
-        pass
+    def _watch(self, report: Report) -> None:
+        self.last_report = report
+        if isinstance(report, Progress) and report.fraction is not None:
+            assert 0 <= report.fraction <= 1
+            assert report.stage in self.streams[-1].modes
 
     @contextmanager
     def _edited(self) -> Iterator[None]:
@@ -140,7 +159,7 @@ class Soak:
             lambda: self.travel(rng): 3,
             self.post: 4,
             self.cancel: 1,
-            lambda: self.session.render(rng.choice(STREAM), output_type="latent"): 1,
+            lambda: self.session.render(rng.choice(MODES), output_type="latent"): 1,
             # Users pause now and then.
             lambda: self.worker.wait(rng.uniform(0, 0.1)): 4,
         }
@@ -216,6 +235,8 @@ def run_soak(model: Model, *, rounds: int, events: int, seed: int = 0) -> str:
             assert soak.worker.wait(PATIENCE), "a deadlock"
             _, last = soak.streams[-1].shown[-1]
             assert last.exact
+            assert isinstance(soak.last_report, Idle)
+            assert soak.last_report.shown == "exact"
             assert last.state is session.state
             # Whatever happened before, the latents are those of a render from scratch.
             scratch = cold.render(state=session.state, output_type="latent")
@@ -226,7 +247,7 @@ def run_soak(model: Model, *, rounds: int, events: int, seed: int = 0) -> str:
     check_order(soak)
     late = check_stops(soak)
     shown = sum(len(stream.shown) for stream in soak.streams)
-    moving = sum(1 for one in soak.streams if [r.mode for _, r in one.shown] == ["preview"])
+    moving = sum(1 for one in soak.streams if one.shown and [*one.modes] == ["preview"])
     assert shown > events / 100
     return (
         f"worker soak: {events} events from {THREADS} threads, {len(soak.states)} states, "
@@ -256,8 +277,8 @@ def check_stops(soak: Soak) -> int:
             if cancel.begin > stream.begin:
                 assert all(tick < cancel.end for tick, _ in stream.shown)
                 most = max(most, sum(tick > cancel.end for tick in stream.steps))
-        # After its first render a stream is not a moving slider's, and any post ends it.
-        refining = [s for s in stream.steps if stream.shown and s > stream.shown[0][0]]
+        # The preview of a moving slider is completed; any post ends another stream.
+        refining = [] if [*stream.modes] == ["preview"] else stream.steps
         for post in soak.posts:
             if post.begin > stream.begin:
                 most = max(most, sum(tick > post.end for tick in refining))

@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from threading import Event, Lock, Semaphore, Thread
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 from attrs import frozen
-from sega_widgets.worker import STREAM, Progress, RenderWorker
+from sega_widgets.progress import FurtherProgress, Idle, Progress
+from sega_widgets.worker import INTERVAL, RenderWorker
 
 from sega_session.errors import AutosaveWarning, NotFiniteError, warn_caller
 
@@ -28,6 +29,7 @@ class FakeRender:
 
     state: int
     mode: str
+    evaluations: int = 0
 
     @property
     def exact(self) -> bool:
@@ -35,29 +37,42 @@ class FakeRender:
 
 
 class SteppedSession:
-    """A session that makes each model call, and decodes, only when a test allows it."""
+    """A session that makes each model call, and decodes, only when a test allows it.
+
+    Attributes:
+        costs: the evaluations of a model call in each mode.
+        seconds: the time that a model call takes on the clock ``now``.
+    """
 
     num_calls = 3
 
     def __init__(self) -> None:
         self.state = 0
         self.now = 0.0
-        self.seconds: Callable[[str, int], float] = lambda mode, call: 1.0
+        self.costs = {"preview": 1, "exact": 10}
+        self.seconds: Callable[[str, int], float] = lambda mode, call: 0.0
         self.error: Exception | None = None
         self.first_exact = False
         self.begun: list[tuple[int, str, int | str]] = []
+        self._done: set[tuple[int, str, int]] = set()
         self._begins = Semaphore(0)
         self._allowed = Semaphore(0)
 
-    def stream(self, *, callback_on_step_end: Any) -> Iterator[FakeRender]:
+    def plan(self, mode: str, *, state: int) -> int:
+        left = sum((state, mode, call) not in self._done for call in range(self.num_calls))
+        return self.costs[mode] * left
+
+    def stream(self, *, modes: Sequence[str], callback_on_step_end: Any) -> Iterator[FakeRender]:
         state = self.state
-        for mode in ("preview", "anchored", "exact"):
+        for mode in modes:
+            evaluations = self.plan(mode, state=state)
             for call in range(self.num_calls):
                 self._work(state, mode, call)
+                self._done.add((state, mode, call))
                 self.now += self.seconds(mode, call)
                 callback_on_step_end(self, call, torch.tensor(0), {})
             self._work(state, mode, "decode")
-            render = FakeRender(state, "exact" if self.first_exact else mode)
+            render = FakeRender(state, "exact" if self.first_exact else mode, evaluations)
             yield render
             if render.exact:
                 return
@@ -66,6 +81,7 @@ class SteppedSession:
         """Render something else than the state."""
         for call in range(self.num_calls):
             self._work(self.state, name, call)
+            self.now += self.seconds(name, call)
             on_step(self, call, torch.tensor(0), {})
         return FakeRender(self.state, name)
 
@@ -104,9 +120,10 @@ class Bench:
         self.reported: list[Any] = []
         self.threads: set[Thread] = set()
         self.on_show: Callable[[FakeRender], object] = lambda _: None
-        self.on_progress: Callable[[Progress | None], object] = lambda _: None
+        self.on_progress: Callable[[object], object] = lambda _: None
         self.on_fail: Callable[[Exception], object] = lambda _: None
         self.further: tuple[str, ...] = ()
+        self.missing: int | None = None
         session: Any = self.session
         self.worker = RenderWorker(
             session,
@@ -114,13 +131,19 @@ class Bench:
             progress=lambda progress: self._report(progress, self.on_progress),
             fail=lambda error: self._report(error, self.on_fail),
             more=self._more,
+            missing=lambda: self.missing,
             lock=lock,
             clock=lambda: self.session.now,
         )
 
     def _more(self, on_step: Any) -> Iterator[Callable[[], object]]:
         for name in self.further:
-            yield partial(self._report, self.session.further(name, on_step), lambda _: None)
+            yield partial(self._show_further, self.session.further(name, on_step))
+
+    def _show_further(self, render: FakeRender) -> None:
+        self._report(render, lambda _: None)
+        if self.missing is not None:
+            self.missing -= 1
 
     def _report(self, value: Any, then: Callable[[Any], object]) -> None:
         self.reported.append(value)
@@ -136,6 +159,10 @@ class Bench:
     @property
     def shown(self) -> list[tuple[int, str]]:
         return [(one.state, one.mode) for one in self.reported if isinstance(one, FakeRender)]
+
+    @property
+    def progress(self) -> list[Progress]:
+        return [one for one in self.reported if isinstance(one, Progress)]
 
     @property
     def failed(self) -> list[Exception]:
@@ -160,7 +187,7 @@ def bench() -> Iterator[Bench]:
 
 
 def streamed(state: int) -> list[tuple[int, str]]:
-    return [(state, mode) for mode in STREAM]
+    return [(state, mode) for mode in ("preview", "exact")]
 
 
 # What is rendered and shown.
@@ -170,7 +197,7 @@ def test_a_post_shows_renders_of_increasing_accuracy(bench: Bench) -> None:
     bench.edit_and_post()
     bench.finish()
     assert bench.shown == streamed(1)
-    assert bench.reported[-1] is None
+    assert bench.reported[-1] == Idle("exact", evaluations=33)
     assert [thread.name for thread in bench.threads] == ["sega-render"]
 
 
@@ -179,14 +206,14 @@ def test_the_first_exact_render_is_the_last(bench: Bench) -> None:
     bench.edit_and_post()
     bench.finish()
     assert bench.shown == [(1, "exact")]
-    assert {one.mode for one in bench.reported if isinstance(one, Progress)} == {"preview"}
+    assert {one.stage for one in bench.progress} == {"preview"}
 
 
 def test_a_moving_post_shows_a_preview_alone(bench: Bench) -> None:
     bench.edit_and_post(moving=True)
     bench.finish()
     assert bench.shown == [(1, "preview")]
-    assert bench.reported[-1] is None
+    assert bench.reported[-1] == Idle("preview", evaluations=3)
 
 
 def test_the_state_is_read_when_rendering_begins(bench: Bench) -> None:
@@ -201,7 +228,7 @@ def test_the_state_is_read_when_rendering_begins(bench: Bench) -> None:
 
 @pytest.mark.parametrize("moving", [False, True])
 # After 3 and 7 calls it decodes: see the next test.
-@pytest.mark.parametrize("calls_made", [0, 1, 2, 4, 5, 8, 9])
+@pytest.mark.parametrize("calls_made", [0, 1, 2, 4, 5, 6])
 def test_the_latest_post_wins_within_one_model_call(
     bench: Bench, calls_made: int, moving: bool
 ) -> None:
@@ -241,7 +268,7 @@ def test_the_preview_of_a_moving_slider_is_completed_and_shown(bench: Bench, mov
     bench.edit_and_post(moving=moving)
     assert bench.session.run() == (5, "preview", 0)
     bench.finish()
-    assert bench.shown == [(1, "preview"), *streamed(5)[: 1 if moving else 3]]
+    assert bench.shown == [(1, "preview"), *streamed(5)[: 1 if moving else 2]]
 
 
 def test_an_endless_drag_shows_every_preview_that_is_begun(bench: Bench) -> None:
@@ -253,8 +280,8 @@ def test_an_endless_drag_shows_every_preview_that_is_begun(bench: Bench) -> None
     bench.edit_and_post()
     bench.finish()
     # A preview is three calls and a decoding; the slider moved during each of them.
-    assert bench.shown[:-3] == [(state, "preview") for state in range(1, 102, 4)]
-    assert bench.shown[-3:] == streamed(102)
+    assert bench.shown[:-2] == [(state, "preview") for state in range(1, 102, 4)]
+    assert bench.shown[-2:] == streamed(102)
 
 
 # Further images.
@@ -268,10 +295,7 @@ def test_further_images_follow_the_exact_render_and_not_a_moving_post(bench: Ben
     bench.edit_and_post()
     bench.finish()
     assert bench.shown[1:] == [*streamed(2), (2, "one"), (2, "other")]
-    assert bench.reported[-1] is None
-    further = [one.done for one in bench.reported if one and getattr(one, "mode", "") == "further"]
-    # Progress is complete again when an image is shown.
-    assert further == [1, 2, 3, 3] * 2
+    assert bench.reported[-1] == Idle("exact", evaluations=33)
 
 
 @pytest.mark.parametrize("moving", [False, True])
@@ -282,13 +306,13 @@ def test_a_newer_post_ends_further_images_within_one_model_call(
     bench.further = ("one", "other")
     bench.edit_and_post()
     bench.session.begins()
-    assert bench.session.run(12) == (1, "one", 0)
+    assert bench.session.run(8) == (1, "one", 0)
     if calls_made:
         bench.session.run(calls_made)
     bench.edit_and_post(moving=moving)
     assert bench.session.run() == (2, "preview", 0)
     bench.finish()
-    assert bench.shown[3:-1] == [(1, "one")] * (calls_made > 2) + (
+    assert bench.shown[2:-1] == [(1, "one")] * (calls_made > 2) + (
         [] if moving else [*streamed(2), (2, "one")]
     )
 
@@ -297,7 +321,7 @@ def test_a_cancel_ends_further_images(bench: Bench) -> None:
     bench.further = ("one",)
     bench.edit_and_post()
     bench.session.begins()
-    bench.session.run(13)
+    bench.session.run(9)
     bench.worker.cancel()
     bench.finish()
     assert bench.session.begun[-1] == (1, "one", 1)
@@ -308,7 +332,7 @@ def test_the_failure_of_a_further_image_is_reported(bench: Bench) -> None:
     bench.further = ("one",)
     bench.edit_and_post()
     bench.session.begins()
-    bench.session.run(12)
+    bench.session.run(8)
     bench.session.error = NotFiniteError("overflow")
     bench.finish()
     assert [str(error) for error in bench.failed] == ["overflow"]
@@ -362,7 +386,7 @@ def test_cancelling_stops_within_one_model_call(
         bench.session.begun
         == [(1, "preview", call) for call in (0, 1, 2, "decode")][: calls_made + 1]
     )
-    assert bench.reported == [*reported, None]
+    assert bench.reported == [*reported, Idle("stopped")]
     assert bench.shown == []
 
 
@@ -468,8 +492,10 @@ import torch
 from sega_widgets.worker import RenderWorker
 
 class Session:
-    num_calls = 1
-    def stream(self, *, callback_on_step_end):
+    num_calls, state = 1, 0
+    def plan(self, mode, *, state):
+        return 1
+    def stream(self, *, modes, callback_on_step_end):
         while True:
             torch.ones(1000, 1000) @ torch.ones(1000, 1000)
             begun.set()
@@ -503,7 +529,7 @@ def test_errors_are_reported_and_the_worker_goes_on(bench: Bench, error: Excepti
     bench.finish()
     assert bench.shown == [(1, "preview")]
     assert bench.failed == [error]
-    assert bench.reported[-2:] == [error, None]
+    assert bench.reported[-2:] == [error, Idle("stopped")]
     bench.edit_and_post()
     bench.finish()
     assert bench.shown == [(1, "preview"), *streamed(2)]
@@ -514,7 +540,7 @@ def test_errors_of_show_and_progress_are_reported_too(bench: Bench, what: str) -
     error = RuntimeError("the browser is gone")
 
     def fail(value: object) -> None:
-        if value is not None:
+        if not isinstance(value, Idle):
             raise error
 
     setattr(bench, what, fail)
@@ -524,7 +550,7 @@ def test_errors_of_show_and_progress_are_reported_too(bench: Bench, what: str) -
     setattr(bench, what, lambda _: None)
     bench.edit_and_post()
     bench.finish()
-    assert bench.shown[-3:] == streamed(2)
+    assert bench.shown[-2:] == streamed(2)
 
 
 def test_errors_that_cannot_be_reported_are_logged(
@@ -547,39 +573,135 @@ def test_errors_that_cannot_be_reported_are_logged(
     assert bench.shown == streamed(2)
 
 
+# The way to the exact image.
+
+
+def test_after_a_drag_a_preview_that_is_shown_is_not_rendered_again(bench: Bench) -> None:
+    bench.edit_and_post(moving=True)
+    bench.finish()
+    bench.worker.post()
+    bench.finish()
+    assert bench.shown == streamed(1)
+    assert bench.reported[-1] == Idle("exact", evaluations=30)
+
+
+def test_a_preview_that_is_under_way_when_a_drag_ends_is_not_rendered_again(bench: Bench) -> None:
+    bench.edit_and_post(moving=True)
+    bench.session.begins()
+    bench.worker.post()
+    bench.finish()
+    assert bench.shown == streamed(1)
+
+
+def test_a_recorded_image_is_shown_at_once(bench: Bench) -> None:
+    bench.session.costs["exact"] = 0
+    bench.edit_and_post()
+    bench.finish()
+    assert bench.shown == [(1, "exact")]
+
+
+@pytest.mark.parametrize(("cost", "shown"), [(2, streamed(1)), (3, [(1, "exact")])])
+def test_a_preview_may_delay_the_exact_image_by_a_quarter(
+    bench: Bench, cost: int, shown: list[tuple[int, str]]
+) -> None:
+    bench.session.costs["preview"] = cost
+    bench.edit_and_post()
+    bench.finish()
+    assert bench.shown == shown
+
+
+@pytest.mark.parametrize(("seconds", "stages"), [(0.2, ["preview", "exact"]), (0.3, ["exact"])])
+def test_once_renders_were_timed_their_seconds_decide(
+    bench: Bench, seconds: float, stages: list[str]
+) -> None:
+    bench.session.seconds = lambda mode, call: seconds if mode == "preview" else 1.0
+    bench.edit_and_post()
+    bench.finish()
+    bench.edit_and_post()
+    bench.finish()
+    assert bench.shown == [*streamed(1), *((2, stage) for stage in stages)]
+
+
+def test_the_wait_since_the_request_counts_too(bench: Bench) -> None:
+    bench.session.seconds = lambda mode, call: 0.2 if mode == "preview" else 1.0
+    bench.edit_and_post()
+    bench.session.begins()
+    bench.session.run(7)
+    bench.session.go()
+    assert bench.worker.wait(PATIENCE)
+    bench.edit_and_post(moving=True)
+    bench.session.begins()
+    # Both previews delay the exact image by 1.2 s, of the 0.75 s that they may.
+    bench.edit_and_post()
+    bench.finish()
+    assert bench.shown == [*streamed(1), (2, "preview"), (3, "exact")]
+
+
 # Progress.
 
 
-def progress_of(bench: Bench, mode: str) -> list[tuple[int, float | None]]:
-    found = [one for one in bench.reported if isinstance(one, Progress) and one.mode == mode]
-    assert {one.total for one in found} == {bench.session.num_calls}
-    return [(one.done, one.seconds_left) for one in found]
+def test_one_bar_leads_to_the_exact_image(bench: Bench) -> None:
+    bench.session.seconds = lambda mode, call: 1.0 if mode == "preview" else 10.0
+    for _ in range(2):
+        bench.reported.clear()
+        bench.edit_and_post()
+        bench.finish()
+    assert [one.stage for one in bench.progress] == ["preview"] * 4 + ["exact"] * 4
+    assert [one.refining for one in bench.progress] == [False] * 4 + [True] * 4
+    [marks] = {one.marks for one in bench.progress}
+    assert marks == pytest.approx((1 / 11,))
+    left = [33, 32, 31, 30, 30, 20, 10, 0]
+    assert [one.seconds_left for one in bench.progress] == pytest.approx(left)
+    assert [one.seconds for one in bench.progress] == pytest.approx([33] * 8)
+    assert [one.fraction for one in bench.progress] == pytest.approx(
+        [1 - seconds / 33 for seconds in left]
+    )
+    assert bench.reported[-1] == Idle("exact", evaluations=33, seconds=33.0)
 
 
-def test_progress_counts_model_calls_and_estimates_the_seconds_left(bench: Bench) -> None:
-    bench.session.num_calls = 4
-    bench.session.seconds = lambda mode, call: (
-        2.0 if mode == "exact" else (1.0, 3.0, 2.0, 2.0)[call]
+def test_the_stage_is_the_one_that_is_rendered(bench: Bench) -> None:
+    rendered: list[tuple[str, str]] = []
+    bench.session.seconds = lambda mode, call: INTERVAL
+    bench.on_progress = lambda report: (
+        rendered.append((report.stage, bench.session.begun[-1][1]))
+        if isinstance(report, Progress) and bench.session.begun
+        else None
     )
     bench.edit_and_post()
     bench.finish()
-    assert progress_of(bench, "preview") == [(0, None), (1, 3.0), (2, 4.0), (3, 2.0), (4, 0.0)]
-    assert progress_of(bench, "exact") == [(0, None), (1, 6.0), (2, 4.0), (3, 2.0), (4, 0.0)]
+    begins = {("preview", "preview"), ("exact", "exact")}
+    # The exact stage is announced before its first call.
+    assert {*rendered} == begins | {("exact", "preview")}
+    assert rendered.count(("exact", "preview")) == 1
 
 
-def test_recorded_calls_do_not_count_for_the_estimate(bench: Bench) -> None:
-    bench.session.num_calls = 6
-    bench.session.seconds = lambda mode, call: 0.01 if call < 3 else 2.0
+def test_reports_of_a_stage_are_an_interval_apart(bench: Bench) -> None:
+    bench.session.num_calls = 100
+    bench.session.seconds = lambda mode, call: INTERVAL / 10 if mode == "exact" else 0.0
+    bench.edit_and_post()
+    bench.finish()
+    exact = [one.fraction for one in bench.progress if one.stage == "exact"]
+    # The first, every tenth, and the last; by the clock's rounding one more or less.
+    assert 10 <= len(exact) <= 12
+    assert exact[-1] == 1.0
+
+
+def test_a_drag_reports_each_preview_once(bench: Bench) -> None:
+    bench.session.seconds = lambda mode, call: INTERVAL
     bench.edit_and_post(moving=True)
     bench.finish()
-    left = [seconds for _, seconds in progress_of(bench, "preview")]
-    assert left[1:] == pytest.approx([0.05, 0.04, 0.03, 4.0, 2.0, 0.0])
+    assert bench.progress == [Progress("preview")]
 
 
-def test_calls_that_take_no_time_leave_no_seconds() -> None:
-    bench = Bench()
-    bench.session.seconds = lambda mode, call: 0.0
-    bench.edit_and_post(moving=True)
+@pytest.mark.parametrize("total", [2, None])
+def test_further_images_are_counted(bench: Bench, total: int | None) -> None:
+    bench.session.seconds = lambda mode, call: 2 * INTERVAL
+    bench.further = ("one", "other")
+    bench.missing = total
+    bench.edit_and_post()
     bench.finish()
-    bench.worker.close()
-    assert [seconds for _, seconds in progress_of(bench, "preview")] == [None, 0.0, 0.0, 0.0]
+    found = [one for one in bench.reported if isinstance(one, FurtherProgress)]
+    assert [one.done for one in found] == [0, 0, 0, 1, 1, 1]
+    assert {one.total for one in found} == {total}
+    fractions = [None] * 6 if total is None else [1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1.0]
+    assert [one.fraction for one in found] == pytest.approx(fractions)

@@ -6,7 +6,8 @@ from .compare import CompareView
 from .concepts import ConceptList
 from .history_view import HistoryView
 from .panel import EditPanel
-from .worker import Progress, RenderWorker
+from .progress import Progress
+from .worker import RenderWorker
 
 __all__ = [
     "CompareView",

@@ -12,14 +12,19 @@ from typing import Any, Self, TypeVar
 
 from attrs import frozen
 
-from sega_session import EditSession
+from sega_session import EditSession, EditState
 from sega_session.errors import redirect_warnings
 from sega_session.render import Render, StepCallback
 
+from .progress import Edit, FurtherProgress, Idle, Pace, Progress, Report, Stage
+
 T = TypeVar("T")
 
-STREAM = ("preview", "anchored", "exact")
-"""The modes of `EditSession.stream`, in order; it ends with the first exact render."""
+EXTRA = 0.25
+"""The share of an exact render's own time by which a preview may delay it."""
+
+INTERVAL = 0.1
+"""The least seconds between two reports of one stage."""
 
 More = Callable[[StepCallback], Iterable[Callable[[], object]]]
 """A function that renders further images.
@@ -31,29 +36,17 @@ shows each image.
 log = logging.getLogger(__name__)
 
 
-@frozen
-class Progress:
-    """The progress of a render.
-
-    Attributes:
-        mode: "preview", "anchored" or "exact"; "further" for the images of ``more``. A render
-            with no recorded render to estimate from becomes exact, as its `Render.mode` says.
-        done: model calls done.
-        total: model calls of the render.
-        seconds_left: estimated seconds until the end of the render; None before its first call.
-    """
-
-    mode: str
-    done: int
-    total: int
-    seconds_left: float | None
-
-
 @frozen(eq=False)
 class _Request:
-    """A request to render; requests compare by identity."""
+    """A request to render; requests compare by identity.
+
+    Attributes:
+        moving: a slider moves, so that a preview is enough.
+        posted: the clock's seconds at the request.
+    """
 
     moving: bool
+    posted: float
 
 
 class _StoppedError(Exception):
@@ -63,10 +56,14 @@ class _StoppedError(Exception):
 class RenderWorker:
     """A thread that renders a session, with methods for callers on any thread.
 
-    At most one request is pending: the newest. The worker guarantees:
+    At most one request is pending: the newest. It is answered by a preview and the exact render, of
+    which the preview is left out if it is shown already, or if it would delay the exact render by
+    more than `EXTRA` of its time. While a slider moves, it is answered by a preview alone.
+
+    The worker guarantees:
 
     - A render is of the state that the session had when rendering began, not of an earlier one;
-      all renders of one `stream` are of the state at its start. `Render.state` says which.
+      both renders of a request are of the state at its start. `Render.state` says which.
     - A newer request ends the current one within one model call and comes next. Only the preview
       of a moving slider is completed and shown first, so that a drag shows images as fast as
       previews render. A render that has made its last model call is shown too.
@@ -86,13 +83,15 @@ class RenderWorker:
         session: the session to render. It may be edited meanwhile; other renders of the session
             wait their turn.
         show: called with each completed render.
-        progress: called before a render's first model call and after each call, and with None
-            when there is nothing left to do.
+        progress: called with a `Progress` before a stage's first model call, after its last, and
+            between the two at most every `INTERVAL` seconds; with a `FurtherProgress` in the same
+            way for images of ``more``; and with `Idle` when there is nothing left to do.
         fail: called with each error or warning of a render, and with errors of the other functions.
         more: renders further images after the session's exact render was shown. A newer request,
             `cancel` and `close` end it like any render.
+        missing: returns how many images ``more`` has still to show; None: that is not known.
         lock: held while rendering; workers that share one pipeline must share a lock.
-        clock: returns seconds, to estimate the time left.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -100,9 +99,10 @@ class RenderWorker:
         session: EditSession,
         *,
         show: Callable[[Render], object],
-        progress: Callable[[Progress | None], object],
+        progress: Callable[[Report], object],
         fail: Callable[[Exception], object],
         more: More = lambda on_step: (),
+        missing: Callable[[], int | None] = lambda: None,
         lock: Lock | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -111,8 +111,13 @@ class RenderWorker:
         self._progress = progress
         self._fail = fail
         self._more = more
+        self._missing = missing
         self._lock = lock or Lock()
         self._clock = clock
+        self._pace = Pace()
+        self._reported = 0.0
+        self._shown: EditState | None = None
+        self._idle = Idle("stopped")
         self._pending: _Request | None = None
         # The request that is being rendered; `cancel` sets it to None while the thread works on it.
         self._current: _Request | None = None
@@ -138,12 +143,11 @@ class RenderWorker:
         Does nothing after `close`, since events may still arrive then.
 
         Args:
-            moving: True for a preview alone, while a slider moves. False for all renders of
-                `EditSession.stream`: preview, anchored, exact.
+            moving: True for a preview alone, while a slider moves.
         """
         with self._changed:
             if not self._closed:
-                self._pending = _Request(moving)
+                self._pending = _Request(moving, self._clock())
                 self._changed.notify_all()
 
     def cancel(self) -> None:
@@ -201,9 +205,10 @@ class RenderWorker:
 
     def _work(self) -> None:
         while self._wait_for_request():
+            self._idle = Idle("stopped")
             while (request := self._next_request()) is not None:
                 self._run(request)
-            self._call_logged(self._progress, None)
+            self._call_logged(self._progress, self._idle)
 
     def _wait_for_request(self) -> bool:
         """Wait for a request; return False after `close`."""
@@ -221,11 +226,10 @@ class RenderWorker:
             return self._current
 
     def _run(self, request: _Request) -> None:
+        self._idle = Idle("stopped")
         try:
             with self._lock, redirect_warnings(lambda warning: self._report(request, warning)):
-                self._render(request)
-                if not request.moving:
-                    self._render_more(request)
+                self._idle = self._answer(request)
         except _StoppedError:
             pass
         except Exception as error:
@@ -237,39 +241,93 @@ class RenderWorker:
             if self._current is request:
                 self._call_logged(self._fail, error)
 
-    def _render(self, request: _Request) -> None:
+    def _answer(self, request: _Request) -> Idle:
         """Render and show what was requested. Raises _StoppedError if it must stop."""
+        state = self._session.state
+        planned = self._plan(request, state)
+        edit = Edit(self._pace, self._clock, planned, refining=self._shown == state)
+        calls, exact = self._session.num_calls, False
+
+        def report(stage: Stage) -> None:
+            left = self._session.plan(stage, state=state)
+            self._advance(request, edit.progress(left))
 
         def on_step(_: object, call: int, *__: Any) -> None:
-            done = call + 1
-            self._advance(request, Progress(mode, done, total, pace.seconds_left(done, total)))
+            edit.step()
+            self._check(request)
+            if not request.moving and (call + 1 == calls or self._is_due()):
+                report(stage)
 
-        total = self._session.num_calls
-        renders = iter(self._session.stream(callback_on_step_end=on_step))
-        for mode in STREAM[:1] if request.moving else STREAM:
-            pace = _Pace(self._clock)
-            self._advance(request, Progress(mode, 0, total, None))
+        renders = iter(self._session.stream(modes=[*planned], callback_on_step_end=on_step))
+        for stage in planned:
+            edit.begin(self._session.plan(stage, state=state))
+            if request.moving:
+                self._advance(request, Progress(stage))
+            else:
+                report(stage)
             render = next(renders)
             self._call(request, self._show, render)
-            if render.exact:
-                return
+            self._shown, exact = render.state, render.exact
+            edit.end(render.evaluations)
+            if exact:
+                break
+        seconds = self._clock() - request.posted
+        if not request.moving:
+            self._show_further(request)
+        return Idle("exact" if exact else "preview", edit.evaluations, seconds)
 
-    def _render_more(self, request: _Request) -> None:
+    def _plan(self, request: _Request, state: EditState) -> dict[Stage, int]:
+        """Return the evaluations of each stage that answers a request."""
+        if request.moving:
+            return {"preview": self._session.plan("preview", state=state)}
+        exact = self._session.plan("exact", state=state)
+        if exact == 0 or self._shown == state:
+            return {"exact": exact}
+        preview = self._session.plan("preview", state=state)
+        waited = self._clock() - request.posted
+        first, whole = self._pace.seconds("preview", preview), self._pace.seconds("exact", exact)
+        if first is None or whole is None:
+            waited, first, whole = 0.0, preview, exact
+        if waited + first > EXTRA * whole:
+            return {"exact": exact}
+        return {"preview": preview, "exact": exact}
+
+    def _show_further(self, request: _Request) -> None:
         """Render and show the images of ``more``. Raises _StoppedError if it must stop."""
-        total = self._session.num_calls
+        calls, done = self._session.num_calls, 0
+
+        def report(share: float) -> None:
+            if self._is_due():
+                missing = self._missing()
+                total = None if missing is None else done + missing
+                fraction = min(1.0, (done + share) / total) if total else None
+                self._advance(request, FurtherProgress(done, total, fraction))
 
         def on_step(_: object, call: int, *__: Any) -> None:
-            self._advance(request, Progress("further", call + 1, total, None))
+            self._check(request)
+            report((call + 1) / calls)
 
         for show in self._more(on_step):
             self._call(request, lambda function: function(), show)
-            self._advance(request, Progress("further", total, total, None))
+            done += 1
+            self._check(request)
+            report(0.0)
 
-    def _advance(self, request: _Request, progress: Progress) -> None:
+    def _is_due(self) -> bool:
+        """Return whether the last report is long enough ago for another one."""
+        return self._clock() - self._reported >= INTERVAL
+
+    def _advance(self, request: _Request, report: Report) -> None:
         """Report progress. Raises _StoppedError if a newer request is pending."""
-        if self._pending is not None and not request.moving:
+        self._check(request)
+        self._reported = self._clock()
+        self._call(request, self._progress, report)
+
+    def _check(self, request: _Request) -> None:
+        """Raise _StoppedError if a request was cancelled, or a newer one ends it."""
+        newer = self._pending is not None and not request.moving
+        if newer or self._current is not request:
             raise _StoppedError
-        self._call(request, self._progress, progress)
 
     def _call(self, request: _Request, function: Callable[[T], object], value: T) -> None:
         """Call one of the functions. Raises _StoppedError if the request was cancelled."""
@@ -285,27 +343,3 @@ class RenderWorker:
                 function(value)
         except Exception:
             log.exception("a function that sega_widgets called has failed")
-
-
-class _Pace:
-    """An estimate of the seconds left of one render, from the durations of its model calls.
-
-    Calls whose predictions are all recorded come first and take almost no time, so they must not
-    count: a call that takes far longer than all calls before it starts the measurement anew.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._counted_from = 0
-        self._since = self._last = self._clock()
-        self._longest = 0.0
-
-    def seconds_left(self, done: int, total: int) -> float:
-        """Return the estimate after ``done`` of ``total`` calls; called after each call."""
-        now = self._clock()
-        duration = now - self._last
-        if duration > 10 * self._longest:
-            self._counted_from, self._since = done - 1, self._last
-        self._longest = max(duration, self._longest)
-        self._last = now
-        return (now - self._since) / (done - self._counted_from) * (total - done)
