@@ -5,74 +5,82 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from ipywidgets import Button, Dropdown, HBox, Layout, Text, VBox
+from ipywidgets import Box
 
 from sega_session import EditSession
 from sega_session.errors import printable
 
-from .access import PANEL, Access
-from .children import close_all, iter_widgets
+from .children import close_all
 from .concepts import ConceptList
 from .guard import Guard
 from .history_view import HistoryView
+from .keeper import Keeper
+from .kernel_notice import KernelNotice
+from .keys import PANEL, Keys
 from .messages import Messages
+from .notebook_output import NotebookOutput
 from .session_view import SessionView
+from .tabs import SessionTabs
 
 
-class EditPanel(VBox):
+class EditPanel(Box):
     """A panel that shows a session's image and edits the session.
 
     >>> session = EditSession(load_avatars(), "a portrait of a person", seed=33)
     >>> EditPanel(session)
 
-    Another prompt or a loaded file starts another session; the earlier sessions stay available,
-    each with its cache, until they are closed. Rendering runs on a thread of its own, so the
-    notebook can run other cells meanwhile; `close` ends the thread.
+    Another prompt, seed or photograph, or an opened file, starts another session in a tab of its
+    own; the earlier sessions stay available, each with its cache, until their tabs are closed.
+    Rendering runs on a thread of its own, so the notebook can run other cells meanwhile; `close`
+    ends the thread.
 
     Args:
         session: the session to edit. Call `refresh` after edits by code.
-        folder: the folder that files are saved to and loaded from; None: any folder.
+        folder: the folder of the sessions' files; None: the current one.
+        name: the name of the session in the folder that this one goes on with; None: a new one.
+        patience: seconds to wait for a page that was just left and still has it open.
+        autosave: keep every edit in ``folder / "sega-session"``.
 
     Attributes:
-        messages: the line with the last note or error.
-        sessions: the dropdown list of the panel's sessions.
-        end: the button that closes the current session.
+        messages: the last notes and errors.
+        tabs: the tabs of the panel's sessions.
     """
 
-    def __init__(self, session: EditSession, *, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        session: EditSession,
+        *,
+        folder: Path | None = None,
+        name: str | None = None,
+        patience: float = 0.0,
+        autosave: bool = True,
+    ) -> None:
+        self._folder = Path.cwd() if folder is None else folder
+        self._autosave = autosave
+        self._output = NotebookOutput(session)
+        self._notice = KernelNotice(key=self._output.key)
         self.messages = Messages()
         self._guard = Guard(self.messages)
-        self._place = VBox()
-        self.sessions = Dropdown(
-            description="Session",
-            tooltip="The sessions of this panel: go back to an earlier one",
-            layout=Layout(width="auto", max_width="40em"),
-        )
-        self.sessions.observe(lambda _: self._guard.run(self._switch), "value")
-        self.end = Button(
-            description="Close session",
-            tooltip="Close the current session; unsaved work is lost",
-        )
-        self.end.on_click(lambda _: self._guard.run(self._end))
-        self._bar = HBox([self.sessions, self.end], layout=Layout(flex_flow="row wrap"))
+        self.tabs = SessionTabs(self._guard, self._select, self._end)
         # Sessions share the pipeline, so only one worker renders at a time.
         self._lock = Lock()
-        self._view = self._new_view(session)
-        self._views, self._begun = [self._view], 1
-        self._access = Access(self._step)
-        super().__init__([self._bar, self.messages, self._place, self._access])
+        self._view = self._new_view(session, name, patience)
+        self._views = [self._view]
+        self._place = Box()
+        self._place.add_class("sega-sessions")
+        self._keys = Keys(self._step)
+        super().__init__([self._notice, self.tabs, self._place, self.messages, self._keys])
         self.add_class(PANEL)
         self._show(self._view)
 
     @property
     def view(self) -> SessionView:
-        """The controls of the current session."""
+        """The parts of the current session."""
         return self._view
 
     @property
     def views(self) -> tuple[SessionView, ...]:
-        """The controls of all sessions, in the order in which the sessions began."""
+        """The parts of all sessions, in the order in which the sessions began."""
         return tuple(self._views)
 
     @property
@@ -82,7 +90,7 @@ class EditPanel(VBox):
 
     @property
     def concepts(self) -> ConceptList:
-        """The controls of the current session's concepts."""
+        """The concepts of the current session."""
         return self.view.concepts
 
     @property
@@ -100,70 +108,75 @@ class EditPanel(VBox):
             view.stop()
             close_all(view)
         # A widget that is not closed stays in memory, with everything it refers to.
-        for part in (self._bar, self.messages, self._place, self._access):
+        for part in (self._notice, self.tabs, self._place, self.messages, self._keys):
             close_all(part)
         super().close()
 
-    def _new_view(self, session: EditSession) -> SessionView:
-        return SessionView(session, self._guard, self._load, self._begin, self._lock, self._folder)
+    def _ipython_display_(self, **_: object) -> None:
+        self._output.display(self._repr_mimebundle_())
 
-    def _begin(self, session: EditSession) -> None:
+    def _new_view(
+        self, session: EditSession, name: str | None = None, patience: float = 0.0
+    ) -> SessionView:
+        keeper = Keeper(session, self._folder, name, patience=patience) if self._autosave else None
+        return SessionView(
+            session,
+            self._guard,
+            self._load,
+            self._begin,
+            self._lock,
+            self._folder,
+            keeper,
+            self._output.note,
+        )
+
+    def _begin(self, session: EditSession, name: str | None = None) -> None:
         """Continue with another session."""
         self._view.pause()
-        view = self._new_view(session)
-        self._begun += 1
-        # A different name, so that saving this session does not replace another's file.
-        view.files.file.value = f"session-{self._begun}.safetensors"
+        view = self._new_view(session, name)
         self._views.append(view)
         self._show(view)
 
-    def _switch(self) -> None:
-        """Go back to the session that was selected."""
-        selected = self._views[self.sessions.value]
+    def _select(self, number: int) -> None:
+        """Go to the session of a tab."""
+        selected = self._views[number]
         if selected is not self._view:
             self._view.pause()
             self._show(selected)
             selected.refresh()
 
-    def _end(self) -> None:
-        """Close the current session and show another."""
-        view = self._view
+    def _end(self, number: int) -> None:
+        """Close the session of a tab; of the current one, show the one before it."""
+        view = self._views.pop(number)
         view.stop()
-        self._views.remove(view)
-        self._show(self._views[-1])
+        current = self._view is view
+        self._show(self._views[max(number - 1, 0)] if current else self._view)
         close_all(view)
-        self._view.refresh()
+        if current:
+            self._view.refresh()
 
     def _step(self, name: str) -> None:
-        """Press the button for "undo" or "redo"."""
-        {"undo": self.history.undo, "redo": self.history.redo}[name].click()
+        """Do what a key stands for: "undo", "redo" or "save"."""
+        {"undo": self.history.undo, "redo": self.history.redo, "save": self.view.files.save}[name]()
 
     def _show(self, view: SessionView) -> None:
         self._view = view
         self._place.children = [view]
-        fields = [one for one in iter_widgets(self) if isinstance(one, Text | Dropdown)]
-        self._access.tips = {one.description: one.tooltip for one in fields}
-        with self._guard.updating():
-            self.sessions.options = [
-                (f"{number}: {_title(one.session)}", number - 1)
-                for number, one in enumerate(self._views, 1)
-            ]
-            self.sessions.value = self._views.index(view)
-            self._bar.layout.display = "" if len(self._views) > 1 else "none"
+        self._notice.kept = "" if view.keeper is None else view.keeper.words
+        titles = [_title(one.session) for one in self._views]
+        self.tabs.show(titles, self._views.index(view))
 
     def _load(self, path: Path) -> None:
-        file = self.view.files.file.value
-        session = EditSession.load(
+        session = EditSession.recover(
             path,
             self.session.pipeline,
             cache_bytes=self.session.cache.max_bytes,
             spill_bytes=self.session.cache.max_spilled_bytes,
         )
-        self._begin(session)
-        self.view.files.file.value = file
-        self.messages.note(f"Loaded: {path}")
+        self._begin(session, path.stem)
+        self.messages.note(f"Opened {path.stem}.")
 
 
 def _title(session: EditSession) -> str:
     seeds = ", ".join(map(str, session.scene.seeds))
-    return f"{printable(session.scene.prompt)}, seed {seeds}"
+    return f"{printable(session.scene.prompt)} · {seeds}"

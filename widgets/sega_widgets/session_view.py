@@ -1,35 +1,42 @@
-"""All controls of one session."""
+"""All parts of one session, and how they work together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import Box
 
 from sega_session import EditSession, EditState, Render, SegaSessionError
 from sega_session.render import StepCallback
 
 from .concepts import ConceptList
-from .debouncer import Debouncer
-from .files_box import FilesBox
+from .explorer import Explorer
+from .files_bar import FilesBar
 from .guard import Guard
 from .history_view import HistoryView
 from .images import ImageView
+from .keeper import Keeper
+from .mask_editor import MaskEditor
 from .png import encode_thumbnail
 from .progress_view import ProgressView
-from .scene_box import SceneBox
+from .scene_bar import SceneBar
 from .strip import StripView
 from .worker import RenderWorker
 
 PATIENCE = 60.0
 """Seconds to wait for the end of a model call before saving."""
 
+Tool = Literal["mask", "explorer"]
+"""What can stand in the place of the image."""
 
-class SessionView(VBox):
-    """The controls of one session: scene, image, concepts, history and files.
+
+class SessionView(Box):
+    """The parts of one session: scene, image, concepts, history and files.
 
     Args:
         session: the session that is edited and rendered.
@@ -37,7 +44,10 @@ class SessionView(VBox):
         load: continues with the session in a file.
         begin: continues with a new session.
         lock: held while rendering, since sessions of one pipeline must not render at the same time.
-        folder: the folder that all files stay in; None: they may be anywhere.
+        folder: the folder that all files stay in; None: the current one.
+        keeper: keeps the session in the folder; None: nobody does.
+        shown: called on the render thread with each exact render, the session, and where it is
+            kept, in words.
     """
 
     def __init__(
@@ -45,20 +55,43 @@ class SessionView(VBox):
         session: EditSession,
         guard: Guard,
         load: Callable[[Path], None],
-        begin: Callable[[EditSession], None],
+        begin: Callable[[EditSession], object],
         lock: Lock,
         folder: Path | None = None,
+        keeper: Keeper | None = None,
+        shown: Callable[[Render, EditSession, str], object] = lambda *_: None,
     ) -> None:
-        self.session = session
+        self.session, self.keeper = session, keeper
+        self._guard, self._lock, self._shown = guard, lock, shown
         self._failed: set[EditState] = set()
-        self.scene = SceneBox(session, guard, begin)
-        self.concepts = ConceptList(session, self._changed, guard)
-        self.image = ImageView(session, guard, rerender=self._rerender, colour=self.concepts.colour)
+        self.scene = SceneBar(
+            session, guard, begin, explore=self._open_explorer, alone=self._paused
+        )
+        self.concepts = ConceptList(session, self._changed, guard, edit_mask=self._open_mask)
+        self.image = ImageView(
+            session, guard, rerender=self._rerender, colour=self.concepts.colour
+        )
+        self.mask = MaskEditor(
+            session,
+            guard,
+            self._changed,
+            self._close_tool,
+            render=lambda: self.image.render,
+            colour=self.concepts.colour,
+        )
+        self.explorer = Explorer(
+            session,
+            guard,
+            begin,
+            self._close_tool,
+            changed=self._changed,
+            rerender=self._rerender,
+        )
         self.strip = StripView(session, self._changed, guard, rerender=self._rerender)
         self.progress = ProgressView(self.pause, lambda: guard.run(self.refresh))
-        self.history = HistoryView(session, self._changed, guard)
-        self.files = FilesBox(
-            session, guard, save=self._save, load=load, png=self.image.png, folder=folder
+        self.history = HistoryView(session, self._changed, guard, pin=self._pin)
+        self.files = FilesBar(
+            session, guard, save=self._save, load=load, folder=folder, keeper=keeper
         )
         self._worker = RenderWorker(
             session,
@@ -68,18 +101,11 @@ class SessionView(VBox):
             more=self._render_more,
             lock=lock,
         )
-        self._debouncer = Debouncer(self._worker.post)
-        left = VBox(
-            [self.image, self.progress, self.strip],
-            layout=Layout(flex="1 1 20em", min_width="0"),
-        )
-        right = VBox(
-            [self.concepts, self.history, self.files],
-            layout=Layout(flex="1 1 26em", min_width="0", grid_gap="12px"),
-        )
-        super().__init__(
-            [self.scene, HBox([left, right], layout=Layout(flex_flow="row wrap", grid_gap="0 1em"))]
-        )
+        self._place = _box("sega-place", self.image, self.mask, self.explorer)
+        picture = _box("sega-picture-column", self._place, self.progress, self.strip)
+        side = _box("sega-side-column", self.history, self.files)
+        super().__init__([self.scene, picture, self.concepts, side])
+        self.add_class("sega-view")
         self._worker.post()
 
     @property
@@ -93,31 +119,67 @@ class SessionView(VBox):
 
     def pause(self) -> None:
         """Stop rendering until `refresh` or another edit."""
-        self._debouncer.cancel()
         self._worker.cancel()
 
     def stop(self) -> None:
-        """End the render thread."""
-        self._debouncer.cancel()
+        """End the threads."""
         self._worker.close()
+        if self.keeper is not None:
+            self.keeper.close()
 
     def _changed(self, moving: bool) -> None:
-        for part in (self.concepts, self.history, self.image, self.strip, self.files):
+        for part in (self.concepts, self.history, self.image, self.strip, self.explorer):
             part.refresh()
-        if moving:
-            self._debouncer.trigger()
-            self._worker.post(moving=True)
-        else:
-            self._rerender()
+        if not moving:
+            self.scene.refresh()
+            self.files.refresh()
+        self._worker.post(moving=moving)
 
     def _rerender(self) -> None:
-        self._debouncer.cancel()
         self._worker.post()
+
+    def _pin(self, number: int | None, title: str) -> None:
+        """Compare with an entry of the history; None: with the unedited image."""
+        state = None if number is None else self.session.history[number].state
+        self.image.compare_with(state, title)
+
+    def _open_mask(self, name: str | None) -> None:
+        self.mask.edit(name)
+        self._open_tool("mask")
+
+    def _open_explorer(self) -> None:
+        self._open_tool("explorer")
+        self.explorer.open()
+
+    def _open_tool(self, tool: Tool) -> None:
+        """Show a tool in the place of the image."""
+        self._close_tool()
+        self._place.add_class(f"sega-shows-{tool}")
+
+    def _close_tool(self) -> None:
+        """Show the image."""
+        for tool in ("mask", "explorer"):
+            self._place.remove_class(f"sega-shows-{tool}")
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Let nothing of the panel render inside the block."""
+        self.pause()
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._rerender()
 
     def _show(self, render: Render) -> None:
         """Show a render; called on the render thread."""
         self._show_thumbnail(render)
         self.image.show(render)
+        self.mask.show(self.image.pngs[0])
+        if render.exact:
+            if self.keeper is not None:
+                self.keeper.note_render(render)
+            self._shown(render, self.session, self.keeper.words if self.keeper else "")
 
     def _show_thumbnail(self, render: Render) -> None:
         png = encode_thumbnail(render.image)
@@ -139,10 +201,12 @@ class SessionView(VBox):
         show_heat_maps = self.image.heat_maps()
         if show_heat_maps is not None:
             yield show_heat_maps
-        if self.image.needs_unedited:
-            render = try_render("exact", self.session.history[0].state)
+        reference = self.image.missing_reference
+        if reference is not None:
+            render = try_render("exact", reference)
             if render is not None:
-                yield partial(self.image.show_unedited, render)
+                yield partial(self.image.show_reference, render)
+        yield from self.explorer.render_missing(on_step)
         yield from self.strip.render_missing(try_render)
         for state in self.history.states_without_thumbnail():
             render = try_render("preview" if self.session.plan(state=state) else "exact", state)
@@ -161,3 +225,10 @@ class SessionView(VBox):
             return str(self.session.save(path))
         finally:
             self._worker.post()
+
+
+def _box(name: str, *children: object) -> Box:
+    """Return a box with a CSS class."""
+    box = Box(children)
+    box.add_class(name)
+    return box
