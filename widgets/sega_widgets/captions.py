@@ -1,43 +1,63 @@
-"""Captions of images: how an image was made and what it shows."""
+"""Words about images: how exact an image is, and what it shows."""
 
 from __future__ import annotations
 
-import html
+from typing import Literal
 
-from ipywidgets import HTML
+from attrs import frozen
 
 from sega_session import Concept, EditState, Render
+from sega_session.render import ROUGH
 
-from .access import CAPTION
+SMALLEST = 0.01
+"""Errors below this many per cent are not told apart."""
 
 
-class Caption(HTML):
-    """A line on how an image was made; its tooltip describes the image.
+@frozen
+class Accuracy:
+    """The accuracy of one image, in words.
 
     Attributes:
-        text: the line.
+        quality: as `Render.quality`, for this image alone; "unknown" where no error was estimated,
+            "earlier" for an image of another state, "missing" and "failed" where there is none.
+        label: what to write on the image, such as "Rough preview".
+        short: the same for a small image.
+        error: the estimated error, such as "about 6 % off"; may be empty.
+        tip: a sentence.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.show(text, "")
-
-    def show(self, text: str, description: str) -> None:
-        """Set the line and the description of the image."""
-        self.text = text
-        self.value = (
-            f'<div class="{CAPTION}" title="{html.escape(description)}">{html.escape(text)}</div>'
-        )
+    quality: Literal["exact", "close", "rough", "unknown", "earlier", "missing", "failed"]
+    label: str
+    short: str
+    error: str
+    tip: str
 
 
-def describe_accuracy(render: Render) -> str:
-    """Return how an image was made and, if it is approximate, its estimated error."""
+EXACT = Accuracy("exact", "Exact", "Exact", "", "The exact image")
+EARLIER = Accuracy("earlier", "Earlier", "Earlier", "", "Made before the last edit")
+MISSING = Accuracy("missing", "", "", "", "Not rendered yet")
+FAILED = Accuracy("failed", "Not rendered", "Failed", "", "This image could not be rendered")
+
+
+def measure_accuracy(render: Render, number: int = 0) -> Accuracy:
+    """Return the accuracy of one image of a render.
+
+    Args:
+        render: any render.
+        number: the index of the image.
+    """
     if render.exact:
-        return "exact"
+        return EXACT
     if render.error_estimate is None:
-        return f"{render.mode}: approximate, error not known"
-    word = "rough" if render.quality == "rough" else "approximate"
-    return f"{render.mode}: {word}, error about {max(render.error_estimate):.2g}"
+        tip = f"An approximate image ({render.mode}); its error is not known"
+        return Accuracy("unknown", "Approximate", "Approx.", "error not known", tip)
+    error = render.error_estimate[number]
+    words = _describe_error(error)
+    if error >= ROUGH:
+        tip = f"A rough preview, {words} as estimated: an eye may see the difference"
+        return Accuracy("rough", "Rough preview", "Rough", words, tip)
+    tip = f"Close to the exact image, {words} as estimated"
+    return Accuracy("close", "Close preview", "Close", words, tip)
 
 
 def describe_image(prompt: str, state: EditState) -> str:
@@ -46,6 +66,13 @@ def describe_image(prompt: str, state: EditState) -> str:
     A concept with an opposite reads "smile instead of sad 4"; inverted, "sad instead of smile 4".
     """
     return "; ".join([prompt, *(_describe_concept(one) for one in state if one.enabled)])
+
+
+def _describe_error(error: float) -> str:
+    percent = 100 * error
+    if percent < SMALLEST:
+        return f"less than {SMALLEST:g} % off"
+    return f"about {percent:.0f} % off" if percent >= 10 else f"about {percent:.2g} % off"
 
 
 def _describe_concept(concept: Concept) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from anywidget import AnyWidget
 from traitlets import Bytes, Float, Unicode
 
-from .access import STATIC
+from .front_end import script, style
 
 
 class CompareView(AnyWidget):
@@ -13,12 +13,12 @@ class CompareView(AnyWidget):
 
     Attributes:
         before, after: the images, as the bytes of PNG files.
-        before_label, after_label: their labels, shown below them and read by screen readers.
+        before_label, after_label: their labels, shown on the images and read by screen readers.
         position: position of the handle, from 0 (only ``after``) to 1 (only ``before``).
     """
 
-    _esm = STATIC / "compare.js"
-    _css = STATIC / "compare.css"
+    _esm = script("compare")
+    _css = style("picture", "compare")
 
     before = Bytes().tag(sync=True)
     after = Bytes().tag(sync=True)

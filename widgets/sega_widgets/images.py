@@ -1,112 +1,121 @@
-"""The image of a session, or its batch of images, with a caption."""
+"""The picture of a session: its latest render, one image or a batch."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from ipywidgets import Box, Button, HBox, Image, Layout, ToggleButtons, VBox
+import attrs
+from anywidget import AnyWidget
+from traitlets import Bool, Bytes, Dict, Int, List, Unicode
 
-from sega_session import EditSession, Render
-from sega_session.errors import InvalidValueError
+from sega_session import EditSession, EditState, Render
+from sega_session.errors import InvalidValueError, SegaSessionError
 
-from .access import CHOICE, IMAGE
-from .captions import Caption, describe_accuracy, describe_image
-from .choice import ConceptChoice
-from .compare import CompareView
+from .captions import describe_image, measure_accuracy
+from .component import handle_messages
+from .downloads import Download, download_png, download_sheet, download_zip
+from .front_end import script, style
 from .guard import Guard
-from .png import encode, encode_blank, overlay_heat_map
+from .messages import Messages
+from .png import encode, overlay_heat_map
 
-LARGE = 512
-"""Width in pixels to which a smaller image is enlarged, space permitting."""
+IMAGE, COMPARE, WHERE = LOOKS = ("image", "compare", "where")
+"""The image alone, over the reference with a handle between them, or with a heat map."""
 
-LOOKS = {
-    "Image": "The image alone",
-    "Compare": "The image over the unedited one, with a handle between them",
-    "Where": "Where one concept acts: the strength of its recorded guidance",
-}
+UNEDITED = "Unedited"
+"""The title of the reference that nobody has chosen."""
+
+Pngs = tuple[bytes, ...]
+"""Images as the bytes of PNG files, one per seed."""
 
 
-class ImageView(VBox):
-    """The latest render: alone, compared with the unedited image, or with a heat map.
+class ImageView(AnyWidget):
+    """The latest render: alone, compared with a reference, or with a heat map.
 
-    The images of several seeds are shown in a grid, and one of them can be enlarged.
+    The images of several seeds are shown in a grid, and one of them can be enlarged. Only the
+    images that are visible are sent to the page.
 
     Args:
         session: the session that is rendered.
-        guard: the guard of the panel.
-        rerender: called to render the current state again, from recorded tensors.
+        guard: the guard of the panel; None: errors are shown in `messages` of its own.
+        rerender: called when an image is wanted that was not rendered yet: what `heat_maps`
+            computes, or that of `missing_reference`.
         colour: returns a concept's colour by its name.
 
     Attributes:
-        large: the single image.
-        compared: the comparison.
-        grid: the box of ``cells``, the images of several seeds, with their ``enlarge`` buttons.
+        size: the width and height of an image.
+        seeds: the seeds, as text, since pages have no integers above 2**53.
+        look: "image", "compare" or "where".
+        selected: the index of the enlarged image; None: all are shown.
+        concepts: the names of the concepts that heat maps can be shown of.
+        concept: the name of the concept whose heat map is shown; "" while there is none.
+        colour: the colour of that concept.
+        images: the visible images; none before the first render.
+        captions: for each visible image its alternative text, and its accuracy as in `Accuracy`.
+        references: the visible images of the reference; none if they are not rendered or not used.
+        reference: the title of the reference.
+        reference_alt: the alternative text of the reference.
+        earlier: True if the images are of an earlier state than the session's.
+        note: why there is no heat map; "" if there is one.
     """
+
+    _esm = script("viewer")
+    _css = style("picture", "compare", "viewer")
+
+    size = List(Int()).tag(sync=True)
+    seeds = List(Unicode()).tag(sync=True)
+    look = Unicode(IMAGE).tag(sync=True)
+    selected = Int(None, allow_none=True).tag(sync=True)
+    concepts = List(Unicode()).tag(sync=True)
+    concept = Unicode().tag(sync=True)
+    colour = Unicode().tag(sync=True)
+    images = List(Bytes()).tag(sync=True)
+    captions = List(Dict()).tag(sync=True)
+    references = List(Bytes()).tag(sync=True)
+    reference = Unicode(UNEDITED).tag(sync=True)
+    reference_alt = Unicode().tag(sync=True)
+    earlier = Bool(False).tag(sync=True)
+    note = Unicode().tag(sync=True)
 
     def __init__(
         self,
         session: EditSession,
-        guard: Guard,
+        guard: Guard | None = None,
         *,
         rerender: Callable[[], object],
         colour: Callable[[str], str],
     ) -> None:
+        scene = session.scene
         self._session = session
-        self._guard = guard
         self._rerender = rerender
         self._colour = colour
-        # Held while images change, since the render thread sets them.
-        self._lock = threading.Lock()
+        # Held while images change, since the render thread and the page's events set them.
+        self._lock = threading.RLock()
         self._render: Render | None = None
-        # The index of the enlarged image; None: the grid.
-        self._selected: int | None = None if len(session.scene.seeds) > 1 else 0
-        size = session.scene.width, session.scene.height
-        self._pngs = (encode_blank(*size),) * len(session.scene.seeds)
-        # Heat maps and the name of their concept; no heat maps if they are not recorded.
-        self._heat_maps: tuple[str, tuple[bytes, ...]] | None = None
-        self._unedited: tuple[bytes, ...] | None = None
-        self.caption = Caption("No image yet.")
-        room = {"width": "100%", "max_width": f"{max(LARGE, size[0])}px"}
-        blank = self._pngs[0]
-        self.large = Image(value=blank, format="png", layout=Layout(**room))
-        self.compared = CompareView(
-            before=blank, after=blank, before_label="unedited", layout=Layout(**room)
+        self._pngs: Pngs = ()
+        # The heat maps of the latest render by their concepts; empty ones are not recorded.
+        self._heat_maps: dict[str, Pngs] = {}
+        # The state to compare with; None: the unedited one.
+        self._pinned: EditState | None = None
+        self._known: dict[EditState, Pngs] = {}
+        self._held = False
+        super().__init__(
+            size=[scene.width, scene.height],
+            seeds=[f"{seed}" for seed in scene.seeds],
+            selected=None if len(scene.seeds) > 1 else 0,
         )
-        self.cells = tuple(Image(value=one, format="png") for one in self._pngs)
-        self.enlarge = tuple(self._enlarge_button(number) for number in range(len(self.cells)))
-        self.grid = Box(
-            [VBox(pair) for pair in zip(self.cells, self.enlarge, strict=True)],
-            layout=Layout(
-                display="grid",
-                grid_template_columns="repeat(auto-fill, minmax(10em, 1fr))",
-                grid_gap="6px",
-            ),
-        )
-        for cell in self.grid.children:
-            cell.add_class(CHOICE)
-        self.all_seeds = Button(
-            description="All seeds", tooltip="Go back to the images of all seeds"
-        )
-        self.all_seeds.on_click(lambda _: guard.run(lambda: self._select(None)))
-        self.look = ToggleButtons(
-            options=list(LOOKS),
-            tooltips=list(LOOKS.values()),
-            style={"button_width": "auto"},
-            layout=Layout(width="max-content"),
-        )
-        self.look.observe(lambda _: guard.run(self._change_look), "value")
-        self.concept = ConceptChoice()
-        self.concept.observe(lambda _: guard.run(self._change_look), "value")
-        bar = HBox([self.look, self.concept, self.all_seeds], layout=Layout(flex_flow="row wrap"))
-        super().__init__([self.caption, self.large, self.compared, self.grid, bar])
-        self.add_class(IMAGE)
+        handlers = {
+            "look": self._set_look,
+            "concept": self._set_concept,
+            "select": self._select,
+            "hold": self._hold,
+            "download": self._download,
+        }
+        handle_messages(self, guard or Guard(Messages()), handlers)
         self.refresh()
-        self._arrange()
 
     @property
     def render(self) -> Render | None:
@@ -115,34 +124,66 @@ class ImageView(VBox):
 
     @property
     def pngs(self) -> tuple[bytes, ...]:
-        """The latest images as bytes of PNG files, one per seed; transparent before the first."""
+        """The latest images as bytes of PNG files, one per seed; none before the first render."""
         return self._pngs
 
     @property
-    def needs_unedited(self) -> bool:
-        """True while the comparison is shown and lacks the unedited image."""
-        return self.look.value == "Compare" and self._unedited is None
+    def missing_reference(self) -> EditState | None:
+        """The state to render exactly and to give to `show_reference`; None: none is wanted."""
+        with self._lock:
+            wanted, state = self._wants_reference(), self._reference_state()
+            return state if wanted and state not in self._known else None
 
     def show(self, render: Render) -> None:
         """Show a render; called on the render thread."""
         pngs = tuple(encode(image) for image in render.images)
         with self._lock:
-            self._render, self._pngs, self._heat_maps = render, pngs, None
-            if render.exact and render.state == self._session.history[0].state:
-                self._unedited = pngs
+            before, self._render, self._pngs = self._render, render, pngs
+            if before is None or before.made_by.token != render.made_by.token:
+                self._known = {}  # The session's model has changed.
+            if not _is_same(before, render):
+                self._heat_maps = {}
+            self._learn(render, pngs)
             self._update()
 
-    def show_unedited(self, render: Render) -> None:
-        """Set the unedited images of the comparison; called on the render thread."""
+    def show_reference(self, render: Render) -> None:
+        """Show the exact render of `missing_reference`; called on the render thread."""
+        pngs = tuple(encode(image) for image in render.images)
         with self._lock:
-            self._unedited = tuple(encode(image) for image in render.images)
+            self._learn(render, pngs)
             self._update()
+
+    def compare_with(self, state: EditState | None, title: str = UNEDITED) -> None:
+        """Choose the reference, and compare the image with it.
+
+        Args:
+            state: one of the session's history; None: the unedited state, without a change of
+                the look.
+            title: the reference in words, shown on it.
+        """
+        with self._lock:
+            self._pinned = state
+            self.reference = UNEDITED if state is None else title
+            self._known = {
+                one: pngs
+                for one, pngs in self._known.items()
+                if one in (state, self._session.history[0].state)
+            }
+            if self._render is not None:
+                self._learn(self._render, self._pngs)
+            if state is not None:
+                self._enter(COMPARE)
+            self._update()
+        self._request_missing()
 
     def refresh(self) -> None:
         """Show the session's current concepts, and whether the image is of an earlier state."""
-        with self._guard.updating():
-            self.concept.refresh(self._session)
         with self._lock:
+            names = [concept.name for concept in self._session.concepts]
+            with self.hold_sync():
+                self.concepts = names
+                if self.concept not in names:
+                    self.concept = next(iter(names), "")
             self._update()
 
     def png(self) -> bytes | None:
@@ -154,10 +195,7 @@ class ImageView(VBox):
         Raises: as `Render.save` does.
         """
         render = self._render
-        if render is None:
-            return None
-        with TemporaryDirectory() as folder:
-            return render.save(Path(folder) / "image.png")[self._selected or 0].read_bytes()
+        return None if render is None else download_png(render, self.selected or 0).data
 
     def heat_maps(self) -> Callable[[], None] | None:
         """Compute the selected concept's heat maps if they are to be shown.
@@ -165,13 +203,12 @@ class ImageView(VBox):
         Called on the render thread, with no other render shown before the returned function.
 
         Returns:
-            A function that shows them, or None if there is nothing to show.
+            A function that shows them, or None if there is nothing new to show.
         """
-        render, name = self._render, self.concept.value
-        if self.look.value != "Where" or render is None or not render.exact:
-            return None
-        if name not in {concept.name for concept in render.state}:
-            return None
+        with self._lock:
+            render, name = self._render, self.concept
+            if render is None or not self._lacks_heat_map():
+                return None
         try:
             heats = self._session.heat_map(render, name)
         except InvalidValueError:  # The render's predictions were evicted from the cache.
@@ -184,90 +221,148 @@ class ImageView(VBox):
         )
         return partial(self._show_heat_maps, name, pngs)
 
-    def _show_heat_maps(self, name: str, pngs: tuple[bytes, ...]) -> None:
+    def _show_heat_maps(self, name: str, pngs: Pngs) -> None:
         with self._lock:
-            self._heat_maps = name, pngs
+            self._heat_maps[name] = pngs
             self._update()
 
-    def _current_heat_maps(self) -> tuple[bytes, ...] | None:
-        """Return the heat maps of the selected concept if they are to be shown, else None."""
-        if self.look.value != "Where" or self._heat_maps is None:
-            return None
-        name, pngs = self._heat_maps
-        return pngs if name == self.concept.value else None
-
-    def _enlarge_button(self, number: int) -> Button:
-        seed = self._session.scene.seeds[number]
-        button = Button(
-            description=f"Seed {seed}",
-            tooltip=f"Enlarge the image of seed {seed}",
-            layout=Layout(width="100%"),
+    def _lacks_heat_map(self) -> bool:
+        """Return whether a heat map is wanted that can be computed, and was not."""
+        render = self._render
+        return (
+            self.look == WHERE
+            and render is not None
+            and render.exact
+            and self.concept in render.state
+            and self.concept not in self._heat_maps
         )
-        button.on_click(lambda _: self._guard.run(lambda: self._select(number)))
-        return button
+
+    def _set_look(self, look: str) -> None:
+        if look in LOOKS:
+            with self._lock:
+                self._enter(look)
+                self._update()
+            self._request_missing()
+
+    def _enter(self, look: str) -> None:
+        """Change the look. The handle of a comparison is on one image, so a batch shows one."""
+        self.look = look
+        if look == COMPARE and self.selected is None:
+            self.selected = 0
+
+    def _set_concept(self, name: str) -> None:
+        if name in self.concepts:
+            with self._lock:
+                self.concept = name
+                self._update()
+            self._request_missing()
 
     def _select(self, number: int | None) -> None:
-        self._selected = number
-        self._arrange()
-
-    def _change_look(self) -> None:
-        self._arrange()
-        if self.look.value == "Where" or self.needs_unedited:
-            self._rerender()
-
-    def _arrange(self) -> None:
-        """Show the comparison, the grid or one image, and hide the others."""
-        shown = self._shown()
-        for view, display in ((self.compared, ""), (self.grid, "grid"), (self.large, "")):
-            view.layout.display = display if view is shown else "none"
-        one_of_several = len(self.cells) > 1 and self._selected is not None
-        self.all_seeds.layout.display = "" if one_of_several else "none"
-        self.concept.layout.display = "" if self.look.value == "Where" else "none"
+        """Enlarge one image of a batch; None: show all."""
+        if number is not None and not 0 <= number < len(self.seeds):
+            return
         with self._lock:
+            if number is None and self.look == COMPARE:
+                self.look = IMAGE
+            self.selected = number
             self._update()
 
-    def _shown(self) -> object:
-        if self.look.value == "Compare":
-            return self.compared
-        return self.grid if self._selected is None else self.large
+    def _hold(self, held: bool) -> None:
+        """Show the reference while the user holds the button."""
+        with self._lock:
+            self._held = held
+            self._update()
+        self._request_missing()
+
+    def _request_missing(self) -> None:
+        with self._lock:
+            missing = self.missing_reference is not None or self._lacks_heat_map()
+        if missing:
+            self._rerender()
+
+    def _download(self, file: str, token: str) -> None:
+        """Send the page a file; the token tells its views apart."""
+        found: Download | None = None
+        try:
+            found = self._make_download(file)
+        finally:
+            values = {} if found is None else {"name": found.name, "type": found.type}
+            buffers = [] if found is None else [found.data]
+            self.send({"kind": "file", "token": token, **values}, buffers)
+
+    def _make_download(self, file: str) -> Download:
+        render = self._render
+        if render is None:
+            raise SegaSessionError("there is no image yet. Wait for the first one.")
+        if file == "zip":
+            return download_zip(render)
+        if file == "sheet":
+            return download_sheet(render)
+        return download_png(render, self.selected or 0)
+
+    def _reference_state(self) -> EditState:
+        return self._pinned or self._session.history[0].state
+
+    def _wants_reference(self) -> bool:
+        return self._held or self.look == COMPARE
+
+    def _learn(self, render: Render, pngs: Pngs) -> None:
+        """Keep the images of a render if it is one to compare with."""
+        if render.exact and render.state in (self._pinned, self._session.history[0].state):
+            self._known[render.state] = pngs
 
     def _update(self) -> None:
-        """Set the images of the visible widget and the caption; each image is sent to the page."""
-        shown, number = self._shown(), self._selected or 0
-        pngs = self._current_heat_maps() or self._pngs
-        if shown is self.grid:
-            for cell, png in zip(self.cells, pngs, strict=True):
-                cell.value = png
-        elif shown is self.compared:
-            self._update_comparison(number)
-        else:
-            self.large.value = pngs[number]
-        self._update_caption()
+        """Set what the page shows, in one message; the caller holds the lock."""
+        visible = range(len(self.seeds)) if self.selected is None else [self.selected]
+        with self.hold_sync():
+            self.colour = self._colour(self.concept) if self.concept else ""
+            self.note = self._describe_missing_heat_map()
+            self._update_references([*visible])
+            if self._render is not None:
+                pngs = self._shown_heat_maps() or self._pngs
+                self.images = [pngs[number] for number in visible]
+                self.captions = [self._caption(self._render, number) for number in visible]
+                self.earlier = self._render.state != self._session.state
 
-    def _update_comparison(self, number: int) -> None:
-        if self._unedited is not None:
-            self.compared.before = self._unedited[number]
-        self.compared.before_label = "unedited" if self._unedited else "unedited: not rendered yet"
-        self.compared.after = self._pngs[number]
-        after = "edited" if self._render is None else describe_accuracy(self._render)
-        seeds = self._session.scene.seeds
-        seed = f"seed {seeds[number]} · " if len(seeds) > 1 else ""
-        self.compared.after_label = seed + after
+    def _update_references(self, visible: list[int]) -> None:
+        """Send the images of the reference once they are used; keep them while they are right."""
+        state = self._reference_state()
+        pngs = self._known.get(state, ())
+        found = [pngs[number] for number in visible] if pngs else []
+        if self._wants_reference() or self.references != found:
+            self.references = found if self._wants_reference() else []
+        self.reference_alt = describe_image(self._session.scene.prompt, state)
 
-    def _update_caption(self) -> None:
-        render, seeds = self._render, self._session.scene.seeds
-        if render is None:
-            return
-        words = [describe_accuracy(render)]
-        if len(seeds) > 1 and self._selected is not None:
-            words.insert(0, f"seed {seeds[self._selected]}")
-        if render.state != self._session.state:
-            words.append("of an earlier state")
-        if self.look.value == "Where":
-            name, heat_maps = self.concept.value, self._current_heat_maps()
-            if name is None:
-                words.append("no concept acts yet")
-            elif heat_maps is not None:
-                words.append(f"where “{name}” acts{'' if heat_maps else ' is not recorded'}")
-        description = describe_image(self._session.scene.prompt, render.state)
-        self.caption.show(" · ".join(words), description)
+    def _shown_heat_maps(self) -> Pngs:
+        return self._heat_maps.get(self.concept, ()) if self.look == WHERE else ()
+
+    def _describe_missing_heat_map(self) -> str:
+        if self.look != WHERE or self._shown_heat_maps():
+            return ""
+        if not self.concept:
+            return "Add a concept to see where it acts"
+        if self.concept in self._heat_maps:
+            return "No longer in memory"
+        return "Shown once the image is exact"
+
+    def _caption(self, render: Render, number: int) -> dict[str, str]:
+        accuracy = measure_accuracy(render, number)
+        words = [describe_image(self._session.scene.prompt, render.state)]
+        if len(self.seeds) > 1:
+            words.append(f"seed {self.seeds[number]}")
+        if self._shown_heat_maps():
+            words.append(f"coloured where “{self.concept}” acts")
+        if not render.exact:
+            words.append(f"{accuracy.label.lower()}, {accuracy.error}")
+        return {"alt": ", ".join(words), **attrs.asdict(accuracy)}
+
+
+def _is_same(before: Render | None, render: Render) -> bool:
+    """Return whether two renders are exact ones of the same state, by the same model."""
+    return (
+        before is not None
+        and before.exact
+        and render.exact
+        and before.state == render.state
+        and before.made_by.token == render.made_by.token
+    )

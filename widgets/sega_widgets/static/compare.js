@@ -1,74 +1,36 @@
 // Two images on top of each other with a handle between them.
-// The handle is a range input, which has arrow keys, Home, End, focus and screen-reader support.
 
-const HTML = `
-  <div class="sega-images">
-    <img class="sega-before"><img class="sega-after"><div class="sega-line"></div>
-  </div>
-  <input type="range" min="0" max="1" step="0.01">
-  <div class="sega-labels"><span></span><span></span></div>`;
+import { createDivider } from "./comparison.js";
+import { follow, h, setAttribute, showImage, throttle } from "./dom.js";
 
-function render({ model, el }) {
-  el.classList.add("sega-compare");
-  el.innerHTML = HTML;
-  const [before, after] = el.querySelectorAll("img");
-  const [left, right] = el.querySelectorAll("span");
-  const images = el.querySelector(".sega-images");
-  const handle = el.querySelector("input");
-  // JupyterLab uses the arrow keys itself unless the focused element asks it not to.
-  handle.dataset.lmSuppressShortcuts = "true";
+/** @type {import("@anywidget/types").Render} */
+function render({ model, el, signal }) {
+  el.classList.add("sega", "sega-compare");
+  const before = h("img", { decoding: "sync", draggable: false });
+  const after = h("img", { class: "sega-compare-after", decoding: "sync", draggable: false });
+  const save = throttle(() => model.save_changes(), 100);
+  const divider = createDivider((position) => {
+    model.set("position", position);
+    save();
+  }, signal);
+  const images = h("div", { class: "sega-compare-images" }, before, after, divider.element);
+  divider.drag(images);
+  el.append(images);
 
-  function load(image, name) {
-    const url = URL.createObjectURL(new Blob([model.get(name)], { type: "image/png" }));
-    const old = image.src;
-    image.src = url;
-    if (old) URL.revokeObjectURL(old);
-  }
-  function setLabels() {
-    left.textContent = before.alt = model.get("before_label");
-    right.textContent = after.alt = model.get("after_label");
-    handle.setAttribute("aria-label", `${left.textContent} or ${right.textContent}`);
-    handle.title = "Drag, or use the arrow keys: how much is shown of each image";
-  }
-  function showPosition() {
+  follow(model, ["before"], signal, () => showImage(before, model.get("before")));
+  follow(model, ["after"], signal, () => showImage(after, model.get("after")));
+  follow(model, ["position", "before_label", "after_label"], signal, () => {
     const position = model.get("position");
-    handle.value = position;
-    handle.setAttribute("aria-valuetext", `${Math.round(position * 100)} % ${left.textContent}`);
-    el.style.setProperty("--sega-position", `${position * 100}%`);
-  }
-  function moveTo(position) {
-    model.set("position", Math.min(1, Math.max(0, position)));
-    model.save_changes();
-  }
-  function followPointer(event) {
-    if (event.buttons & 1) {
-      const box = images.getBoundingClientRect();
-      moveTo((event.clientX - box.left) / box.width);
-    }
-  }
-  const loadBefore = () => load(before, "before");
-  const loadAfter = () => load(after, "after");
-  handle.addEventListener("input", () => moveTo(handle.valueAsNumber));
-  images.addEventListener("pointerdown", (event) => {
-    images.setPointerCapture(event.pointerId);
-    followPointer(event);
+    const labels = [model.get("before_label"), model.get("after_label")];
+    divider.show(position, labels[0], labels[1]);
+    setAttribute(before, "alt", labels[0]);
+    setAttribute(after, "alt", labels[1]);
+    images.style.setProperty("--sega-clip", `${position * 100}%`);
   });
-  images.addEventListener("pointermove", followPointer);
-  model.on("change:before", loadBefore);
-  model.on("change:after", loadAfter);
-  model.on("change:before_label change:after_label", setLabels);
-  model.on("change:position", showPosition);
-  loadBefore();
-  loadAfter();
-  setLabels();
-  showPosition();
-  return () => {
-    model.off("change:before", loadBefore);
-    model.off("change:after", loadAfter);
-    model.off("change:before_label change:after_label", setLabels);
-    model.off("change:position", showPosition);
-    for (const image of [before, after]) URL.revokeObjectURL(image.src);
-  };
+  signal.addEventListener("abort", () => {
+    save.flush();
+    for (const one of [before, after]) showImage(one, null);
+  });
 }
 
 export default { render };
