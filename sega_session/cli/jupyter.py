@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -31,7 +32,21 @@ from .output import make_folder
 
 LOOPBACK = "127.0.0.1"
 
-CONNECTION = "sega_session.cli.page_connection.PageConnection"
+PAGE = Path(__file__).parent / "page"
+"""A folder of Jupyter's data, with the page's template."""
+
+TEMPLATE = "sega-session"
+"""The template's name."""
+
+SERVER = "sega_session.cli.page_connection"
+"""The module of the classes that Voilà is given."""
+
+EXTENSIONS = (
+    "@voila-dashboards/widgets-manager8",
+    "@jupyter-widgets/jupyterlab-manager",
+    "anywidget",
+)
+"""What the page loads besides Voilà's own scripts; others that are installed could ask for more."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -78,7 +93,8 @@ def app(
     """Open the panel as a page in the browser; Ctrl+C ends it.
 
     The page's address has a token, without which nobody can open it. It saves to the folder that
-    the command is started in; loading the page again starts a new session.
+    the command is started in, and keeps edits there by itself: loading the page again, or starting
+    the command again and choosing the session under "Open", goes on with them.
 
     Parameters
     ----------
@@ -146,12 +162,10 @@ def serve_page(
     port, token = find_port(port), secrets.token_hex(24)
     with tempfile.TemporaryDirectory(prefix="sega-session-") as name:
         folder = Path(name)
-        # The notebook's name is the title of Voilà's page.
         (folder / "sega-session.ipynb").write_text(make_notebook(arguments))
         # Every user of the machine can read a command line, but only its owner this folder. Voilà
         # is started in it, so these settings take precedence over the user's own.
-        settings = {"token": token, "kernel_websocket_connection_class": CONNECTION}
-        (folder / "voila.json").write_text(json.dumps({"Voila": settings}))
+        (folder / "voila.json").write_text(json.dumps(page_settings(token)))
         command = [sys.executable, "-m", "voila", "sega-session.ipynb", f"--Voila.ip={LOOPBACK}"]
         command += [f"--Voila.port={port}", "--Voila.port_retries=0"]
         # Voilà would open the page without the token.
@@ -160,7 +174,31 @@ def serve_page(
         # The panel saves to the folder that the command was started in, not beside the notebook.
         command += [f"--MappingKernelManager.root_dir={Path.cwd()}"]
         url = f"http://{LOOPBACK}:{port}/?token={token}"
-        return serve(command, folder, url, browser=browser)
+        return serve(command, folder, url, browser=browser, environment=page_environment())
+
+
+def page_settings(token: str) -> dict[str, dict[str, object]]:
+    """Return Voilà's settings."""
+    return {
+        "Voila": {
+            "token": token,
+            "kernel_websocket_connection_class": f"{SERVER}.PageConnection",
+        },
+        "VoilaConfiguration": {
+            "template": TEMPLATE,
+            "multi_kernel_manager_class": f"{SERVER}.PageKernels",
+            "extension_allowlist": EXTENSIONS,
+            # The address of the page must not choose another template.
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+        },
+    }
+
+
+def page_environment() -> dict[str, str]:
+    """Return the variables with which Voilà finds the page's template."""
+    paths = [str(PAGE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return {"JUPYTER_PATH": os.pathsep.join(paths)}
 
 
 def resolve_checkpoint(model: str) -> str:
@@ -226,7 +264,12 @@ def find_port(port: int | None) -> int:
 
 
 def serve(
-    command: list[str], folder: Path | None = None, url: str | None = None, *, browser: bool = False
+    command: list[str],
+    folder: Path | None = None,
+    url: str | None = None,
+    *,
+    browser: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Run a server until it ends, by itself or after Ctrl+C; it ends its kernels first.
 
@@ -235,13 +278,15 @@ def serve(
         folder: the folder that it is started in; None: the current one.
         url: the address to print as soon as the server answers.
         browser: whether to open the address in a browser, too.
+        environment: variables that it gets besides those of this process.
 
     Returns:
         Its exit code, or 128 plus the number of the signal that ended it, as in a shell.
     """
     # The server gets a process session of its own: a terminal's Ctrl+C would otherwise reach it
     # in addition to the signal that is passed on here.
-    with subprocess.Popen(command, cwd=folder, start_new_session=True) as server:
+    variables = {**os.environ, **(environment or {})}
+    with subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True) as server:
         asked = False
 
         def stop(_: int, __: FrameType | None) -> None:

@@ -1,11 +1,55 @@
-"""`PageConnection`: refuses the websockets on which Voilà hangs. Only Voilà imports this module."""
+"""What the page's server does when pages come and go. Only Voilà imports this module."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado.ioloop import IOLoop
 from tornado.web import Finish
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
+
+GOING_AWAY = 1001
+"""The code with which browsers close the websockets of a page that is left or loaded again."""
+
+CLOSED = 1.0
+"""Seconds that a kernel outlives its page, for the page's last messages."""
+
+LOST = 60.0
+"""Seconds that a kernel waits for a page that it has lost, or that never came, to connect."""
+
+
+class PageKernels(AsyncMappingKernelManager):  # type: ignore[misc]
+    """Kernels that end soon after their pages, whatever they are doing.
+
+    Voilà starts a kernel for each page that is loaded. What was edited is in the folder of the
+    sessions by then, and the next page goes on with it.
+    """
+
+    async def start_kernel(self, **options: Any) -> str:
+        """Start a kernel, which ends if no page connects to it."""
+        kernel: str = await super().start_kernel(**options)
+        # A kernel that crashed is started again, but with nothing in it that its page knows.
+        self.add_restart_callback(kernel, lambda: self.end_later(kernel, 0, connected=True))
+        self.end_later(kernel, LOST)
+        return kernel
+
+    def end_later(self, kernel: str, seconds: float, *, connected: bool = False) -> None:
+        """End a kernel in some seconds if no page is connected to it then.
+
+        Args:
+            kernel: its id.
+            seconds: how long to wait.
+            connected: whether to end it with a page connected, too.
+        """
+
+        async def end() -> None:
+            if kernel in self and (connected or not self.kernel_model(kernel)["connections"]):
+                await self.shutdown_kernel(kernel)
+
+        IOLoop.current().call_later(seconds, end)
 
 
 class PageConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
@@ -24,3 +68,9 @@ class PageConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
             self.websocket_handler.set_status(400)
             raise Finish(f"The websocket must offer the subprotocol {PROTOCOL}.")
         await super().prepare()
+
+    def disconnect(self) -> None:
+        """Close the connection, and end the kernel unless the page connects again."""
+        super().disconnect()
+        closed = self.websocket_handler.close_code == GOING_AWAY
+        self.multi_kernel_manager.end_later(self.kernel_id, CLOSED if closed else LOST)

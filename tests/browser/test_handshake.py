@@ -6,8 +6,6 @@ import base64
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,21 +14,14 @@ import pytest
 
 from sega_session.cli.page_connection import PROTOCOL
 
-from .servers import end
+from .app import running_app
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[str]:
     """Start `sega-session app`, and return the address of the page."""
-    command = [sys.executable, "-m", "sega_session", "app", "--no-browser", "--device", "cpu"]
-    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().split()[-1].decode()
-    finally:
-        server.terminate()
-        server.communicate(timeout=60)
-        end(server)
+    with running_app(tmp_path) as app:
+        yield app.url
 
 
 def handshake(url: str, kernel: str, protocol: str | None) -> bytes:
@@ -52,7 +43,7 @@ def handshake(url: str, kernel: str, protocol: str | None) -> bytes:
 
 def test_a_websocket_must_offer_the_subprotocol(page: str) -> None:
     with urlopen(page, timeout=120) as answer:
-        match = re.search(r'"kernelId": "([0-9a-f-]{36})"', answer.read().decode())
+        match = re.search(r'pageWatch\("([0-9a-f-]{36})"\)', answer.read().decode())
     assert match is not None
     for refused in (None, "", "another", f"{PROTOCOL}x"):
         assert handshake(page, match[1], refused) == b"HTTP/1.1 400 Bad Request"

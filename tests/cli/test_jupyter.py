@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from sega_widgets.app import open_panel
-from sega_widgets.messages import Messages
 from sega_widgets.panel import EditPanel
 
 from sega_session.cli import examples
 from sega_session.cli import jupyter as cli_jupyter
 from sega_session.cli.examples import example_files, find_script
 from sega_session.cli.jupyter import (
-    CONNECTION,
+    PAGE,
+    TEMPLATE,
     find_port,
     make_notebook,
     require,
@@ -45,6 +46,7 @@ class Served:
     folder: Path | None = None
     url: str | None = None
     browser = False
+    environment: Mapping[str, str] | None = None
     cell = ""
     settings: Any = None
 
@@ -60,7 +62,9 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
         url: str | None = None,
         *,
         browser: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> int:
+        found.environment = environment
         found.command, found.folder, found.url, found.browser = command, folder, url, browser
         if folder is not None:
             (cell,) = nbformat.read(folder / "sega-session.ipynb", as_version=4).cells
@@ -154,9 +158,14 @@ def test_app_serves_on_loopback_with_a_token(served: Served, tmp_path: Path) -> 
         *("--Voila.log_level=ERROR", f"--Voila.connection_dir_root={served.folder}"),
         f"--MappingKernelManager.root_dir={tmp_path}",
     ]
-    assert served.settings == {
-        "Voila": {"token": token, "kernel_websocket_connection_class": CONNECTION}
+    module = "sega_session.cli.page_connection"
+    assert served.settings["Voila"] == {
+        "token": token,
+        "kernel_websocket_connection_class": f"{module}.PageConnection",
     }
+    configuration = served.settings["VoilaConfiguration"]
+    assert configuration["multi_kernel_manager_class"] == f"{module}.PageKernels"
+    assert configuration["template"] == TEMPLATE
     assert served.browser
     assert served.folder is not None
     assert not served.folder.exists()
@@ -335,28 +344,25 @@ def test_a_panel_on_the_embedded_model(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    panel = open_panel(device="cpu")
-    assert isinstance(panel, EditPanel)
-    panel.close()
+
+    def opened(**arguments: Any) -> EditPanel:
+        page = open_panel(device="cpu", **arguments)
+        page.wait()
+        assert page.panel is not None, page.loading.error
+        page.close()
+        return page.panel
+
+    panel = opened()
     assert panel.session.scene.prompt == "a portrait of a person"
     assert (panel.session.scene.seeds, panel.session.scene.guidance_scale) == ((33,), 5.0)
-
     file = tmp_path / "saved.safetensors"
     panel.session.save(file)
-    panel = open_panel(file=str(file), device="cpu")
-    assert isinstance(panel, EditPanel)
-    panel.close()
+    panel = opened(file=str(file))
     # The page keeps its files in the folder it was started in.
-    assert panel.view.files.file.value == "saved.safetensors"
-    panel.view.files.save.click()
-    assert Path("saved.safetensors").is_file()
-    panel.view.files.file.value = str(file)
-    panel.view.files.save.click()
-    assert "allowed: a file in" in panel.messages.value
+    assert panel.view.files.name == "saved"
+    assert not [*Path.cwd().iterdir()]
 
-    panel = open_panel(prompt="a portrait of a woman", seed=3, device="cpu", dtype="float32")
-    assert isinstance(panel, EditPanel)
-    panel.close()
+    panel = opened(prompt="a portrait of a woman", seed=3, dtype="float32")
     assert panel.session.scene.prompt == "a portrait of a woman"
     assert panel.session.scene.seeds == (3,)
     assert capfd.readouterr() == ("", "")
@@ -364,12 +370,31 @@ def test_a_panel_on_the_embedded_model(
 
 def test_errors_are_shown_on_the_page() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"device": "nonsense"}, "device is &#x27;nonsense&#x27;"),
-        ({"file": "none.safetensors", "device": "cpu"}, "none.safetensors"),
+        ({"device": "nonsense"}, "device is 'nonsense'"),
         ({"dtype": "nonsense"}, "nonsense"),
     ]
     for given, text in cases:
-        message = open_panel(**given)
-        assert isinstance(message, Messages)
-        assert 'role="alert"' in message.value
-        assert text in message.value
+        page = open_panel(**given)
+        page.wait()
+        assert page.panel is None
+        assert text in page.loading.error
+
+
+def test_voila_finds_the_template(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (PAGE / "voila" / "templates" / TEMPLATE / "index.html.j2").is_file()
+    monkeypatch.setenv("JUPYTER_PATH", "mine")
+    assert command("app") == 7
+    assert served.environment == {"JUPYTER_PATH": f"{PAGE}{os.pathsep}mine"}
+    monkeypatch.delenv("JUPYTER_PATH")
+    assert command("app") == 7
+    assert served.environment == {"JUPYTER_PATH": str(PAGE)}
+
+
+def test_a_server_gets_variables(tmp_path: Path) -> None:
+    code = "import os; raise SystemExit(int(os.environ['CODE']) + ('PATH' not in os.environ))"
+    assert serve(python(code), tmp_path, environment={"CODE": "5"}) == 5
+
+
+def test_the_page_asks_no_other_host() -> None:
+    text = (PAGE / "voila" / "templates" / TEMPLATE / "index.html.j2").read_text("utf-8")
+    assert set(re.findall(r"https?://[^'\"]+", text)) == {"http://www.w3.org/2000/svg"}

@@ -1,14 +1,71 @@
-"""The panel that the page of `sega-session app` shows."""
+"""The page of `sega-session app`: what is loading, then the panel."""
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
-from sega_session import EditSession
-from sega_session.models import load_quietly, recommended_or_published
+from ipywidgets import VBox
 
-from .messages import Messages
-from .panel import EditPanel
+from sega_session.errors import SegaSessionError
+
+from .gallery import KEPT, check_name, free_name, newest_path
+from .loading import MODEL, Loading
+
+if TYPE_CHECKING:
+    from sega_session import EditSession
+
+    from .panel import EditPanel
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 6.0
+"""Seconds to wait for a page that was just left and still has the session open."""
+
+
+class StudioPage(VBox):
+    """The content of the page: the steps of loading, and then the panel, or why there is none.
+
+    Args:
+        make: makes the panel, on a thread of its own; it is given the steps to advance them.
+
+    Attributes:
+        loading: the steps.
+        panel: the panel; None before it is there.
+    """
+
+    def __init__(self, make: Callable[[Loading], EditPanel]) -> None:
+        self.loading = Loading()
+        self.panel: EditPanel | None = None
+        super().__init__([self.loading])
+        self._thread = Thread(target=self._make, args=(make,), name="sega-loading", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the panel is there, or has failed."""
+        self._thread.join(timeout)
+
+    def close(self) -> None:
+        """Close the panel and end its threads."""
+        if self.panel is not None:
+            self.panel.close()
+        self.loading.close()
+        super().close()
+
+    def _make(self, make: Callable[[Loading], EditPanel]) -> None:
+        try:
+            self.panel = make(self.loading)
+            self.children = [self.panel]
+        except Exception as error:  # The page would show no details of it.
+            known = isinstance(error, SegaSessionError)
+            self.loading.error = str(error) if known else f"{type(error).__name__}: {error}"
+            if not known:
+                log.exception("the panel cannot be opened")
 
 
 def open_panel(
@@ -19,8 +76,10 @@ def open_panel(
     seed: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
-) -> EditPanel | Messages:
+) -> StudioPage:
     """Open a panel on a saved session or on a new one; its files stay in the current folder.
+
+    If the page's address names a session of the folder, the panel goes on with it.
 
     Args:
         file: a file that a session was saved to; None: begin a new session.
@@ -32,28 +91,52 @@ def open_panel(
         dtype: the model's precision, "float16" for example; None: float16 on CUDA, else float32.
 
     Returns:
-        The panel, or a message with the error if it cannot be opened.
+        The page, at once; the panel is loaded meanwhile.
     """
-    try:
+    folder = Path.cwd()
+
+    def make(loading: Loading) -> EditPanel:
+        # These import torch, which takes seconds.
+        from sega_session.models import load_quietly  # noqa: PLC0415
+
+        from .panel import EditPanel  # noqa: PLC0415
+
+        loading.step = MODEL
         pipeline = load_quietly(model, device, dtype)
-        if file is not None:
-            panel = EditPanel(EditSession.load(file, pipeline), folder=Path.cwd())
-            panel.view.files.file.value = _name(Path(file))
-            return panel
-        return EditPanel(_new_session(pipeline, prompt, seed), folder=Path.cwd())
-    except Exception as error:  # The page would show no details of it.
-        message = Messages()
-        message.error(error)
-        return message
+        name = name_in_address(os.environ.get("QUERY_STRING", ""))
+        path = newest_path(folder, name) if name else None
+        if path is None and file is not None:
+            path = Path(file)
+        if path is None:
+            return EditPanel(_new_session(pipeline, prompt, seed), folder=folder)
+        inside = path.resolve().parent in (folder.resolve(), (folder / KEPT).resolve())
+        name = path.stem if inside else free_name(folder, path.stem)
+        session = _recover(path, pipeline)
+        return EditPanel(session, folder=folder, name=name, patience=PATIENCE)
+
+    return StudioPage(make)
 
 
-def _name(file: Path) -> str:
-    """Return a file's path in the current folder; of one elsewhere, the name to save it under."""
-    inside = file.is_relative_to(Path.cwd())
-    return str(file.relative_to(Path.cwd())) if inside else file.name
+def name_in_address(query: str) -> str | None:
+    """Return the name of a session in the query of the page's address; None if there is none."""
+    for name in parse_qs(query).get("session", ()):
+        try:
+            return check_name(name)
+        except SegaSessionError:
+            return None
+    return None
+
+
+def _recover(path: Path, pipeline: object) -> EditSession:
+    from sega_session import EditSession  # noqa: PLC0415
+
+    return EditSession.recover(path, pipeline)
 
 
 def _new_session(pipeline: object, prompt: str | None, seed: int | None) -> EditSession:
+    from sega_session import EditSession  # noqa: PLC0415
+    from sega_session.models import recommended_or_published  # noqa: PLC0415
+
     scene = recommended_or_published(pipeline)
     return EditSession(
         pipeline,
