@@ -70,7 +70,9 @@ export function fractionOf(value, { min, max }) {
 export function valueOfKey(key, shift, value, range, { step, fine, page }) {
   const by = shift ? fine : step;
   /** @type {Record<string, number>} */
-  const moves = { ArrowUp: by, ArrowRight: by, ArrowDown: -by, ArrowLeft: -by, PageUp: page, PageDown: -page };
+  const moves = {
+    ArrowUp: by, ArrowRight: by, PageUp: page, ArrowDown: -by, ArrowLeft: -by, PageDown: -page,
+  };
   if (key === "Home") return range.min;
   if (key === "End") return range.max;
   return key in moves ? snap(value + moves[key], range, fine) : null;
@@ -123,7 +125,9 @@ export function gestures(report, now = () => performance.now()) {
   let ended = -Infinity;
   /** @type {number | null} */
   let last = null;
-  const tell = throttle((/** @type {number} */ value) => report({ value, gesture, end: false }), INTERVAL);
+  const tell = throttle((/** @type {number} */ value) => {
+    report({ value, gesture, end: false });
+  }, INTERVAL);
   const finish = () => {
     active = false;
     tell.cancel();
@@ -192,7 +196,9 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
   let waiting = false; // For the widget's answer to the last report.
   let typed = false; // Whether the field holds text that is not applied.
 
-  const input = h("input", { type: "range", step: "any", class: "sega-slider-input", "aria-label": label });
+  const input = h("input", {
+    type: "range", step: "any", class: "sega-slider-input", "aria-label": label,
+  });
   const element = h(
     "div",
     { class: "sega-slider", title },
@@ -219,7 +225,9 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
   const paint = () => {
     const [at, from, home] = [value, start(), shown.home].map((one) => fractionOf(one, shown));
     const places = { at, from, home, low: Math.min(at, from), high: Math.max(at, from) };
-    for (const [name, place] of Object.entries(places)) element.style.setProperty(`--sega-${name}`, `${place}`);
+    for (const [name, fraction] of Object.entries(places)) {
+      element.style.setProperty(`--sega-${name}`, `${fraction}`);
+    }
     Object.assign(input, { min: `${shown.min}`, max: `${shown.max}`, value: `${value}` });
     const text = formatNumber(value, digits);
     setAttribute(input, "aria-valuetext", describe ? describe(value) : text);
@@ -263,15 +271,17 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
   const valueAt = (/** @type {number} */ fraction, /** @type {boolean} */ fine) => {
     const free = shown.min + fraction * (shown.max - shown.min);
     if (fine) return snap(free, shown, steps.fine);
-    const near = (/** @type {number} */ one) => Math.abs(fractionOf(one, shown) - fraction) < ATTRACTED / length();
-    return [start(), shown.home].find(near) ?? snap(free, shown, steps.step);
+    const distance = (/** @type {number} */ tick) => Math.abs(fractionOf(tick, shown) - fraction);
+    const tick = [start(), shown.home].find((one) => distance(one) < ATTRACTED / length());
+    return tick ?? snap(free, shown, steps.step);
   };
 
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     event.preventDefault();
     input.focus({ preventScroll: true });
-    const twice = event.timeStamp - pressed.time < TWICE && Math.abs(event.clientX - pressed.x) < NEAR;
+    const near = Math.abs(event.clientX - pressed.x) < NEAR;
+    const twice = near && event.timeStamp - pressed.time < TWICE;
     pressed = { time: twice ? -Infinity : event.timeStamp, x: event.clientX };
     // What the first press of a double-click did is part of the same gesture.
     if (twice) return set(shown.home, true);
