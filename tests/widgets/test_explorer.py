@@ -88,7 +88,7 @@ def test_nothing_is_rendered_until_it_is_open(shown: Shown, model: Model) -> Non
 
 
 def test_nine_new_seeds_have_the_present_edits(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     assert (len({*shown.captions}), shown.renders) == (9, 1)
     assert all(tile["waiting"] for tile in shown.explorer.tiles)
     shown.render(2)
@@ -100,12 +100,12 @@ def test_nine_new_seeds_have_the_present_edits(shown: Shown) -> None:
     assert f"Seed {other.seeds[0]}" == shown.captions[3]
     assert (other.state, other.prompt) == (shown.session.state, "a cat")
     assert other.plan() == 0
-    shown.explorer.open()
+    shown.explorer.explore()
     assert shown.renders == 1
 
 
 def test_what_was_cut_off_goes_on_where_it_was(shown: Shown, model: Model) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     calls = 0
 
     def stop(*_: object) -> None:
@@ -123,7 +123,7 @@ def test_what_was_cut_off_goes_on_where_it_was(shown: Shown, model: Model) -> No
 
 
 def test_more_are_others(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.render()
     before, kept = shown.captions, shown.session_of(0)
     assert kept.plan() == 0
@@ -135,7 +135,7 @@ def test_more_are_others(shown: Shown) -> None:
 
 
 def test_a_tile_is_kept(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.render(2)
     first, second = shown.session_of(0), shown.session_of(1)
     shown.do("keep", key=shown.key(5))  # It has no image yet.
@@ -147,7 +147,7 @@ def test_a_tile_is_kept(shown: Shown) -> None:
 
 
 def test_edits_made_meanwhile_are_shown(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.render(3)
     shown.session.reweight("hat", scale=2)
     shown.explorer.refresh()
@@ -162,7 +162,7 @@ def test_edits_made_meanwhile_are_shown(shown: Shown) -> None:
 
 
 def test_prompts_are_lines(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.do("choose", what="prompts")
     assert shown.captions == ["a cat"]
     shown.do("show_prompts", text="a dog\n\n  a fox \n")
@@ -178,7 +178,7 @@ def test_prompts_are_lines(shown: Shown) -> None:
 
 
 def test_two_concepts_are_a_grid_of_scales(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.do("choose", what="concepts")
     assert shown.explorer.axes == {
         "known": ["hat", "beard"],
@@ -196,7 +196,7 @@ def test_two_concepts_are_a_grid_of_scales(shown: Shown) -> None:
 
 
 def test_the_nearest_strengths_come_first(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.do("choose", what="concepts")
     shown.render(1)
     [first] = [one for one in shown.explorer.tiles if not one["waiting"]]
@@ -204,7 +204,7 @@ def test_the_nearest_strengths_come_first(shown: Shown) -> None:
 
 
 def test_a_click_sets_both_strengths_at_once(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.do("choose", what="concepts")
     shown.render()
     place = shown.captions.index("hat -4, beard 0")
@@ -223,7 +223,7 @@ def test_a_click_sets_both_strengths_at_once(shown: Shown) -> None:
 
 def test_other_concepts_can_be_chosen(shown: Shown) -> None:
     shown.session.add("scarf", scale=20)
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.do("choose", what="concepts")
     shown.do("show_concepts", across="scarf", up="hat")
     assert shown.explorer.axes["names"] == ["scarf", "hat"]
@@ -237,7 +237,7 @@ def test_other_concepts_can_be_chosen(shown: Shown) -> None:
 
 
 def test_a_tile_says_why_it_cannot_be_rendered(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.do("show_prompts", text="a dog\na fox")
     model: Any = shown.session.pipeline
     encode = model.on_encode
@@ -259,7 +259,7 @@ def test_a_tile_says_why_it_cannot_be_rendered(shown: Shown) -> None:
 
 
 def test_a_page_that_opens_later_gets_all_images(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.render(4)
     shown.sent.clear()
     shown.do("ready")
@@ -269,11 +269,11 @@ def test_a_page_that_opens_later_gets_all_images(shown: Shown) -> None:
 
 
 def test_leaving_closes_the_sessions(shown: Shown) -> None:
-    shown.explorer.open()
+    shown.explorer.explore()
     shown.render()
     other = shown.session_of(0)
     shown.do("leave")
     assert (shown.closed, shown.explorer.is_open, shown.explorer.tiles) == (1, False, [])
     assert other.plan() > 0
-    shown.explorer.open()
+    shown.explorer.explore()
     assert len(shown.explorer.tiles) == 9

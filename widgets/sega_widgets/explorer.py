@@ -140,7 +140,7 @@ class Explorer(AnyWidget):
         """The tiles with their sessions and images, in order."""
         return self._tiles
 
-    def open(self) -> None:
+    def explore(self) -> None:
         """Show tiles of new seeds, unless the explorer is open."""
         if not self.is_open:
             self.is_open = True
@@ -427,9 +427,7 @@ def _signed(state: EditState, name: str) -> float:
 
 def _with_scale(state: EditState, name: str, signed: float) -> EditState:
     """Return a state with another scale of a concept, inverted if it is negative."""
-    # Zero has no sign, so it keeps the concept's direction.
-    inverted = signed < 0 if signed else state.concept(name).inverted
-    return edits.update(state, name, scale=abs(signed), inverted=inverted, enabled=True)
+    return edits.update(state, name, scale=abs(signed), inverted=signed < 0, enabled=True)
 
 
 def _close_sessions(tiles: Iterable[Tile]) -> None:

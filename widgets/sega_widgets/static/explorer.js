@@ -228,8 +228,8 @@ function render({ model, el, signal }) {
     rowLabels.replaceChildren(...(grids ? [...axes.scales[1]].reverse() : []).map((one) => h("span", {}, one)));
     columnLabels.replaceChildren(...(grids ? axes.scales[0] : []).map((one) => h("span", {}, one)));
     if (grids) {
-      showOptions(across, axes.known, axes.names[0], axes.names[1]);
-      showOptions(up, axes.known, axes.names[1], axes.names[0]);
+      showOptions(across, axes.known, axes.names[0]);
+      showOptions(up, axes.known, axes.names[1]);
     }
     const text = isGrid() && !grids ? "Add two concepts to see them at several strengths." : "";
     empty.textContent = text || (kind === "prompts" && !tiles().length ? "Write prompts above to see the present edits with them." : "");
@@ -244,18 +244,22 @@ function render({ model, el, signal }) {
    * @param {HTMLSelectElement} select
    * @param {string[]} names
    * @param {string} chosen
-   * @param {string} other the concept of the other axis, which cannot be chosen twice
    */
-  const showOptions = (select, names, chosen, other) => {
+  const showOptions = (select, names, chosen) => {
     reconcile(select, names, (one) => one, () => h("option"), (option, name) => {
       option.value = option.textContent = name;
-      option.disabled = name === other;
     });
     select.value = chosen;
   };
-  const sendAxes = () => send(model, "show_concepts", { across: across.value, up: up.value });
+  const chooseAxes = (/** @type {HTMLSelectElement} */ changed, /** @type {HTMLSelectElement} */ other) => {
+    // A concept is on one axis only: choosing the other's one swaps them.
+    const names = /** @type {Axes} */ (model.get("axes")).names;
+    if (other.value === changed.value) other.value = names[changed === across ? 0 : 1];
+    send(model, "show_concepts", { across: across.value, up: up.value });
+  };
 
-  for (const one of [across, up]) one.addEventListener("change", sendAxes);
+  across.addEventListener("change", () => chooseAxes(across, up));
+  up.addEventListener("change", () => chooseAxes(up, across));
   prompts.addEventListener("input", showPromptState);
   prompts.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) showPrompts.click();
