@@ -90,7 +90,7 @@ def test_it_is_closed_until_it_is_opened(editor: Editor) -> None:
     assert editor.widget.region == {}
     editor.widget.show(b"png")
     assert editor.widget.picture == b""
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     assert editor.widget.picture == b"png"
     editor.widget.show(b"another")
     assert editor.widget.picture == b"another"
@@ -98,18 +98,18 @@ def test_it_is_closed_until_it_is_opened(editor: Editor) -> None:
     assert (editor.widget.region, editor.widget.picture) == ({}, b"")
     assert editor.calls == ["closed"]
     with pytest.raises(UnknownConceptError):
-        editor.widget.open("cap")
+        editor.widget.edit("cap")
 
 
 def test_it_opens_with_nothing_painted_or_with_the_mask(editor: Editor) -> None:
     session = editor.session
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     region = editor.widget.region
     assert not editor.mask.any()
     assert (region["name"], region["colour"]) == ("hat", "the colour of hat")
     assert (region["masked"], region["images"], region["cell"]) == (False, 1, 2)
     session.update("hat", mask=LEFT)
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     half = session.size[1] // 2
     assert editor.widget.region["masked"]
     assert (editor.mask[:, :half] == 255).all()
@@ -118,7 +118,7 @@ def test_it_opens_with_nothing_painted_or_with_the_mask(editor: Editor) -> None:
 
 def test_applying_is_one_edit_and_closes(editor: Editor) -> None:
     session, values = editor.session, painted(editor.session)
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     entries = len(session.history)
     editor.apply(values)
     assert len(session.history) == entries + 1
@@ -128,7 +128,7 @@ def test_applying_is_one_edit_and_closes(editor: Editor) -> None:
     assert mask is not None
     assert mask.share == pytest.approx(values.mean() / 255, abs=1e-4)
     # What is opened again is what was painted, to the last bit.
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     assert np.array_equal(editor.mask, values)
     editor.apply(values)
     assert len(session.history) == entries + 1
@@ -138,7 +138,7 @@ def test_applying_is_one_edit_and_closes(editor: Editor) -> None:
 
 
 def test_a_second_click_changes_nothing(editor: Editor) -> None:
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     editor.apply(painted(editor.session))
     entries = len(editor.session.history)
     editor.apply(255 - painted(editor.session))
@@ -148,14 +148,14 @@ def test_a_second_click_changes_nothing(editor: Editor) -> None:
 
 def test_what_is_painted_is_what_is_protected(editor: Editor) -> None:
     session, values = editor.session, painted(editor.session)
-    editor.widget.open(None)
+    editor.widget.edit(None)
     assert not editor.mask.any()
     editor.apply(values)
     expected = new_session(Model())
     # The session's region is what may change.
     expected.protect(255 - values)
     assert session.state.region == expected.state.region
-    editor.widget.open(None)
+    editor.widget.edit(None)
     assert np.array_equal(editor.mask, values)
     editor.receive("remove")
     assert session.state.region is None
@@ -165,7 +165,7 @@ def test_what_is_painted_is_what_is_protected(editor: Editor) -> None:
 
 def test_a_mask_is_removed(editor: Editor) -> None:
     editor.session.update("hat", mask=LEFT)
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     editor.receive("remove")
     assert editor.session["hat"].mask is None
     assert editor.calls == [False, "closed"]
@@ -179,7 +179,7 @@ def test_masks_without_effect_are_refused(
     editor: Editor, name: str | None, value: int, words: str
 ) -> None:
     entries = len(editor.session.history)
-    editor.widget.open(name)
+    editor.widget.edit(name)
     editor.apply(np.full(editor.session.size, value))
     [text] = editor.notes.texts
     assert words in text
@@ -190,7 +190,7 @@ def test_masks_without_effect_are_refused(
 
 def test_a_mask_of_another_size_is_refused(editor: Editor) -> None:
     height, width = editor.session.size
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     for shape in ((height, width + 2), (height * 2, width // 2)):
         editor.apply(np.full(shape, 255))
         assert "size of the painted mask" in editor.notes.texts[0]
@@ -200,7 +200,7 @@ def test_a_mask_of_another_size_is_refused(editor: Editor) -> None:
 
 
 def test_a_concept_that_was_removed_meanwhile_gets_no_mask(editor: Editor) -> None:
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     editor.session.remove("hat")
     editor.apply(painted(editor.session))
     assert editor.notes.texts == [
@@ -219,11 +219,11 @@ def test_masks_of_several_images_are_joined() -> None:
     masks[0, 0], masks[1, :, 0] = 200, 100
     session.add("hat", warmup=1, mask=masks)
     editor = Editor(session)
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     assert editor.widget.region["images"] == 2
     assert np.array_equal(editor.mask, masks.max(axis=0))
     session.protect(masks)
-    editor.widget.open(None)
+    editor.widget.edit(None)
     assert np.array_equal(editor.mask, 255 - masks.min(axis=0))
 
 
@@ -235,7 +235,7 @@ def test_the_region_of_the_heat_map_comes_at_the_size_of_the_image() -> None:
     session.add("hat", warmup=1)
     render = session.render()
     editor = Editor(session, lambda: render)
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     editor.receive("heat")
     content, [values] = editor.answers.get(timeout=PATIENCE)
     assert content == {"kind": "heat", "name": "hat"}
@@ -254,7 +254,7 @@ def test_without_an_exact_render_the_reason_is_said() -> None:
     renders = [None, before, session.render("preview")]
     for render in renders:
         editor = Editor(session, lambda render=render: render)
-        editor.widget.open("hat")
+        editor.widget.edit("hat")
         editor.receive("heat")
         content, buffers = editor.answers.get(timeout=PATIENCE)
         assert content["problem"] == "Where “hat” acts is known once its exact image is rendered."
@@ -266,7 +266,7 @@ def test_what_is_no_longer_recorded_is_said() -> None:
     session.add("hat", warmup=1)
     render = session.render()
     editor = Editor(session, lambda: render)
-    editor.widget.open("hat")
+    editor.widget.edit("hat")
     editor.receive("heat")
     content, buffers = editor.answers.get(timeout=PATIENCE)
     assert content["problem"].startswith("Where “hat” acts is no longer recorded.")
@@ -274,6 +274,6 @@ def test_what_is_no_longer_recorded_is_said() -> None:
 
 
 def test_the_protected_region_has_no_heat_map(editor: Editor) -> None:
-    editor.widget.open(None)
+    editor.widget.edit(None)
     editor.receive("heat")
     assert editor.answers.empty()

@@ -26,14 +26,14 @@ COLOUR = "#0072b2"
 class MaskEditor(AnyWidget):
     """A soft brush over the picture, for a concept's mask or the protected region.
 
-    It shows nothing until `open`. Applying or removing a mask is one edit.
+    It shows nothing until `edit`. Applying or removing a mask is one edit.
 
     Args:
         session: the session that is edited.
         guard: the guard of the panel; None: errors go to ``messages``, to be shown beside it.
         changed: called with False after every edit.
         close: called when the editor has closed, after an edit or without.
-        render: returns the render that is shown, for "From heat map"; None: there is none.
+        render: returns the render that is shown, for "Heat map"; None: there is none.
         colour: returns a concept's colour by its name, as "#rrggbb".
 
     Attributes:
@@ -81,7 +81,7 @@ class MaskEditor(AnyWidget):
         """The messages of the guard."""
         return self._guard.messages
 
-    def open(self, name: str | None) -> None:
+    def edit(self, name: str | None) -> None:
         """Edit the region that a concept acts in, with the mask that it has.
 
         Args:

@@ -37,7 +37,7 @@ import {
 
 // Overlays lie on a picture, whose colours are those of no theme.
 const OVERLAY = 0.6;
-const HATCH = { side: 11, light: "rgb(255 255 255 / 92%)", dark: "rgb(18 22 32 / 62%)" };
+const HATCH = { side: 11, light: "rgb(255 255 255 / 92%)", dark: "rgb(18 22 32 / 48%)" };
 
 /** Below this part of the image, a mask counts as empty, as in Python. */
 const EMPTY = 0.00005;
@@ -88,7 +88,7 @@ function render({ model, el, signal }) {
 
   const title = h("h2");
   const mark = h("span", { class: "sega-mask-mark" });
-  const apply = button({ label: "Apply", kind: "primary", icon: "check", click: sendMask });
+  const apply = button({ label: "Apply", kind: "primary", click: sendMask });
   const remove = button({
     label: "Remove the mask",
     kind: "danger",
@@ -163,7 +163,7 @@ function render({ model, el, signal }) {
     click: () => change((before) => before.map(() => 0)),
   });
   const heat = button({
-    label: "From heat map", title: "Add the region where the concept acts most now", icon: "heat",
+    label: "Heat map", title: "Grow the mask by where the concept acts most now", icon: "heat",
     click: askForHeat,
   });
   const edges = edgePopover((move, pixels) => change((before) => move(before, size, pixels)));
@@ -598,7 +598,7 @@ function boxPopover(add) {
     { class: "sega-mask-sides", onkeydown: enter },
     ...fields,
     button({ label: "Erase", click: () => use(true) }),
-    button({ label: "Paint", kind: "primary", click: () => use(false) }),
+    button({ label: "Paint", click: () => use(false) }),
   );
   const opener = button({ label: "Give its sides", click: () => {} });
   return popover(opener, content, "A box by its sides").element;
