@@ -60,7 +60,7 @@ class Keys(AnyWidget):
     """
 
     _esm = script("keys")
-    _css = style("keys")
+    _css = style("panel", "keys")
 
     shortcuts = Dict().tag(sync=True)
 

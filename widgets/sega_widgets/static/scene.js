@@ -218,7 +218,7 @@ function render({ model, el, signal }) {
     click: () => {},
   });
   generate.type = "submit";
-  const problem = h("p", { class: "sega-scene-problem", id: `sega-problem-${crypto.randomUUID()}`, role: "alert" });
+  const problem = h("p", { class: "sega-scene-problem", id: `sega-problem-${Math.random().toString(36).slice(2)}`, role: "alert" });
   const status = h("span", { role: "status" });
   const bar = h("progress", { max: 1, "aria-label": "Progress" });
   const busy = h(
