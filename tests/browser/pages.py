@@ -102,25 +102,22 @@ class PanelPage:
     def __init__(self, page: Page, root: Locator) -> None:
         self.page = page
         self.root = root
-        self.text = root.get_by_placeholder("glasses, then Enter")
-        self.caption = root.locator(".sega-caption")
-        self.bar = root.get_by_title("Model calls done")
-        self.alert = root.get_by_role("alert")
-        self.status = root.get_by_role("status")
-        self.branch = root.get_by_placeholder("a name, then Enter")
-        self.file = root.get_by_label("File", exact=True)
-        self.entries = root.get_by_role("button", name=re.compile(r"^[●○] \d+ "))
-        self.current = root.get_by_role("button", name=re.compile(r"^● \d+ "))
-        self.image = root.locator("img:visible").first
-        self.compared = root.locator(".sega-images")
-        self.divider = root.get_by_role("slider", name=re.compile("^unedited or "))
+        self.text = root.get_by_label("Add a concept", exact=True)
+        self.progress = root.locator(".sega-progress-text")
+        self.alert = root.locator(".sega-toast-error")
+        self.name = root.get_by_label("Name of the session", exact=True)
+        self.entries = root.get_by_role("treeitem")
+        self.current = root.get_by_role("treeitem", selected=True)
+        self.picture = root.locator(".sega-viewer")
+        self.image = self.picture.get_by_role("img").first
+        self.tabs = root.get_by_role("group", name="Sessions").get_by_role("button")
 
     def button(self, name: str) -> Locator:
         return self.root.get_by_role("button", name=name, exact=True)
 
-    def entry(self, words: str) -> Locator:
-        """Return the button of a history entry, by its number and label."""
-        return self.root.get_by_role("button", name=re.compile(f"^[●○] {words}$"))
+    def entry(self, label: str) -> Locator:
+        """Return the row of a history entry, by its label."""
+        return self.root.get_by_role("treeitem", name=label)
 
     def fit(self, width: int) -> None:
         """Set the window to a width, and to a height that shows the whole panel."""
@@ -134,7 +131,7 @@ class PanelPage:
 
     def tab_to(self, control: Locator) -> None:
         """Press Tab until a control has the focus."""
-        for _ in range(40):
+        for _ in range(60):
             if control.evaluate("element => element === document.activeElement"):
                 return
             self.page.keyboard.press("Tab")
@@ -148,25 +145,18 @@ class PanelPage:
         self.text.press("Enter")
 
     def slider(self, name: str) -> Locator:
-        """Return the slider of a concept's scale: label, handle and number."""
-        label = self.page.get_by_title(re.compile(f"^{name}: scale"))
-        return self.root.locator(".widget-slider", has=label)
-
-    def handle(self, name: str) -> Locator:
-        return self.slider(name).get_by_role("slider")
+        """Return the slider of a concept's scale."""
+        return self.root.get_by_role("slider", name=f"{name}: scale", exact=True)
 
     def number(self, name: str) -> Locator:
-        return self.slider(name).locator(".widget-readout")
-
-    def invert(self, name: str) -> None:
-        self.root.get_by_title(f"{name}: reverse the direction").click()
+        return self.root.get_by_label(f"{name}: scale, as a number", exact=True)
 
     @contextmanager
     def dragged(self, name: str) -> Iterator[Callable[[float], None]]:
-        """Press the handle of a concept's scale; yield a function that moves it right by pixels."""
-        handle = self.handle(name)
-        handle.scroll_into_view_if_needed()
-        box = handle.bounding_box()
+        """Press the middle of a slider; yield a function that moves the pointer right by pixels."""
+        slider = self.slider(name)
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
@@ -190,7 +180,8 @@ class PanelPage:
 
     def exact(self) -> str:
         """Return the pixels if the image is exact and of the current state, else ""."""
-        return self.pixels() if self.caption.inner_text().strip() == "exact" else ""
+        words = self.progress.inner_text().strip()
+        return self.pixels() if words.startswith("Exact") else ""
 
     def rendered(self, before: str = "") -> str:
         """Wait for an exact image that differs from ``before``, and return its pixels."""
@@ -203,7 +194,3 @@ class PanelPage:
         while not condition():
             assert time.monotonic() < deadline
             self.page.wait_for_timeout(50)
-
-    def compare(self) -> None:
-        """Show the comparison with the unedited image."""
-        self.button("Compare").click()
