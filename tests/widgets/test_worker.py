@@ -594,7 +594,7 @@ def test_a_preview_that_is_under_way_when_a_drag_ends_is_not_rendered_again(benc
 
 
 def test_a_recorded_image_is_shown_at_once(bench: Bench) -> None:
-    bench.session.costs["exact"] = 0
+    bench.session.costs = {"preview": 0, "exact": 0}
     bench.edit_and_post()
     bench.finish()
     assert bench.shown == [(1, "exact")]

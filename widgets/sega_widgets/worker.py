@@ -209,7 +209,6 @@ class RenderWorker:
 
     def _work(self) -> None:
         while self._wait_for_request():
-            self._idle = Idle("stopped")
             while (request := self._next_request()) is not None:
                 self._run(request)
             self._call_logged(self._progress, self._idle)
