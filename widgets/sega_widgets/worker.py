@@ -16,7 +16,7 @@ from sega_session import EditSession, EditState
 from sega_session.errors import redirect_warnings
 from sega_session.render import Render, StepCallback
 
-from .progress import Edit, FurtherProgress, Idle, Pace, Progress, Report, Stage
+from .progress import EditProgress, FurtherProgress, Idle, Pace, Progress, Report, Stage
 
 T = TypeVar("T")
 
@@ -248,7 +248,7 @@ class RenderWorker:
         """Render and show what was requested. Raises _StoppedError if it must stop."""
         state = self._session.state
         planned = self._plan(request, state)
-        edit = Edit(self._pace, self._clock, planned, refining=self._shown == state)
+        edit = EditProgress(self._pace, self._clock, planned, refining=self._shown == state)
         calls, exact = self._session.num_calls, False
 
         def report(stage: Stage) -> None:
