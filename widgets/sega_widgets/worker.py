@@ -93,7 +93,8 @@ class RenderWorker:
         fail: called with each error or warning of a render, and with errors of the other functions.
         more: renders further images after the session's exact render was shown. A newer request,
             `cancel` and `close` end it like any render.
-        missing: returns how many images ``more`` has still to show; None: that is not known.
+        missing: returns how many functions ``more`` has still to yield, or to run; None: that is
+            not known.
         lock: held while rendering; workers that share one pipeline must share a lock.
         clock: returns seconds.
     """

@@ -114,7 +114,7 @@ function render({ model, el, signal }) {
   function offer(shown) {
     const focused = [cancel, again, line].some((one) => one.matches(":focus"));
     for (const one of [cancel, again]) one.hidden = one !== shown;
-    if (focused) (shown ?? line).focus();
+    if (focused) (shown ?? line).focus({ preventScroll: true });
   }
 }
 
