@@ -46,7 +46,7 @@ MOVED, OTHER = "glasses", "a smile"
 MOVES_A_SECOND = 20
 POSSIBLE = 8
 """The previews that are rendered back to back."""
-RUNS = 5
+RUNS = 7
 STEPS = (50, 25)
 
 
@@ -154,7 +154,7 @@ def drag(session: EditSession, seconds: float) -> Drag:
     for number in range(round(seconds * MOVES_A_SECOND)):
         time.sleep(max(0.0, start + number / MOVES_A_SECOND - time.perf_counter()))
         with session.gesture(MOVED):
-            session.reweight(MOVED, scale=5 + number / 50)
+            session.reweight(MOVED, scale=5.02 + number / 50)
         bench.worker.post(moving=True)
     last = time.perf_counter()
     bench.worker.post()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sega_widgets.progress import Edit, Pace
+from sega_widgets.progress import EditProgress, Pace
 
 from .fakes import Clock
 
@@ -42,7 +42,7 @@ def test_a_pace_follows_the_machine() -> None:
 
 def test_without_a_pace_the_bar_goes_by_evaluations_and_the_stage_measures_its_own() -> None:
     clock = Clock()
-    edit = Edit(Pace(), clock, {"preview": 10, "exact": 90}, refining=False)
+    edit = EditProgress(Pace(), clock, {"preview": 10, "exact": 90}, refining=False)
     edit.begin(10)
     found = edit.progress(10)
     assert (found.stage, found.fraction, found.marks) == ("preview", 0.0, (0.1,))
@@ -56,7 +56,7 @@ def test_without_a_pace_the_bar_goes_by_evaluations_and_the_stage_measures_its_o
 def test_a_stage_that_is_slower_than_before_says_so() -> None:
     clock, pace = Clock(), Pace()
     pace.add("exact", 100, 100.0, end=0.0)
-    edit = Edit(pace, clock, {"exact": 100}, refining=True)
+    edit = EditProgress(pace, clock, {"exact": 100}, refining=True)
     edit.begin(100)
     assert edit.progress(100).seconds_left == 100.0
     left = []
@@ -70,7 +70,7 @@ def test_a_stage_that_is_slower_than_before_says_so() -> None:
 def test_the_end_of_a_render_counts_where_decoding_is_slow() -> None:
     clock, pace = Clock(), Pace()
     pace.add("exact", 10, 10.0, end=30.0)
-    edit = Edit(pace, clock, {"exact": 10}, refining=False)
+    edit = EditProgress(pace, clock, {"exact": 10}, refining=False)
     edit.begin(10)
     clock.now = 10.0
     found = edit.progress(0)
@@ -81,7 +81,7 @@ def test_marks_stay_and_the_bar_never_goes_back() -> None:
     clock, pace = Clock(), Pace()
     pace.add("preview", 10, 10.0, end=0.0)
     pace.add("exact", 10, 10.0, end=0.0)
-    edit = Edit(pace, clock, {"preview": 10, "exact": 30}, refining=False)
+    edit = EditProgress(pace, clock, {"preview": 10, "exact": 30}, refining=False)
     edit.begin(10)
     clock.now = 10.0
     first = edit.progress(0)

@@ -125,7 +125,7 @@ class Pace:
         return None if rate is None else rate * evaluations + self.end
 
 
-class Edit:
+class EditProgress:
     """The stages of one edit, and how far they are.
 
     Args:

@@ -16,12 +16,16 @@ from sega_session import EditSession, EditState
 from sega_session.errors import redirect_warnings
 from sega_session.render import Render, StepCallback
 
-from .progress import Edit, FurtherProgress, Idle, Pace, Progress, Report, Stage
+from .progress import EditProgress, FurtherProgress, Idle, Pace, Progress, Report, Stage
 
 T = TypeVar("T")
 
-EXTRA = 0.25
-"""The share of an exact render's own time by which a preview may delay it."""
+EXTRA = 0.2
+"""The share of an exact render's own time by which a preview may delay it.
+
+With the errors of the estimates, the exact image comes within 1.25 times that time. An anchored
+render would make a third of its evaluations or more, so there is none.
+"""
 
 INTERVAL = 0.1
 """The least seconds between two reports of one stage."""
@@ -89,7 +93,8 @@ class RenderWorker:
         fail: called with each error or warning of a render, and with errors of the other functions.
         more: renders further images after the session's exact render was shown. A newer request,
             `cancel` and `close` end it like any render.
-        missing: returns how many images ``more`` has still to show; None: that is not known.
+        missing: returns how many functions ``more`` has still to yield, or to run; None: that is
+            not known.
         lock: held while rendering; workers that share one pipeline must share a lock.
         clock: returns seconds.
     """
@@ -205,7 +210,6 @@ class RenderWorker:
 
     def _work(self) -> None:
         while self._wait_for_request():
-            self._idle = Idle("stopped")
             while (request := self._next_request()) is not None:
                 self._run(request)
             self._call_logged(self._progress, self._idle)
@@ -245,7 +249,7 @@ class RenderWorker:
         """Render and show what was requested. Raises _StoppedError if it must stop."""
         state = self._session.state
         planned = self._plan(request, state)
-        edit = Edit(self._pace, self._clock, planned, refining=self._shown == state)
+        edit = EditProgress(self._pace, self._clock, planned, refining=self._shown == state)
         calls, exact = self._session.num_calls, False
 
         def report(stage: Stage) -> None:

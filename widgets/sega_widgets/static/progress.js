@@ -44,7 +44,13 @@ function render({ model, el, signal }) {
   const marks = h("div", {});
   const bar = h(
     "div",
-    { class: "sega-progress-bar", role: "progressbar", "aria-label": "Rendering", "aria-valuemin": "0", "aria-valuemax": "100" },
+    {
+      class: "sega-progress-bar",
+      role: "progressbar",
+      "aria-label": "Rendering",
+      "aria-valuemin": "0",
+      "aria-valuemax": "100",
+    },
     fill,
     marks,
   );
@@ -80,36 +86,35 @@ function render({ model, el, signal }) {
     fill.style.setProperty("--sega-fraction", `${busy ? (fraction ?? 1) : 0}`);
     el.dataset.state = state;
     fill.classList.toggle("sega-progress-unknown", busy && fraction === null);
-    setAttribute(bar, "aria-valuenow", busy && fraction !== null && Math.round(fraction * 100));
-    bar.inert = !busy;
-    show(cancel, busy);
-    show(again, state === "stopped");
+    const percent = busy && fraction !== null ? Math.round(fraction * 100) : null;
+    setAttribute(bar, "aria-valuenow", percent);
+    setAttribute(bar, "aria-hidden", busy ? null : "true");
+    offer(busy ? cancel : state === "stopped" ? again : null);
   });
   follow(model, ["marks"], signal, () => {
     const places = /** @type {number[]} */ (model.get("marks"));
-    marks.replaceChildren(
-      ...places.map((one) => h("div", { class: "sega-progress-mark", style: `left: ${one * 100}%` })),
-    );
+    const mark = (/** @type {number} */ one) =>
+      h("div", { class: "sega-progress-mark", style: `left: ${one * 100}%` });
+    marks.replaceChildren(...places.map(mark));
   });
   follow(model, ["state", "text"], signal, () => {
-    text.textContent = model.get("text");
-    text.title = model.get("text");
-    announce(model.get("state"), model.get("text"));
+    const words = /** @type {string} */ (model.get("text"));
+    const [first, ...others] = words.split(" · ");
+    text.replaceChildren(h("strong", {}, first), ...others.map((one) => ` · ${one}`));
+    text.title = words;
+    announce(model.get("state"), words);
   });
   signal.addEventListener("abort", () => announce("idle", ""));
 
   /**
-   * Show or hide a button; the focus of a hidden one goes to the button in its place.
+   * Show one of the buttons, or none. The focus stays at their place.
    *
-   * @param {HTMLButtonElement} one
-   * @param {boolean} shown
+   * @param {HTMLButtonElement | null} shown
    */
-  function show(one, shown) {
-    if (one.hidden === !shown) return;
-    const focused = one.matches(":focus");
-    one.hidden = !shown;
-    if (focused) line.focus();
-    else if (shown && line.matches(":focus")) one.focus();
+  function offer(shown) {
+    const focused = [cancel, again, line].some((one) => one.matches(":focus"));
+    for (const one of [cancel, again]) one.hidden = one !== shown;
+    if (focused) (shown ?? line).focus({ preventScroll: true });
   }
 }
 
