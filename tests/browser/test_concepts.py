@@ -290,7 +290,8 @@ def test_a_double_click_restores_the_presets_value(with_presets: ListPage) -> No
     concepts.until_scale("glasses", 4)
     concepts.quiet()
     # The value of the first click is not an entry of its own.
-    assert [one.state.concept("glasses").scale for one in concepts.session.history][1:] == [4, 9, 4]
+    states = [entry.state for entry in concepts.session.history][1:]
+    assert [one.concept("glasses").scale for one in states] == [4, 9, 4]
     expect(concepts.number("glasses")).to_have_value("4.0")
     # On the handle, at another value.
     concepts.number("glasses").fill("8")

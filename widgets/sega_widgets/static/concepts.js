@@ -64,7 +64,7 @@ function presetChips(model) {
       "div",
       { class: "sega-chips", role: "group", "aria-label": group },
       h("span", { class: "sega-chips-name", "aria-hidden": "true" }, group),
-      h("div", {}, ...chips.filter((_, number) => all[number].group === group)),
+      ...chips.filter((_, number) => all[number].group === group),
     ),
   );
   const element = h("div", { class: "sega-presets", hidden: all.length === 0 }, ...groups);
