@@ -256,7 +256,7 @@ def test_a_row_has_a_range_and_a_home_from_its_preset(with_presets: Page) -> Non
     page.session.update("smile", scale=20, threshold=0.999)
     page.list.refresh()
     row = page.row("smile")
-    assert (row["reach"], row["beyond"]) == (14, "beyond the usual ±14")
+    assert (row["reach"], row["beyond"]) == (14, "beyond ±14")
     assert row["home"] == {"scale": 7, "threshold": 0.8, "warmup": 0}
     assert row["maxThreshold"] == 0.999
     page.tell("reset", "smile")

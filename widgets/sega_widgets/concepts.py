@@ -13,7 +13,7 @@ from traitlets import Bool, Dict, List, Unicode
 from sega_session import Concept, EditSession, SegaSessionError
 from sega_session.models import Preset, recommended
 
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .concept_row import COLOURS, Row, describe_settings, row_values, scale_fields
 from .front_end import script, style
 from .guard import Changed, Guard, edit
@@ -87,7 +87,7 @@ class ConceptList(AnyWidget):
         self._refused = ""
         self._moving = False
         self.refresh()
-        handlers = {
+        handlers: dict[str, Handler] = {
             "add": self._add,
             "apply": self._apply,
             "move": self._move,

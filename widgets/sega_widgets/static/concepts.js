@@ -143,7 +143,7 @@ function addForm(model, signal) {
  */
 function conceptRows(model, signal, field) {
   const view = newToken();
-  const element = h("ul", { class: "sega-concept-list", "aria-label": "Concepts" });
+  const element = h("ul", { class: "sega-concept-list", role: "list" });
   /** @type {Map<number, ReturnType<typeof conceptRow>>} */
   const rows = new Map();
   /** @type {Set<string>} */
