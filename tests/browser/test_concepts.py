@@ -137,12 +137,13 @@ def test_a_phrase_is_added_by_enter_or_the_button(concepts: ListPage) -> None:
 def test_a_refused_phrase_stays_with_the_reason(concepts: ListPage) -> None:
     concepts.add("glasses")
     concepts.text.fill("glasses")
-    concepts.text.press("Enter")
+    concepts.button("Add").click()
     expect(concepts.page.get_by_role("alert")).to_have_text(
         "“glasses” is already in the list. Choose another name, or move its slider."
     )
     expect(concepts.text).to_have_value("glasses")
     expect(concepts.text).to_have_attribute("aria-invalid", "true")
+    expect(concepts.text).to_be_focused()
     # It can be sent again.
     concepts.edit(lambda: concepts.session.remove("glasses"))
     concepts.text.press("Enter")

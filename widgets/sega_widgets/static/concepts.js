@@ -108,16 +108,21 @@ function addForm(model, signal) {
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.repeat && !event.isComposing) add();
   });
+  const valid = () => setAttribute(field, "aria-invalid", null);
+  field.addEventListener("blur", valid);
   field.addEventListener("input", () => {
     sent = null;
-    setAttribute(field, "aria-invalid", null);
+    valid();
   });
   receive(model, "added", signal, ({ text, accepted }) => {
     if (text !== sent) return;
     sent = null;
-    setAttribute(field, "aria-invalid", accepted ? null : true);
     if (accepted) field.value = "";
-    else field.select();
+    else {
+      setAttribute(field, "aria-invalid", true);
+      field.focus();
+      field.select();
+    }
   });
   const bar = h(
     "div",
