@@ -235,7 +235,7 @@ def test_the_name_of_a_preset_that_is_typed_applies_it(with_presets: Page) -> No
         3,
     )
     assert page.list.notice == (
-        "“no glasses” is already in the list. Choose another one, or move its slider."
+        "“no glasses” is already in the list. Choose another name, or move its slider."
     )
 
 
@@ -256,13 +256,24 @@ def test_a_row_has_a_range_and_a_home_from_its_preset(with_presets: Page) -> Non
     page.session.update("smile", scale=20, threshold=0.999)
     page.list.refresh()
     row = page.row("smile")
-    assert (row["reach"], row["beyond"]) == (14, "beyond the usual ±14")
+    assert (row["reach"], row["beyond"]) == (14, "beyond ±14")
     assert row["home"] == {"scale": 7, "threshold": 0.8, "warmup": 0}
     assert row["maxThreshold"] == 0.999
+    page.session.update("smile", warmup=1, cooldown=2)
+    page.list.refresh()
     page.tell("reset", "smile")
     assert page.row("smile")["beyond"] == ""
-    assert (page.session["smile"].scale, page.session["smile"].threshold) == (7, 0.8)
-    assert len(page.session.history) == 4
+    smile = page.session["smile"]
+    assert (smile.scale, smile.threshold, smile.warmup, smile.cooldown) == (7, 0.8, 0, 2)
+    assert len(page.session.history) == 5
+
+
+def test_a_reset_that_is_refused_says_so_in_the_panels_words(session: EditSession) -> None:
+    session.add("glasses", warmup=3)
+    session.update("glasses", warmup=1, cooldown=2)
+    page = Page(session)
+    page.tell("reset", "glasses")
+    assert page.list.notice == "“glasses” ends at model call 2, so its warm-up can be 0 to 2."
 
 
 def test_the_home_of_another_concept_is_how_it_was_added(session: EditSession) -> None:

@@ -65,7 +65,7 @@ def row_values(row: Row, concept: Concept, calls: int) -> dict[str, Any]:
         "maxWarmup": max(last, concept.warmup),
         "settings": describe_settings(concept, scale=False),
         "homeSettings": describe_settings(row.home),
-        "beyond": f"beyond the usual ±{row.reach:g}" if concept.scale > row.reach else "",
+        "beyond": f"beyond ±{row.reach:g}" if concept.scale > row.reach else "",
         "mask": None if mask is None else f"{mask.share:.0%} of the image",
     }
 

@@ -13,7 +13,7 @@ from traitlets import Bool, Dict, List, Unicode
 from sega_session import Concept, EditSession, SegaSessionError
 from sega_session.models import Preset, recommended
 
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .concept_row import COLOURS, Row, describe_settings, row_values, scale_fields
 from .front_end import script, style
 from .guard import Changed, Guard, edit
@@ -82,12 +82,13 @@ class ConceptList(AnyWidget):
         self._rows: dict[str, Row] = {}
         self._colours: dict[str, str] = {}
         self._numbers = count()
-        # The number of the last message that was applied, by the page's view and the slider.
-        self._applied: dict[tuple[str, int, str], int] = {}
+        # The number of the last message of each slider, by view, row and field; the last drag that
+        # was refused; and whether `changed` was told that a slider moves, but not yet of its end.
+        self._heard: dict[tuple[str, int, str], int] = {}
         self._refused = ""
         self._moving = False
         self.refresh()
-        handlers = {
+        handlers: dict[str, Handler] = {
             "add": self._add,
             "apply": self._apply,
             "move": self._move,
@@ -113,9 +114,10 @@ class ConceptList(AnyWidget):
                 if concept.name not in self._rows:
                     self._rows[concept.name] = self._new_row(concept)
             numbers = {row.number for row in self._rows.values()}
-            self._applied = {key: one for key, one in self._applied.items() if key[1] in numbers}
+            self._heard = {key: one for key, one in self._heard.items() if key[1] in numbers}
             self.concepts = [row_values(self._rows[one.name], one, calls) for one in concepts]
-            self.presets = [self._preset_values(one) for one in self._choices]
+            applied = self._applied()
+            self.presets = [self._preset_values(one, applied.get(one)) for one in self._choices]
 
     def _new_row(self, concept: Concept) -> Row:
         """Return the row of a concept that has just appeared."""
@@ -146,22 +148,23 @@ class ConceptList(AnyWidget):
             found = entry.state.concept(name)
         return found
 
-    def _preset_values(self, choice: Choice) -> dict[str, Any]:
-        """Return what the page shows of a preset: its colour if it is applied."""
-        name = self._name_of(choice)
+    def _applied(self) -> dict[Choice, str]:
+        """Return the names of the concepts that presets were applied as."""
+        found: dict[Choice, str] = {}
+        for concept in self._session.concepts:
+            choice = _choice_of(concept, self._choices)
+            if choice is not None:
+                found.setdefault(choice, concept.name)
+        return found
+
+    def _preset_values(self, choice: Choice, name: str | None) -> dict[str, Any]:
+        """Return what the page shows of a preset, and of the concept that it was applied as."""
         return {
             "group": choice.group,
             "label": choice.label,
             "settings": describe_settings(choice.concept(self._session.num_calls)),
             "colour": None if name is None else self._rows[name].colour,
         }
-
-    def _name_of(self, choice: Choice) -> str | None:
-        """Return the name of the concept that a preset was applied as, or None."""
-        for concept in self._session.concepts:
-            if _choice_of(concept, self._choices) is choice:
-                return concept.name
-        return None
 
     # What the page asks for. Its messages may arrive late, so they say which row they mean.
 
@@ -180,33 +183,30 @@ class ConceptList(AnyWidget):
             self.send({"kind": "added", "text": text, "accepted": accepted})
 
     def _add_words(self, words: str) -> None:
-        if words in self._session or words in [row.title for row in self._rows.values()]:
-            raise SegaSessionError(
-                f"“{words}” is already in the list. Choose another name, or move its slider."
-            )
+        if words in [row.title for row in self._rows.values()]:
+            raise _taken(words)
         prompt, instead, opposite = words.partition(INSTEAD)
-        if instead:
-            self._session.add(prompt, name=self._free_name(prompt, words), opposite=opposite)
-        else:
-            self._session.add(words)
+        name = self._free_name(prompt, words)
+        self._session.add(prompt, name=name, opposite=opposite if instead else None)
 
     def _choose(self, choice: Choice) -> None:
-        if self._name_of(choice) is not None:
-            raise SegaSessionError(
-                f"“{choice.label}” is already in the list. Choose another one, or move its slider."
-            )
+        if choice in self._applied():
+            raise _taken(choice.label)
         name = self._free_name(choice.prompt, choice.label)
         arguments = choice.preset.arguments(self._session.num_calls)
         self._session.add(choice.prompt, name=name, **arguments)
 
     def _free_name(self, *names: str) -> str:
-        """Return the first of these names that no concept has, or the last."""
-        return next((one for one in names if one not in self._session), names[-1])
+        """Return the first of these names that no concept has. Raises SegaSessionError."""
+        for name in names:
+            if name not in self._session:
+                return name
+        raise _taken(names[-1])
 
     def _apply(self, preset: int, apply: bool) -> None:
         """Add the concept of a preset, or remove it; nothing if that is done already."""
         choice = self._choices[preset]
-        name = self._name_of(choice)
+        name = self._applied().get(choice)
         if apply and name is None:
             self._run(lambda: self._choose(choice))
         elif name is not None and not apply:
@@ -227,42 +227,39 @@ class ConceptList(AnyWidget):
             end: whether the slider was released.
         """
         name, slider = self._find(row), (view, row, field)
-        if name is None or drag == self._refused or number <= self._applied.get(slider, -1):
+        if name is None or drag == self._refused or number <= self._heard.get(slider, -1):
             return
-        self._applied[slider] = number
+        self._heard[slider] = number
         fields = scale_fields(round(value, 3)) if field == "scale" else {field: value}
 
         def update() -> None:
             with self._session.gesture(drag):
-                self._check(name, fields)
-                self._session.update(name, **fields)
+                self._set(name, fields)
 
         before, refused = self._session.history, True
         try:
             self._run(update, moving=not end)
             refused = False
         finally:
-            moved = self._session.history is not before
+            ended, moved = end or refused, self._session.history is not before
+            if ended and self._moving and not moved:
+                self._changed(False)
+            self._moving = not ended and (self._moving or moved)
             if refused:
                 self._refused = drag
-            if end or refused:
-                # Else the last of the drag's edits has said that the slider moves.
-                if self._moving and not moved:
-                    self._changed(False)
-                self._moving = False
+            if ended:
                 answer = {"kind": "settled", "view": view, "row": row, "field": field}
                 self.send({**answer, "number": number, "refused": refused})
-            else:
-                self._moving |= moved
 
-    def _check(self, name: str, fields: dict[str, Any]) -> None:
-        """Raise SegaSessionError, in the panel's words, if a concept cannot have these values."""
+    def _set(self, name: str, fields: dict[str, Any]) -> None:
+        """Change fields of a concept. Raises SegaSessionError, in the panel's words."""
         concept = self._session[name]
         if concept.cooldown is not None and fields.get("warmup", 0) > concept.cooldown:
             raise SegaSessionError(
                 f"“{name}” ends at model call {concept.cooldown}, so its warm-up can be 0 to "
                 f"{concept.cooldown}."
             )
+        self._session.update(name, **fields)
 
     def _enable(self, row: int, enabled: bool) -> None:
         self._update(row, enabled=enabled)
@@ -281,7 +278,7 @@ class ConceptList(AnyWidget):
     def _update(self, row: int, **fields: Any) -> None:
         name = self._find(row)
         if name is not None:
-            self._run(lambda: self._session.update(name, **fields))
+            self._run(lambda: self._set(name, fields))
 
     def _open_mask(self, row: int) -> None:
         name = self._find(row)
@@ -315,6 +312,12 @@ class _Notice:
 
     def error(self, error: BaseException) -> None:
         self._concepts.notice = str(error)
+
+
+def _taken(words: str) -> SegaSessionError:
+    return SegaSessionError(
+        f"“{words}” is already in the list. Choose another name, or move its slider."
+    )
 
 
 def _choices(pipeline: Any) -> Iterator[Choice]:

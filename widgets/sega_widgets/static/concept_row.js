@@ -72,7 +72,7 @@ export function conceptRow(first, { tell, report }, maskable, opened) {
     reset,
   ]);
   const settings = h("span", {});
-  const beyond = h("span", { class: "sega-beyond" });
+  const beyond = h("span", { class: "sega-beyond", title: "Beyond the usual range of the scale" });
   const element = h(
     "li",
     { class: "sega-concept" },

@@ -64,7 +64,7 @@ function presetChips(model) {
       "div",
       { class: "sega-chips", role: "group", "aria-label": group },
       h("span", { class: "sega-chips-name", "aria-hidden": "true" }, group),
-      h("div", {}, ...chips.filter((_, number) => all[number].group === group)),
+      ...chips.filter((_, number) => all[number].group === group),
     ),
   );
   const element = h("div", { class: "sega-presets", hidden: all.length === 0 }, ...groups);
@@ -108,16 +108,21 @@ function addForm(model, signal) {
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.repeat && !event.isComposing) add();
   });
+  const valid = () => setAttribute(field, "aria-invalid", null);
+  field.addEventListener("blur", valid);
   field.addEventListener("input", () => {
     sent = null;
-    setAttribute(field, "aria-invalid", null);
+    valid();
   });
   receive(model, "added", signal, ({ text, accepted }) => {
     if (text !== sent) return;
     sent = null;
-    setAttribute(field, "aria-invalid", accepted ? null : true);
     if (accepted) field.value = "";
-    else field.select();
+    else {
+      setAttribute(field, "aria-invalid", true);
+      field.focus();
+      field.select();
+    }
   });
   const bar = h(
     "div",
@@ -143,7 +148,7 @@ function addForm(model, signal) {
  */
 function conceptRows(model, signal, field) {
   const view = newToken();
-  const element = h("ul", { class: "sega-concept-list", "aria-label": "Concepts" });
+  const element = h("ul", { class: "sega-concept-list", role: "list" });
   /** @type {Map<number, ReturnType<typeof conceptRow>>} */
   const rows = new Map();
   /** @type {Set<string>} */

@@ -195,6 +195,7 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
   let value = 0;
   let waiting = false; // For the widget's answer to the last report.
   let typed = false; // Whether the field holds text that is not applied.
+  let keyed = false; // Whether the last gesture was one of keys, which others may continue.
 
   const input = h("input", {
     type: "range", step: "any", class: "sega-slider-input", "aria-label": label,
@@ -253,6 +254,7 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
     showLatest();
   };
   const set = (/** @type {number} */ next, /** @type {boolean} */ joined) => {
+    keyed = false;
     user.begin(joined);
     value = next;
     paint();
@@ -287,6 +289,7 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
     if (twice) return set(shown.home, true);
     element.setPointerCapture(event.pointerId);
     element.classList.add("sega-held");
+    keyed = false;
     user.begin();
     x = event.clientX;
     place = fractionOf(value, shown);
@@ -312,20 +315,21 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
   for (const kind of ["pointercancel", "lostpointercapture"]) element.addEventListener(kind, end);
 
   // Keys. A key that is held repeats `keydown`, and ends with one `keyup`.
+  const moveByKey = (/** @type {number} */ next) => {
+    user.begin(keyed);
+    keyed = true;
+    move(next);
+  };
   const press = (/** @type {KeyboardEvent} */ event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const next = valueOfKey(event.key, event.shiftKey, value, shown, steps);
     if (next === null) return;
     event.preventDefault();
-    user.begin(true);
-    move(next);
+    moveByKey(next);
   };
   input.addEventListener("keydown", press);
   // Screen readers move the native slider itself.
-  input.addEventListener("input", () => {
-    user.begin(true);
-    move(snap(input.valueAsNumber, shown, steps.fine));
-  });
+  input.addEventListener("input", () => moveByKey(snap(input.valueAsNumber, shown, steps.fine)));
   for (const kind of ["keyup", "change", "blur"]) input.addEventListener(kind, end);
 
   // The number field.
