@@ -25,6 +25,7 @@ SAID = (
     (errors.UnknownConceptError, "There is no such concept"),
     (errors.UnknownPresetError, "This model has no settings for that"),
     (errors.CheckpointError, "The model cannot be read"),
+    (errors.FixedSettingError, "This is fixed for the whole session"),
     (errors.HistoryError, "The history cannot go there"),
     (errors.ModelChangedError, "The model has changed since the session began"),
     (errors.ModelMismatchError, "The file was made with another model"),

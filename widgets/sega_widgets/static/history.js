@@ -72,12 +72,13 @@ function createRow() {
     h(
       "span",
       { class: "sega-history-words" },
-      h("span", { class: "sega-history-label" }),
-      h("span", { class: "sega-history-names" }),
+      // Spaces keep words apart for screen readers.
+      h("span", { class: "sega-history-label" }), " ",
+      h("span", { class: "sega-history-names" }), " ",
       h("span", { class: "sega-history-hidden sega-muted" }),
     ),
-    h("span", { class: "sega-history-number sega-number" }),
     h("span", { class: "sega-history-pinned", title: "Compared with" }, icon("pin")),
+    h("span", { class: "sega-history-number sega-number" }),
     act("fold", h("button", { type: "button", class: "sega-history-fold", tabIndex: -1 }, h("span", {}, icon("chevron")))),
     h(
       "span",
@@ -104,15 +105,16 @@ function updateRow(element, { row, entry, names, current, pinned }) {
   setAttribute(element, "aria-selected", current);
   setAttribute(element, "aria-current", current ? "true" : null);
   setAttribute(element, "aria-expanded", row.open);
-  const words = [label, ...names.map((one) => `branch ${one}`), current && "you are here", pinned && "compared with"];
+  const folded = row.hidden ? `${row.hidden} folded` : "";
+  const words = [label, ...names, folded, current && "you are here", pinned && "compared with"];
   setAttribute(element, "aria-label", words.filter(Boolean).join(", "));
   find("label").textContent = label;
   find("label").title = label;
-  find("number").textContent = `${row.number}`;
+  find("number").dataset.number = `${row.number}`;
   find("pinned").hidden = !pinned;
   showNames(find("names"), names);
   press(/** @type {HTMLButtonElement} */ (element.querySelector("[data-act=pin]")), pinned);
-  find("hidden").textContent = row.hidden ? `${row.hidden} folded` : "";
+  find("hidden").textContent = folded;
   const { x, y, lit, plain } = graph(row, HEIGHT);
   const fold = find("fold");
   fold.hidden = row.open === null;
@@ -131,7 +133,7 @@ function updateRow(element, { row, entry, names, current, pinned }) {
 /** @param {HTMLElement} place @param {string[]} names */
 function showNames(place, names) {
   const create = (/** @type {string} */ name) =>
-    h("span", { class: "sega-history-name", title: "Double-click to rename" }, name);
+    h("span", { class: "sega-history-name", title: "Double-click to rename" }, name, " ");
   reconcile(place, names, (name) => name, create, () => {});
 }
 
@@ -338,7 +340,7 @@ function render({ model, el, signal }) {
   list.addEventListener("dblclick", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
     const row = /** @type {HTMLElement | null} */ (target.closest(".sega-history-row"));
-    if (row && target.matches(".sega-history-name")) name(numberOf(row), target.textContent ?? undefined);
+    if (row && target.matches(".sega-history-name")) name(numberOf(row), target.dataset.key);
   });
   list.addEventListener("keydown", (event) => {
     const row = /** @type {HTMLElement} */ (event.target);
