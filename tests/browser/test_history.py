@@ -310,6 +310,15 @@ def test_an_offer_undoes(stage: Stage) -> None:
     expect(toasts.locator(".sega-toast")).to_have_count(0)
 
 
+def test_a_message_alone_on_a_page_is_seen(stage: Stage) -> None:
+    messages = Messages()
+    messages.error(SegaSessionError("no model"))
+    stage.show(messages)
+    box = stage.page.locator(".sega-toast").bounding_box()
+    assert box is not None
+    assert box["y"] >= 0
+
+
 @pytest.mark.parametrize("width", [1200, 420, 300])
 def test_the_looks(stage: Stage, scheme: str, width: int) -> None:
     shown = Shown(stage, forks, lambda number, title: None)

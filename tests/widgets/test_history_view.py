@@ -165,7 +165,7 @@ def test_a_drag_back_to_its_start_removes_its_entry_and_its_pin(shown: Panel) ->
             shown.view.set_thumbnail(shown.session.state, b"of six", exact=True)
             shown.press("pin", entry=2)
     assert shown.view.newest["label"] == "glasses added"
-    assert shown.pins == [(2, "glasses: scale 5 -> 6"), (None, "")]
+    assert shown.pins == [(2, "glasses: scale 5 → 6"), (None, "")]
     assert shown.view.thumbnails == {}
 
 

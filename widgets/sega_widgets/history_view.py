@@ -238,9 +238,9 @@ class HistoryView(AnyWidget):
 
     def _choose_pin(self, entry: int | None) -> None:
         if self._pin is not None:
-            title = "" if entry is None else self._session.history[entry].label
+            label = "" if entry is None else self._session.history[entry].label
             self.pinned = entry
-            self._pin(entry, title)
+            self._pin(entry, label.replace(" -> ", " → "))
 
     def _edit(self, act: Callable[[], None]) -> None:
         edit(self._session, act, self.refresh, self._changed)

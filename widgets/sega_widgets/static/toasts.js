@@ -61,7 +61,18 @@ export function showToasts(model, el, signal) {
   const alerts = h("div", { class: "sega-toasts-live", role: "alert", "aria-atomic": "false" });
   const notes = h("div", { class: "sega-toasts-live", role: "status", "aria-atomic": "false" });
   const stack = h("div", { class: "sega-toasts-stack" }, alerts, notes);
-  el.append(h("div", { class: "sega-toasts" }, stack));
+  const place = h("div", { class: "sega-toasts" }, stack);
+  el.append(place);
+
+  // Messages lie upon the panel; alone on a page there is nothing to lie upon.
+  const observer = new ResizeObserver(() => {
+    place.classList.remove("sega-toasts-alone");
+    const around = /** @type {HTMLElement | null} */ (el.closest(".sega-panel") ?? el.parentElement);
+    const alone = (around?.offsetHeight ?? 0) < stack.offsetHeight;
+    place.classList.toggle("sega-toasts-alone", alone);
+  });
+  observer.observe(stack);
+  signal.addEventListener("abort", () => observer.disconnect());
 
   /** @type {Set<number>} */
   const gone = new Set();
