@@ -224,9 +224,9 @@ def test_a_drag_sends_the_newest_entry_alone(
         shown.session.reweight("glasses", scale=6 + scale % 7 + scale / 1000)
     shown.view.refresh()
     sent = Sent(shown.view, monkeypatch)
-    for scale in (1.5, 2, 2.5):
+    for value in (1.5, 2.0, 2.5):
         with shown.session.gesture("drag"):
-            shown.session.reweight("glasses", scale=scale)
+            shown.session.reweight("glasses", scale=value)
         shown.view.refresh()
     first, *others = sent.updates
     assert len(first["entries"]) == len(shown.session.history) - 1

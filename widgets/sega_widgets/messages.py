@@ -132,9 +132,10 @@ class Messages(AnyWidget):
 
     def _handle(self, _: object, content: dict[str, Any], __: object) -> None:
         """Dismiss a message, or press its button; not guarded, which would clear the others."""
-        kind, number = content.get("kind"), content.get("id")
+        kind = content.get("kind")
         if kind not in {"dismiss_toast", "press_toast"}:
             return
+        number = content["id"]
         action = self._actions.get(number) if kind == "press_toast" else None
         self._keep(lambda one: one["id"] != number)
         if action is not None:
