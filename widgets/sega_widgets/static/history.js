@@ -111,7 +111,8 @@ function updateRow(element, { row, entry, names, current, pinned }) {
   const folded = row.hidden ? `${row.hidden} folded` : "";
   const words = [label, ...names, folded, current && "you are here", pinned && "compared with"];
   setAttribute(element, "aria-label", words.filter(Boolean).join(", "));
-  find("label").textContent = label;
+  // A change of a number stays in one line.
+  find("label").textContent = label.replaceAll(" → ", "\u00a0→\u00a0");
   find("label").title = label;
   find("number").dataset.number = `${row.number}`;
   find("pinned").hidden = !pinned;
