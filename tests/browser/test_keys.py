@@ -108,7 +108,8 @@ def test_a_field_with_text_has_its_own_undo(panels: Panels, name: str) -> None:
     field.fill("")
     assert panels.press("Enter", "Control+s") == [(0, "save")]
     field.fill("")
-    assert panels.press("Enter", "Control+z") == []
+    # Enter submits a field of one line; then there is nothing to bring back.
+    assert panels.press("Enter", "Control+z") == ([(0, "undo")] if name == "text" else [])
 
 
 def test_text_that_the_program_set_is_the_fields_too(panels: Panels) -> None:

@@ -167,7 +167,8 @@ def test_a_refused_name_leaves_the_branches_as_they_were(session: EditSession) -
     session.branch("main")
     session.branch("other")
     before = session.history
-    for missing in ("mian", 0, None, []):
+    wrong: tuple[object, ...] = ("mian", 0, None, [])
+    for missing in wrong:
         with pytest.raises(HistoryError, match=r"has no branch .*; allowed: 'main', 'other'"):
             session.rename_branch(missing, "trunk")  # type: ignore[arg-type]
     with pytest.raises(HistoryError, match="Did you mean 'main'"):

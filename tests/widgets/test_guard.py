@@ -20,7 +20,7 @@ def test_an_error_is_shown_until_the_next_action(session: EditSession) -> None:
     guard = Guard(Messages())
     guard.run(lambda: session.add("glasses", scale=-1))
     assert texts(guard) == ["Choose another scale"]
-    assert guard.messages.toasts[0]["detail"].startswith("scale is -1; allowed")
+    assert guard.messages.toasts[0]["detail"].startswith("scale is -1.0; allowed")
     guard.run(lambda: session.add("glasses", warmup=1))
     assert texts(guard) == []
     assert "glasses" in session

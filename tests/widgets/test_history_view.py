@@ -165,7 +165,7 @@ def test_a_drag_back_to_its_start_removes_its_entry_and_its_pin(shown: Panel) ->
             shown.view.set_thumbnail(shown.session.state, b"of six", exact=True)
             shown.press("pin", entry=2)
     assert shown.view.newest["label"] == "glasses added"
-    assert shown.pins == [(2, "glasses: scale 5 -> 6"), (None, "")]
+    assert shown.pins == [(2, "glasses: scale 5 → 6"), (None, "")]
     assert shown.view.thumbnails == {}
 
 
@@ -224,9 +224,9 @@ def test_a_drag_sends_the_newest_entry_alone(
         shown.session.reweight("glasses", scale=6 + scale % 7 + scale / 1000)
     shown.view.refresh()
     sent = Sent(shown.view, monkeypatch)
-    for scale in (1.5, 2, 2.5):
+    for value in (1.5, 2.0, 2.5):
         with shown.session.gesture("drag"):
-            shown.session.reweight("glasses", scale=scale)
+            shown.session.reweight("glasses", scale=value)
         shown.view.refresh()
     first, *others = sent.updates
     assert len(first["entries"]) == len(shown.session.history) - 1

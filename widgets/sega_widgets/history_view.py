@@ -14,7 +14,7 @@ from traitlets import Bool, Dict, Int, List
 from sega_session import EditSession
 from sega_session.state import EditState, Entry, History
 
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .front_end import script, style
 from .guard import Changed, Guard, edit
 from .messages import Messages
@@ -94,7 +94,7 @@ class HistoryView(AnyWidget):
         self._thumbnails: dict[int, Thumbnail] = {}
         if guard is None:
             self._guard.messages.show_in(self)
-        handlers = {
+        handlers: dict[str, Handler] = {
             "undo": self._undo,
             "redo": self._redo,
             "go": self._go,
@@ -218,18 +218,19 @@ class HistoryView(AnyWidget):
     def _name(self, entry: int, name: str) -> None:
         """Begin a branch at an entry; the session stays where it is."""
         session, history = self._session, self._session.history
-        here = history.current
-        on_branch = history.branch is not None and history.branches[history.branch] == here
+        here: int | str = history.current
+        if history.branch is not None and history.branches[history.branch] == here:
+            here = history.branch
 
         def begin() -> None:
-            if entry == here:
+            if entry == history.current:
                 session.branch(name)
                 return
             session.checkout(entry)
             try:
                 session.branch(name)
             finally:
-                session.checkout(history.branch if on_branch else here)
+                session.checkout(here)
 
         self._edit(begin)
 
@@ -238,9 +239,9 @@ class HistoryView(AnyWidget):
 
     def _choose_pin(self, entry: int | None) -> None:
         if self._pin is not None:
-            title = "" if entry is None else self._session.history[entry].label
+            label = "" if entry is None else self._session.history[entry].label
             self.pinned = entry
-            self._pin(entry, title)
+            self._pin(entry, label.replace(" -> ", " → "))
 
     def _edit(self, act: Callable[[], None]) -> None:
         edit(self._session, act, self.refresh, self._changed)

@@ -25,6 +25,7 @@ SAID = (
     (errors.UnknownConceptError, "There is no such concept"),
     (errors.UnknownPresetError, "This model has no settings for that"),
     (errors.CheckpointError, "The model cannot be read"),
+    (errors.FixedSettingError, "This is fixed for the whole session"),
     (errors.HistoryError, "The history cannot go there"),
     (errors.ModelChangedError, "The model has changed since the session began"),
     (errors.ModelMismatchError, "The file was made with another model"),
@@ -131,9 +132,10 @@ class Messages(AnyWidget):
 
     def _handle(self, _: object, content: dict[str, Any], __: object) -> None:
         """Dismiss a message, or press its button; not guarded, which would clear the others."""
-        kind, number = content.get("kind"), content.get("id")
+        kind = content.get("kind")
         if kind not in {"dismiss_toast", "press_toast"}:
             return
+        number = content["id"]
         action = self._actions.get(number) if kind == "press_toast" else None
         self._keep(lambda one: one["id"] != number)
         if action is not None:

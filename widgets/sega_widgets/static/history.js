@@ -59,11 +59,15 @@ function createRow() {
   svg.append(document.createElementNS(SVG, "path"), document.createElementNS(SVG, "path"));
   svg.append(document.createElementNS(SVG, "circle"));
   svg.children[1].setAttribute("class", "sega-history-lit");
+  // The list listens for clicks on all of them.
   const act = (/** @type {string} */ name, /** @type {HTMLButtonElement} */ one) => {
     one.dataset.act = name;
     return one;
   };
-  const nothing = () => {};
+  const bare = { bare: true, click: () => {} };
+  const name = button({ label: "Begin a branch here", icon: "branch", ...bare });
+  const pin = button({ label: "Compare with this", icon: "pin", pressed: false, ...bare });
+  const chevron = h("span", {}, icon("chevron"));
   return h(
     "div",
     { class: "sega-history-row", role: "treeitem", tabIndex: -1 },
@@ -72,19 +76,18 @@ function createRow() {
     h(
       "span",
       { class: "sega-history-words" },
-      h("span", { class: "sega-history-label" }),
-      h("span", { class: "sega-history-names" }),
+      // Spaces keep words apart for screen readers.
+      h("span", { class: "sega-history-label" }), " ",
+      h("span", { class: "sega-history-names" }), " ",
       h("span", { class: "sega-history-hidden sega-muted" }),
     ),
-    h("span", { class: "sega-history-number sega-number" }),
     h("span", { class: "sega-history-pinned", title: "Compared with" }, icon("pin")),
-    act("fold", h("button", { type: "button", class: "sega-history-fold", tabIndex: -1 }, h("span", {}, icon("chevron")))),
-    h(
-      "span",
-      { class: "sega-history-acts" },
-      act("name", button({ label: "Begin a branch here", icon: "branch", bare: true, click: nothing })),
-      act("pin", button({ label: "Compare with this", icon: "pin", bare: true, pressed: false, click: nothing })),
+    h("span", { class: "sega-history-number sega-number" }),
+    act(
+      "fold",
+      h("button", { type: "button", class: "sega-history-fold", tabIndex: -1 }, chevron),
     ),
+    h("span", { class: "sega-history-acts" }, act("name", name), act("pin", pin)),
   );
 }
 
@@ -95,7 +98,8 @@ function createRow() {
  * @param {Shown} shown
  */
 function updateRow(element, { row, entry, names, current, pinned }) {
-  const find = (/** @type {string} */ part) => /** @type {HTMLElement} */ (element.querySelector(`.sega-history-${part}`));
+  const find = (/** @type {string} */ part) =>
+    /** @type {HTMLElement} */ (element.querySelector(`.sega-history-${part}`));
   const label = pretty(entry.label);
   element.classList.toggle("sega-history-off", !row.lit);
   // The present entry is behind a closed fork.
@@ -104,15 +108,17 @@ function updateRow(element, { row, entry, names, current, pinned }) {
   setAttribute(element, "aria-selected", current);
   setAttribute(element, "aria-current", current ? "true" : null);
   setAttribute(element, "aria-expanded", row.open);
-  const words = [label, ...names.map((one) => `branch ${one}`), current && "you are here", pinned && "compared with"];
+  const folded = row.hidden ? `${row.hidden} folded` : "";
+  const words = [label, ...names, folded, current && "you are here", pinned && "compared with"];
   setAttribute(element, "aria-label", words.filter(Boolean).join(", "));
-  find("label").textContent = label;
+  // A change of a number stays in one line.
+  find("label").textContent = label.replaceAll(" → ", "\u00a0→\u00a0");
   find("label").title = label;
-  find("number").textContent = `${row.number}`;
+  find("number").dataset.number = `${row.number}`;
   find("pinned").hidden = !pinned;
   showNames(find("names"), names);
   press(/** @type {HTMLButtonElement} */ (element.querySelector("[data-act=pin]")), pinned);
-  find("hidden").textContent = row.hidden ? `${row.hidden} folded` : "";
+  find("hidden").textContent = folded;
   const { x, y, lit, plain } = graph(row, HEIGHT);
   const fold = find("fold");
   fold.hidden = row.open === null;
@@ -125,13 +131,15 @@ function updateRow(element, { row, entry, names, current, pinned }) {
   setAttribute(svg, "height", HEIGHT);
   setAttribute(others, "d", plain);
   setAttribute(path, "d", lit);
-  for (const [key, value] of Object.entries({ cx: x, cy: y, r: 4 })) setAttribute(point, key, value);
+  setAttribute(point, "cx", x);
+  setAttribute(point, "cy", y);
+  setAttribute(point, "r", 4);
 }
 
 /** @param {HTMLElement} place @param {string[]} names */
 function showNames(place, names) {
   const create = (/** @type {string} */ name) =>
-    h("span", { class: "sega-history-name", title: "Double-click to rename" }, name);
+    h("span", { class: "sega-history-name", title: "Double-click to rename" }, name, " ");
   reconcile(place, names, (name) => name, create, () => {});
 }
 
@@ -175,19 +183,16 @@ function render({ model, el, signal }) {
   /** @type {{ number: number, wanted: string, stop: () => void } | null} */
   let naming = null;
 
-  const step = (/** @type {"undo" | "redo"} */ name, /** @type {string} */ label) => {
-    const click = () => {
-      if (one.ariaDisabled !== "true") send(model, name);
-    };
-    // It keeps the focus when there is nothing left to undo.
-    const one = button({ label, icon: name, click });
-    return one;
-  };
-  const undo = step("undo", "Undo");
-  const redo = step("redo", "Redo");
-  const search = h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter the history" });
+  // Where there is nothing to undo, the button keeps the focus, and Python does nothing.
+  const undo = button({ label: "Undo", icon: "undo", click: () => send(model, "undo") });
+  const redo = button({ label: "Redo", icon: "redo", click: () => send(model, "redo") });
+  const search = h("input", {
+    type: "search", placeholder: "Filter", "aria-label": "Filter the history",
+  });
   const count = h("span", { class: "sega-muted sega-number", role: "status" });
-  const filter = h("div", { class: "sega-history-filter", hidden: true }, icon("search"), search, count);
+  const filter = h(
+    "div", { class: "sega-history-filter", hidden: true }, icon("search"), search, count,
+  );
   const list = h("div", { class: "sega-history-list", role: "tree", "aria-label": "Entries" });
   const hint = h("p", { class: "sega-history-hint sega-muted" });
   el.append(
@@ -203,7 +208,8 @@ function render({ model, el, signal }) {
 
   /** @returns {HTMLElement[]} */
   const rows = () => /** @type {HTMLElement[]} */ ([...list.children]);
-  const rowOf = (/** @type {number} */ number) => rows()[shown.findIndex(({ row }) => row.number === number)];
+  const rowOf = (/** @type {number} */ number) =>
+    rows()[shown.findIndex(({ row }) => row.number === number)];
   const numberOf = (/** @type {HTMLElement} */ row) => Number(row.dataset.key);
   const focused = () => rows().find((row) => row.contains(document.activeElement));
 
@@ -257,13 +263,16 @@ function render({ model, el, signal }) {
       shownIn.set(element, words);
       showThumbnail(element, thumbnails.get(item.entry.state));
     });
-    hint.hidden = found.length > 1 || (text !== "" && found.length > 0);
-    hint.textContent = text ? `No entry has “${text}”.` : "Every edit is kept here. Go back to any of them.";
+    hint.hidden = text ? found.length > 0 : entries.length > 1;
+    hint.textContent = text
+      ? `No entry has “${text}”.`
+      : "Every edit is kept here. Go back to any of them.";
     showSteps();
-    const row = rowOf(current) ?? rows()[0];
-    if (heldNumber === undefined) makeTabStop(row);
+    const row = rowOf(current);
+    const goesAlong = heldNumber === before && document.activeElement === held;
+    if (!held) makeTabStop(row ?? rows()[0]);
     // The focus goes along with the present entry, and is not lost with a row.
-    else if (!held?.isConnected || (heldNumber === before && document.activeElement === held)) focus(row);
+    else if (goesAlong || !held.isConnected) focus(row ?? rows()[0]);
     if (current !== before) reveal(list, row);
   }
 
@@ -272,8 +281,10 @@ function render({ model, el, signal }) {
     const past = entries[current]?.parent ?? null;
     setAttribute(undo, "aria-disabled", past === null);
     setAttribute(redo, "aria-disabled", next === null);
-    undo.title = past === null ? `Nothing to undo (${UNDO})` : `Undo: ${pretty(entries[current].label)} (${UNDO})`;
-    redo.title = next === null ? `Nothing to redo (${REDO})` : `Redo: ${pretty(entries[next].label)} (${REDO})`;
+    const undone = past === null ? "Nothing to undo" : `Undo: ${pretty(entries[current].label)}`;
+    const redone = next === null ? "Nothing to redo" : `Redo: ${pretty(entries[next].label)}`;
+    undo.title = `${undone} (${UNDO})`;
+    redo.title = `${redone} (${REDO})`;
   }
 
   function fold(/** @type {number} */ number) {
@@ -286,7 +297,10 @@ function render({ model, el, signal }) {
     naming?.stop();
     const row = rowOf(number);
     const label = old === undefined ? "Name of the branch" : `New name of ${old}`;
-    const field = h("input", { type: "text", class: "sega-history-field", value: old ?? "", "aria-label": label, placeholder: "Name, then Enter" });
+    const field = h("input", {
+      type: "text", class: "sega-history-field", value: old ?? "", placeholder: "Name, then Enter",
+      "aria-label": label,
+    });
     const stop = () => {
       naming = null;
       row.classList.remove("sega-history-naming");
@@ -320,7 +334,8 @@ function render({ model, el, signal }) {
 
   const go = (/** @type {number} */ number) => send(model, "go", { entry: number });
   const pin = (/** @type {number} */ number) => {
-    if (model.get("can_pin")) send(model, "pin", { entry: number === model.get("pinned") ? null : number });
+    if (!model.get("can_pin")) return;
+    send(model, "pin", { entry: number === model.get("pinned") ? null : number });
   };
 
   list.addEventListener("click", (event) => {
@@ -338,7 +353,7 @@ function render({ model, el, signal }) {
   list.addEventListener("dblclick", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
     const row = /** @type {HTMLElement | null} */ (target.closest(".sega-history-row"));
-    if (row && target.matches(".sega-history-name")) name(numberOf(row), target.textContent ?? undefined);
+    if (row && target.matches(".sega-history-name")) name(numberOf(row), target.dataset.key);
   });
   list.addEventListener("keydown", (event) => {
     const row = /** @type {HTMLElement} */ (event.target);
@@ -346,7 +361,8 @@ function render({ model, el, signal }) {
     const all = rows();
     const place = all.indexOf(row);
     const { row: { number, depth, open }, names } = shown[place];
-    const above = () => all[shown.findLastIndex((one, other) => other < place && one.row.depth < depth)];
+    const above = () =>
+      all[shown.findLastIndex((one, other) => other < place && one.row.depth < depth)];
     /** @type {Record<string, () => void>} */
     const keys = {
       ArrowDown: () => focus(all[place + 1]),
@@ -366,12 +382,16 @@ function render({ model, el, signal }) {
     event.stopPropagation();
     act();
   });
-  search.addEventListener("input", update);
+  search.addEventListener("input", () => {
+    update();
+    if (search.value) list.scrollTop = 0;
+    else reveal(list, rowOf(current));
+  });
   search.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !search.value) return;
     event.stopPropagation();
     search.value = "";
-    update();
+    search.dispatchEvent(new Event("input"));
   });
 
   // One message may change several traits.
@@ -384,7 +404,10 @@ function render({ model, el, signal }) {
       if (!signal.aborted) update();
     });
   };
-  /** @param {{ kind: string, states: number[], exact: boolean[] }} content @param {DataView[]} files */
+  /**
+   * @param {{ kind: string, states: number[], exact: boolean[] }} content
+   * @param {DataView[]} files
+   */
   const receive = ({ kind, states, exact }, files) => {
     if (kind !== "thumbnails") return;
     const known = new Set(entries.map(({ state }) => state));
@@ -411,7 +434,8 @@ function render({ model, el, signal }) {
   follow(model, TRAITS, signal, updateSoon);
   update();
   send(model, "thumbnails");
-  if (model.get("toasts") !== null) showToasts(model, el, signal);
+  // Without a panel, the part shows its messages itself.
+  if (model.get("toasts")) showToasts(model, el, signal);
 }
 
 export default { render };

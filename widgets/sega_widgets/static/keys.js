@@ -148,7 +148,7 @@ function render({ model, el, signal }) {
   const prepare = () => {
     const found = panel();
     if (!found) {
-      if (!signal.aborted) requestAnimationFrame(prepare);
+      if (!signal.aborted && !el.isConnected) requestAnimationFrame(prepare);
       return;
     }
     found.tabIndex = -1;

@@ -60,7 +60,19 @@ export function showToasts(model, el, signal) {
   // A live region is announced only if it was there before its text.
   const alerts = h("div", { class: "sega-toasts-live", role: "alert", "aria-atomic": "false" });
   const notes = h("div", { class: "sega-toasts-live", role: "status", "aria-atomic": "false" });
-  el.append(h("div", { class: "sega-toasts" }, h("div", { class: "sega-toasts-stack" }, alerts, notes)));
+  const stack = h("div", { class: "sega-toasts-stack" }, alerts, notes);
+  const place = h("div", { class: "sega-toasts" }, stack);
+  el.append(place);
+
+  // Messages lie upon the panel; alone on a page there is nothing to lie upon.
+  const observer = new ResizeObserver(() => {
+    place.classList.remove("sega-toasts-alone");
+    const around = /** @type {HTMLElement | null} */ (el.closest(".sega-panel") ?? el.parentElement);
+    const alone = (around?.offsetHeight ?? 0) < stack.offsetHeight;
+    place.classList.toggle("sega-toasts-alone", alone);
+  });
+  observer.observe(stack);
+  signal.addEventListener("abort", () => observer.disconnect());
 
   /** @type {Set<number>} */
   const gone = new Set();
@@ -75,6 +87,7 @@ export function showToasts(model, el, signal) {
   /** @param {Toast} toast */
   const create = (toast) => {
     const { kind, text, detail, label } = toast;
+    const dismiss = () => leave(toast, "dismiss_toast");
     const element = h(
       "div",
       { class: `sega-toast sega-toast-${kind}` },
@@ -86,10 +99,10 @@ export function showToasts(model, el, signal) {
         detail && h("p", { class: "sega-toast-detail" }, detail),
       ),
       label && button({ label, click: () => leave(toast, "press_toast") }),
-      button({ label: "Dismiss", icon: "close", bare: true, click: () => leave(toast, "dismiss_toast") }),
+      button({ label: "Dismiss", icon: "close", bare: true, click: dismiss }),
     );
     const time = patience(kind);
-    if (time !== null) whenLeftAlone(element, time, () => leave(toast, "dismiss_toast"));
+    if (time !== null) whenLeftAlone(element, time, dismiss);
     return element;
   };
 
