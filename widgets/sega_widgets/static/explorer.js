@@ -182,9 +182,10 @@ function render({ model, el, signal }) {
     if (!images.has(tile.key) && image.src) showImage(image, null);
     const rough = !tile.waiting && !tile.problem && tile.quality !== "exact";
     badge.textContent = tile.problem ? "not possible" : rough ? tile.quality : "";
+    setAttribute(badge, "data-rough", Boolean(tile.problem) || tile.quality === "rough");
     caption.textContent = tile.caption;
     caption.hidden = isGrid();
-    element.title = tile.problem || tile.caption;
+    element.title = describe(tile);
     setAttribute(element, "aria-label", describe(tile));
     setAttribute(element, "data-waiting", tile.waiting);
     setAttribute(element, "data-empty", !image.src);
@@ -197,7 +198,7 @@ function render({ model, el, signal }) {
     if (isGrid()) send(model, "apply", { key });
     else if (images.has(key)) enlarge(key);
   };
-  const columns = () => (isGrid() ? /** @type {Axes} */ (model.get("axes")).scales[0]?.length ?? 1 : 3);
+  const columns = () => (isGrid() ? /** @type {Axes} */ (model.get("axes")).scales?.[0]?.length ?? 1 : 3);
 
   const showTiles = () => {
     const all = tiles();

@@ -204,7 +204,13 @@ function render({ model, el, signal }) {
     title: "See the edits on other seeds and other prompts, or two concepts at several strengths",
     click: () => send(model, "explore"),
   });
-  const dice = button({ label: "New seed: draw one, and generate", icon: "dice", bare: true, click: () => submit("draw") });
+  const dice = button({
+    label: "New seed",
+    icon: "dice",
+    bare: true,
+    title: "Draw a new seed, and begin an image with it",
+    click: () => submit("draw"),
+  });
   const keep = h("input", { type: "checkbox", role: "switch", checked: true, "aria-label": "Keep edits" });
   const keepLabel = h(
     "label",
@@ -218,7 +224,7 @@ function render({ model, el, signal }) {
     click: () => {},
   });
   generate.type = "submit";
-  const problem = h("p", { class: "sega-scene-problem", id: `sega-problem-${crypto.randomUUID()}`, role: "alert" });
+  const problem = h("p", { class: "sega-scene-problem", id: `sega-problem-${Math.random().toString(36).slice(2)}`, role: "alert" });
   const status = h("span", { role: "status" });
   const bar = h("progress", { max: 1, "aria-label": "Progress" });
   const busy = h(
