@@ -112,7 +112,9 @@ function render({ model, el, signal }) {
 
   const hint = h("span", { class: "sega-explorer-hint sega-muted" });
   const back = button({ label: "All", icon: "grid", title: "Back to all images (Escape)", click: () => enlarge("") });
-  const before = button({ label: "Image before", icon: "back", bare: true, click: () => turn(-1) });
+  back.classList.add("sega-explorer-all");
+  const before = button({ label: "Image before", icon: "chevron", bare: true, click: () => turn(-1) });
+  before.classList.add("sega-explorer-before");
   const after = button({ label: "Image after", icon: "chevron", bare: true, click: () => turn(1) });
   const keep = button({
     label: "Keep this one",
