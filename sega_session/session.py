@@ -1703,7 +1703,9 @@ class EditSession:
         for digest in named_masks(history):
             self._renderer.masks.restore(digest, other._renderer.masks.pixels(digest))
         calls = other.num_calls, self.num_calls
-        self._timeline.go(history.with_states(lambda state: rescaled(state, *calls)))
+        if calls[0] != calls[1]:
+            history = history.with_states(lambda state: rescaled(state, *calls))
+        self._timeline.go(history)
         self._warn_of_idle(self.state, EditState())
 
     def _checked(self, state: EditState) -> EditState:

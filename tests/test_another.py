@@ -159,6 +159,23 @@ def test_concepts_keep_their_share_of_the_calls(session: EditSession) -> None:
     assert [state.concept("hat").warmup for state in edited] == [4, 4, 4, 10]
 
 
+def test_entries_that_become_equal_are_one(session: EditSession) -> None:
+    session.update("hat", warmup=6)
+    session.update("hat", warmup=7)
+    session.branch("late")
+    session.undo()
+    other = session.another(num_inference_steps=2)
+    # Warm-ups of 2, 6 and 7 calls of 10 are ones of 0, 1 and 1 of 2.
+    assert len(other.history) == len(session.history) - 1
+    assert other.history.problems() == []
+    assert other.history["late"] == other.history.entry
+    assert other.history.entry.label == "hat: warmup 2 -> 6"
+    assert EditSession.run(other.script(), FakeModel()).history == other.history
+    other.undo()
+    other.redo()
+    assert other["hat"].warmup == 1
+
+
 @pytest.mark.parametrize(
     ("warmup", "cooldown", "calls", "expected"),
     [

@@ -64,8 +64,6 @@ def rescaled(state: EditState, calls: int, other_calls: int) -> EditState:
         calls: the model calls that its warm-ups and cool-downs count.
         other_calls: the other number.
     """
-    if calls == other_calls:
-        return state
     concepts = tuple(_rescaled(concept, calls, other_calls) for concept in state)
     return attrs.evolve(state, concepts=concepts)
 

@@ -223,14 +223,30 @@ class History:
         return list({id(entry.state): entry.state for entry in self.entries}.values())
 
     def with_states(self, change: Callable[[EditState], EditState]) -> History:
-        """Return this tree with a changed state in every entry; labels stay.
+        """Return the tree with a changed state in every entry.
+
+        An entry whose state becomes that of its parent is left out, as `commit` adds none.
 
         Args:
-            change: returns the state to put in the place of one; called once for each object.
+            change: returns the state to put in the place of one.
         """
-        changed = {id(state): change(state) for state in self.states()}
-        entries = (attrs.evolve(one, state=changed[id(one.state)]) for one in self)
-        return attrs.evolve(self, entries=entries)
+        first = self.entries[0]
+        made, places = History(entries=[attrs.evolve(first, state=change(first.state))]), {0: 0}
+        for entry in self.entries[1:]:
+            parent = attrs.evolve(made, current=places[entry.parent or 0])
+            made = parent.commit(change(entry.state), entry.label)
+            places[entry.id] = made.current
+        visited: dict[int, int | None] = {}
+        for number, child in enumerate(self.visited):
+            if child is not None and places[child] != places[number]:
+                visited.setdefault(places[number], places[child])
+        return attrs.evolve(
+            made,
+            current=places[self.current],
+            visited=[visited.get(number) for number in range(len(made))],
+            branches={name: places[end] for name, end in self.branches.items()},
+            branch=self.branch,
+        )
 
     def children(self) -> dict[int, list[int]]:
         """Return the children of each entry, by its id; an entry without children is left out."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 from sega_widgets.explorer import Explorer
 from sega_widgets.guard import Guard
+from sega_widgets.worker import RenderWorker
 
 from sega_session import EditSession, SegaSessionError
 
 from .fakes import Model
-from .test_scene_bar import Notes
+from .test_scene_bar import LIMIT, Notes
 
 
 class Shown:
@@ -24,6 +26,7 @@ class Shown:
         self.closed = 0
         self.changed: list[bool] = []
         self.renders = 0
+        self.rerender: Callable[[], object] = lambda: None
         self.sent: list[tuple[str, str]] = []
         self.explorer = Explorer(
             session,
@@ -42,6 +45,7 @@ class Shown:
 
     def _rerender(self) -> None:
         self.renders += 1
+        self.rerender()
 
     def do(self, kind: str, **values: Any) -> None:
         """Deliver a message as a page sends it."""
@@ -266,6 +270,29 @@ def test_a_page_that_opens_later_gets_all_images(shown: Shown) -> None:
     assert shown.sent == [("image", shown.key(place)) for place in range(4)]
     shown.do("enlarge", key=shown.key(0))
     assert shown.sent[-1] == ("large", shown.key(0))
+
+
+def test_it_is_rendered_on_the_render_thread(shown: Shown) -> None:
+    explorer = shown.explorer
+    failures: list[Exception] = []
+    with RenderWorker(
+        shown.session,
+        show=lambda _: None,
+        progress=lambda _: None,
+        fail=failures.append,
+        more=explorer.render_missing,
+    ) as worker:
+        shown.rerender = worker.post
+        explorer.explore()
+        for _ in range(3):
+            shown.do("more")
+        shown.do("choose", what="concepts")
+        shown.do("choose", what="seeds")
+        assert worker.wait(LIMIT)
+        assert shown.qualities == ["exact"] * 9
+        shown.do("keep", key=shown.key(8))
+    assert failures == []
+    assert shown.begun[0].plan() == 0
 
 
 def test_leaving_closes_the_sessions(shown: Shown) -> None:

@@ -112,7 +112,9 @@ function render({ model, el, signal }) {
 
   const hint = h("span", { class: "sega-explorer-hint sega-muted" });
   const back = button({ label: "All", icon: "grid", title: "Back to all images (Escape)", click: () => enlarge("") });
-  const before = button({ label: "Image before", icon: "back", bare: true, click: () => turn(-1) });
+  back.classList.add("sega-explorer-all");
+  const before = button({ label: "Image before", icon: "chevron", bare: true, click: () => turn(-1) });
+  before.classList.add("sega-explorer-before");
   const after = button({ label: "Image after", icon: "chevron", bare: true, click: () => turn(1) });
   const keep = button({
     label: "Keep this one",
@@ -182,9 +184,10 @@ function render({ model, el, signal }) {
     if (!images.has(tile.key) && image.src) showImage(image, null);
     const rough = !tile.waiting && !tile.problem && tile.quality !== "exact";
     badge.textContent = tile.problem ? "not possible" : rough ? tile.quality : "";
+    setAttribute(badge, "data-rough", Boolean(tile.problem) || tile.quality === "rough");
     caption.textContent = tile.caption;
     caption.hidden = isGrid();
-    element.title = tile.problem || tile.caption;
+    element.title = describe(tile);
     setAttribute(element, "aria-label", describe(tile));
     setAttribute(element, "data-waiting", tile.waiting);
     setAttribute(element, "data-empty", !image.src);
@@ -197,7 +200,7 @@ function render({ model, el, signal }) {
     if (isGrid()) send(model, "apply", { key });
     else if (images.has(key)) enlarge(key);
   };
-  const columns = () => (isGrid() ? /** @type {Axes} */ (model.get("axes")).scales[0]?.length ?? 1 : 3);
+  const columns = () => (isGrid() ? /** @type {Axes} */ (model.get("axes")).scales?.[0]?.length ?? 1 : 3);
 
   const showTiles = () => {
     const all = tiles();

@@ -204,7 +204,13 @@ function render({ model, el, signal }) {
     title: "See the edits on other seeds and other prompts, or two concepts at several strengths",
     click: () => send(model, "explore"),
   });
-  const dice = button({ label: "New seed: draw one, and generate", icon: "dice", bare: true, click: () => submit("draw") });
+  const dice = button({
+    label: "New seed",
+    icon: "dice",
+    bare: true,
+    title: "Draw a new seed, and begin an image with it",
+    click: () => submit("draw"),
+  });
   const keep = h("input", { type: "checkbox", role: "switch", checked: true, "aria-label": "Keep edits" });
   const keepLabel = h(
     "label",
