@@ -351,6 +351,22 @@ def test_a_finger_and_a_pen(page: Page) -> None:
     assert 2 < light < 0.6 * firm
 
 
+def test_strokes_survive_a_look_at_another_region(page: Page) -> None:
+    page.open()
+    page.drag((0.25, 0.5), (0.75, 0.5))
+    page.open(None)
+    expect(page.button("Undo")).to_be_disabled()
+    page.open()
+    expect(page.stage.page.get_by_text("This is what you painted before.")).to_be_visible()
+    assert page.applied()[SIDE // 2, SIDE // 2] == 255
+    # Once they are back, they are an edit like any other, which cancelling takes back.
+    page.drag((0.25, 0.8), (0.75, 0.8))
+    page.button("Cancel").click()
+    expect(page.picture).to_be_hidden()
+    page.open()
+    expect(page.button("Undo")).to_be_disabled()
+
+
 def test_the_focus_goes_back_to_where_it_was(page: Page) -> None:
     page.stage.page.evaluate("""() => {
         const button = document.createElement("button");
@@ -373,10 +389,16 @@ def test_it_is_accessible_and_fits(page: Page, scheme: Any, width: int) -> None:
     for name in ("glasses", None):
         page.open(name)
         assert page.stage.violations() == []
-        page.button("Edges").click()
-        assert page.stage.violations() == []
         page.stage.picture(f"mask-{name or 'protect'}-{scheme}-{width}")
-        page.button("Edges").press("Escape")
+        page.button("Box").click()
+        for opener in ("Edges", "Give its sides"):
+            page.button(opener).click()
+            assert page.stage.violations() == []
+            box = browser_page.get_by_role("dialog").bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            page.button(opener).press("Escape")
         assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
         page.button("Cancel").click()
 

@@ -83,6 +83,8 @@ function render({ model, el, signal }) {
   let askedToLeave = false;
   /** @type {HTMLElement | null} */
   let focusedBefore = null;
+  /** @type {Map<string | null, Uint8Array<ArrayBuffer>>} left for another region, by name */
+  const drafts = new Map();
 
   // Elements.
 
@@ -208,10 +210,12 @@ function render({ model, el, signal }) {
 
   function openOrClose() {
     const next = /** @type {Partial<Region>} */ (model.get("region"));
-    stroke = null;
+    const closed = next.mask === undefined;
+    abandon();
+    if (region && !closed && history.past.length) drafts.set(region.name, values);
     history = NO_HISTORY;
-    section.hidden = next.mask === undefined;
-    if (section.hidden) {
+    section.hidden = closed;
+    if (closed) {
       region = null;
       focusedBefore?.focus();
       focusedBefore = null;
@@ -243,7 +247,18 @@ function render({ model, el, signal }) {
     invalidate(whole(size));
     showMeasures();
     notify(images > 1 ? "Each image has its own mask; applying makes one for all images." : "");
+    takeDraft();
     canvas.focus({ preventScroll: true });
+  }
+
+  /** Go on with what was painted here before another region was opened. */
+  function takeDraft() {
+    const name = region?.name ?? null;
+    const draft = drafts.get(name);
+    if (draft?.length !== values.length) return;
+    drafts.delete(name);
+    change(() => draft);
+    notify("This is what you painted before. Undo brings back the mask in use.");
   }
 
   function sendMask() {
