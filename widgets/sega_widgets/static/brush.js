@@ -498,7 +498,9 @@ function averaged(values, length, lines, step, apart, reach) {
   for (let line = 0; line < lines; line++) {
     const start = line * apart;
     let sum = values[start] * (reach + 1);
-    for (let place = 1; place <= reach; place++) sum += values[start + Math.min(place, last) * step];
+    for (let place = 1; place <= reach; place++) {
+      sum += values[start + Math.min(place, last) * step];
+    }
     for (let place = 0; place < length; place++) {
       found[start + place * step] = sum / (2 * reach + 1);
       const enters = Math.min(place + reach + 1, last);
