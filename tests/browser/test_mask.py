@@ -102,7 +102,7 @@ def page(stage: Stage) -> Page:
 def test_a_stroke_is_painted_where_the_pointer_went(page: Page) -> None:
     page.open()
     expect(page.button("Apply")).to_be_disabled()
-    expect(page.stage.page.get_by_text("Paint where “glasses” may act.")).to_be_visible()
+    expect(page.stage.page.get_by_text("Nothing is painted: paint where “glasses”")).to_be_visible()
     page.drag((0.25, 0.5), (0.75, 0.5))
     expect(page.stage.page.get_by_text(re.compile(r"^\d+\s% of the image$"))).to_be_visible()
     values = page.applied()
@@ -116,20 +116,18 @@ def test_a_stroke_is_painted_where_the_pointer_went(page: Page) -> None:
     assert len(np.unique(values[:, middle])) > 6
 
 
-def test_a_curve_is_smooth(page: Page) -> None:
+def test_fast_moves_make_curves_not_corners(page: Page) -> None:
     page.open()
     page.set_slider("Size", 0.3)
-    turns = np.linspace(0, 2 * np.pi, 9)
-    circle = [(0.5 + 0.3 * float(np.cos(t)), 0.5 + 0.3 * float(np.sin(t))) for t in turns]
-    with page.pressed(*circle[0]):
-        for x, y in circle[1:]:
+    corners = [(0.8, 0.5), (0.5, 0.8), (0.2, 0.5), (0.5, 0.2), (0.8, 0.5)]
+    with page.pressed(*corners[0]):
+        for x, y in corners[1:]:
             page.stage.page.mouse.move(*page.place(x, y))
     values = page.applied()
-    rows, columns = np.nonzero(values > 127)
+    # Apart from its ends, at the right, the line stays inside the corners.
+    rows, columns = np.nonzero(values[:, : SIDE // 2] > 127)
     away = np.hypot(rows + 0.5 - SIDE / 2, columns + 0.5 - SIDE / 2) / SIDE
-    # An octagon's sides are at 0.277 in their middles, and its corners at 0.3.
-    assert away.max() - away.min() < 0.08
-    assert 0.25 < away.mean() < 0.3
+    assert 0.18 < away.min() < away.max() < 0.29
 
 
 @pytest.mark.parametrize("how", ["eraser", "alt", "right button"])
@@ -254,7 +252,7 @@ def test_protecting(page: Page) -> None:
     page.open(None)
     expect(page.stage.page.get_by_role("heading", name="What must not change")).to_be_visible()
     expect(page.button("Heat map")).to_be_hidden()
-    expect(page.button("Remove the mask")).to_be_hidden()
+    expect(page.button("Remove mask")).to_be_hidden()
     page.button("Fill").click()
     expect(page.button("Apply")).to_be_disabled()
     expect(page.stage.page.get_by_text("Leave a part unpainted")).to_be_visible()
@@ -264,7 +262,7 @@ def test_protecting(page: Page) -> None:
     region = page.session.state.region
     assert region is not None
     assert 0.5 < region.share < 1
-    page.button("Remove the mask").click()
+    page.button("Remove mask").click()
     expect(page.picture).to_be_hidden()
     assert page.session.state.region is None
 
@@ -341,7 +339,7 @@ def test_a_finger_and_a_pen(page: Page) -> None:
             ("mouseMoved", 0.8),
             ("mouseReleased", 0.8),
         ):
-            pen = dict(zip("xy", page.place(x, y), strict=True))
+            pen: dict[str, object] = dict(zip("xy", page.place(x, y), strict=True))
             pen |= {"type": kind, "button": "left", "buttons": 1, "clickCount": 1}
             pen |= {"pointerType": "pen", "force": force}
             devtools.send("Input.dispatchMouseEvent", pen)
@@ -349,6 +347,22 @@ def test_a_finger_and_a_pen(page: Page) -> None:
     finger, light, firm = (part.sum() for part in np.array_split(column, [44, 84]))
     assert finger > 15
     assert 2 < light < 0.6 * firm
+
+
+def test_strokes_survive_a_look_at_another_region(page: Page) -> None:
+    page.open()
+    page.drag((0.25, 0.5), (0.75, 0.5))
+    page.open(None)
+    expect(page.button("Undo")).to_be_disabled()
+    page.open()
+    expect(page.stage.page.get_by_text("This is what you painted before.")).to_be_visible()
+    assert page.applied()[SIDE // 2, SIDE // 2] == 255
+    # Once they are back, they are an edit like any other, which cancelling takes back.
+    page.drag((0.25, 0.8), (0.75, 0.8))
+    page.button("Cancel").click()
+    expect(page.picture).to_be_hidden()
+    page.open()
+    expect(page.button("Undo")).to_be_disabled()
 
 
 def test_the_focus_goes_back_to_where_it_was(page: Page) -> None:
@@ -373,10 +387,16 @@ def test_it_is_accessible_and_fits(page: Page, scheme: Any, width: int) -> None:
     for name in ("glasses", None):
         page.open(name)
         assert page.stage.violations() == []
-        page.button("Edges").click()
-        assert page.stage.violations() == []
         page.stage.picture(f"mask-{name or 'protect'}-{scheme}-{width}")
-        page.button("Edges").press("Escape")
+        page.button("Box").click()
+        for opener in ("Edges", "Give its sides"):
+            page.button(opener).click()
+            assert page.stage.violations() == []
+            box = browser_page.get_by_role("dialog").bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            page.button(opener).press("Escape")
         assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
         page.button("Cancel").click()
 

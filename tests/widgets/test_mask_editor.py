@@ -251,9 +251,9 @@ def test_without_an_exact_render_the_reason_is_said() -> None:
     session = new_session(Model())
     before = session.render()
     session.add("hat", warmup=1)
-    renders = [None, before, session.render("preview")]
-    for render in renders:
-        editor = Editor(session, lambda render=render: render)
+    shown: list[Render | None] = [None, before, session.render("preview")]
+    while shown:
+        editor = Editor(session, shown.pop)
         editor.widget.edit("hat")
         editor.receive("heat")
         content, buffers = editor.answers.get(timeout=PATIENCE)

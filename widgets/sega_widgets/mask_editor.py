@@ -14,7 +14,7 @@ from sega_session import EditSession, Render
 from sega_session.errors import InvalidValueError, SegaSessionError
 from sega_session.state import Mask, Pixels, mask_of, read_mask
 
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .front_end import script, style
 from .guard import Changed, Guard, edit
 from .messages import Messages
@@ -68,10 +68,10 @@ class MaskEditor(AnyWidget):
         # `show` is called on the render thread, the rest on event threads.
         self._lock = threading.Lock()
         super().__init__()
-        handlers = {
+        handlers: dict[str, Handler] = {
             "apply": self._apply,
             "remove": self._remove,
-            "cancel": self._finish,
+            "cancel": self._cancel,
             "heat": self._send_heat_mask,
         }
         handle_messages(self, self._guard, handlers)
@@ -82,7 +82,7 @@ class MaskEditor(AnyWidget):
         return self._guard.messages
 
     def edit(self, name: str | None) -> None:
-        """Edit the region that a concept acts in, with the mask that it has.
+        """Open the editor for the region that a concept acts in, with the mask that it has.
 
         Args:
             name: of the concept; None: the protected region, which edits do not change.
@@ -140,7 +140,12 @@ class MaskEditor(AnyWidget):
         if self.region:
             self._set_mask(None)
 
+    def _cancel(self) -> None:
+        if self.region:
+            self._finish()
+
     def _set_mask(self, mask: Pixels | None) -> None:
+        """Give the concept, or all edits, this mask, or none, and close."""
         session, name = self._session, self.region["name"]
         if name is not None and name not in session:
             raise SegaSessionError(
@@ -158,7 +163,7 @@ class MaskEditor(AnyWidget):
         self._finish()
 
     def _finish(self) -> None:
-        """Close the editor without an edit."""
+        """Close the editor, and tell the parts around it."""
         with self._lock:
             self.region, self.picture = {}, b""
         self._closed()

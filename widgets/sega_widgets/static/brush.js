@@ -136,12 +136,15 @@ export function cover(coverage, size, from, to, softness) {
   const length = dx * dx + dy * dy;
   for (let y = box.top; y < box.bottom; y++) {
     for (let x = box.left; x < box.right; x++) {
-      const [px, py] = [x + 0.5 - from.x, y + 0.5 - from.y];
-      const along = length ? clamp((px * dx + py * dy) / length, 0, 1) : 1;
-      const away = Math.hypot(px - along * dx, py - along * dy);
-      const radius = from.radius + along * (to.radius - from.radius);
-      const value = falloff(away, radius, softness);
       const place = y * size.width + x;
+      if (coverage[place] === 1) continue;
+      const px = x + 0.5 - from.x;
+      const py = y + 0.5 - from.y;
+      const along = length ? clamp((px * dx + py * dy) / length, 0, 1) : 1;
+      const aside = px - along * dx;
+      const below = py - along * dy;
+      const radius = from.radius + along * (to.radius - from.radius);
+      const value = falloff(Math.sqrt(aside * aside + below * below), radius, softness);
       if (value > coverage[place]) coverage[place] = value;
     }
   }
@@ -307,7 +310,9 @@ export function feathered(values, { width, height }, pixels) {
     found = averaged(found, width, height, 1, width, reach);
     found = averaged(found, height, width, width, 1, reach);
   }
-  return Uint8Array.from(found, Math.round);
+  const bytes = new Uint8Array(values.length);
+  for (let place = 0; place < bytes.length; place++) bytes[place] = Math.round(found[place]);
+  return bytes;
 }
 
 // Measures.
@@ -320,7 +325,7 @@ export function feathered(values, { width, height }, pixels) {
  */
 export function share(values) {
   let sum = 0;
-  for (const value of values) sum += value;
+  for (let place = 0; place < values.length; place++) sum += values[place];
   return sum / 255 / values.length;
 }
 
@@ -467,10 +472,11 @@ function shares(from, to, count) {
 /** @param {Uint8Array} values @param {number} width @returns {Uint8Array<ArrayBuffer>} */
 function wider(values, width) {
   const found = values.slice();
-  for (let place = 0; place < values.length; place++) {
-    const column = place % width;
-    if (column > 0 && values[place - 1] > found[place]) found[place] = values[place - 1];
-    if (column < width - 1 && values[place + 1] > found[place]) found[place] = values[place + 1];
+  for (let start = 0; start < values.length; start += width) {
+    for (let place = start + 1; place < start + width; place++) {
+      if (values[place - 1] > found[place]) found[place] = values[place - 1];
+      if (values[place] > found[place - 1]) found[place - 1] = values[place];
+    }
   }
   return found;
 }
@@ -488,14 +494,18 @@ function wider(values, width) {
  */
 function averaged(values, length, lines, step, apart, reach) {
   const found = new Float32Array(values.length);
+  const last = length - 1;
   for (let line = 0; line < lines; line++) {
     const start = line * apart;
-    const at = (/** @type {number} */ place) => values[start + clamp(place, 0, length - 1) * step];
-    let sum = 0;
-    for (let place = -reach; place <= reach; place++) sum += at(place);
+    let sum = values[start] * (reach + 1);
+    for (let place = 1; place <= reach; place++) {
+      sum += values[start + Math.min(place, last) * step];
+    }
     for (let place = 0; place < length; place++) {
       found[start + place * step] = sum / (2 * reach + 1);
-      sum += at(place + reach + 1) - at(place - reach);
+      const enters = Math.min(place + reach + 1, last);
+      const leaves = Math.max(place - reach, 0);
+      sum += values[start + enters * step] - values[start + leaves * step];
     }
   }
   return found;

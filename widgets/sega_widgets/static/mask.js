@@ -1,11 +1,12 @@
 // A soft brush over the picture, for the mask of a concept or of the protected region.
 
-import { button, popover, press } from "./controls.js";
+import { button, press } from "./controls.js";
 import { follow, h, send, setAttribute, showImage } from "./dom.js";
 import { icon } from "./icons.js";
+import { boxPopover, edgePopover, slider } from "./mask-tools.js";
 import {
-  NO_HISTORY, compose, cover, curve, feathered, grown, inverted, joined, middle, patchBetween,
-  redone, share, shrunk, thinShare, undone, union, whole, withBox, withPatch,
+  NO_HISTORY, compose, cover, curve, inverted, joined, middle, patchBetween, redone, share,
+  thinShare, undone, union, whole, withBox, withPatch,
 } from "./brush.js";
 
 /**
@@ -83,6 +84,8 @@ function render({ model, el, signal }) {
   let askedToLeave = false;
   /** @type {HTMLElement | null} */
   let focusedBefore = null;
+  /** @type {Map<string | null, Uint8Array<ArrayBuffer>>} left for another region, by name */
+  const drafts = new Map();
 
   // Elements.
 
@@ -90,7 +93,7 @@ function render({ model, el, signal }) {
   const mark = h("span", { class: "sega-mask-mark" });
   const apply = button({ label: "Apply", kind: "primary", click: sendMask });
   const remove = button({
-    label: "Remove the mask",
+    label: "Remove mask",
     kind: "danger",
     click: () => send(model, "remove"),
   });
@@ -208,10 +211,12 @@ function render({ model, el, signal }) {
 
   function openOrClose() {
     const next = /** @type {Partial<Region>} */ (model.get("region"));
-    stroke = null;
+    const closed = next.mask === undefined;
+    abandon();
+    if (region && !closed && history.past.length) drafts.set(region.name, values);
     history = NO_HISTORY;
-    section.hidden = next.mask === undefined;
-    if (section.hidden) {
+    section.hidden = closed;
+    if (closed) {
       region = null;
       focusedBefore?.focus();
       focusedBefore = null;
@@ -243,7 +248,18 @@ function render({ model, el, signal }) {
     invalidate(whole(size));
     showMeasures();
     notify(images > 1 ? "Each image has its own mask; applying makes one for all images." : "");
+    takeDraft();
     canvas.focus({ preventScroll: true });
+  }
+
+  /** Go on with what was painted here before another region was opened. */
+  function takeDraft() {
+    const name = region?.name ?? null;
+    const draft = drafts.get(name);
+    if (draft?.length !== values.length) return;
+    drafts.delete(name);
+    change(() => draft);
+    notify("This is what you painted before. Undo brings back the mask in use.");
   }
 
   function sendMask() {
@@ -423,7 +439,12 @@ function render({ model, el, signal }) {
     invalidate(whole(size));
   }
 
-  /** Lead a stroke on to a dab, up to halfway. @param {Stroke} one @param {Dab} dab */
+  /**
+   * Lead a stroke on, halfway to a dab, since the way there bends with the next one.
+   *
+   * @param {Stroke} one
+   * @param {Dab} dab
+   */
   function lead(one, dab) {
     const half = middle(one.last, dab);
     for (const next of curve(one.middle, one.last, half)) {
@@ -574,94 +595,6 @@ function render({ model, el, signal }) {
 }
 
 /**
- * Return a button that opens fields for a box.
- *
- * @param {(sides: [number, number, number, number], erase: boolean) => void} add called with
- *   left, top, right and bottom in fractions of the image
- */
-function boxPopover(add) {
-  const inputs = [25, 25, 75, 75].map((value) => h("input", {
-    type: "number", min: "0", max: "100", step: "any", required: true, value: `${value}`,
-  }));
-  const fields = ["Left", "Top", "Right", "Bottom"].map((label, number) =>
-    h("label", { class: "sega-field" }, h("span", {}, `${label}, %`), inputs[number]));
-  const use = (/** @type {boolean} */ erase) => {
-    if (!inputs.every((one) => one.reportValidity())) return;
-    const [left, top, right, bottom] = inputs.map((one) => one.valueAsNumber / 100);
-    add([left, top, right, bottom], erase);
-  };
-  const enter = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Enter" && event.target instanceof HTMLInputElement) use(false);
-  };
-  const content = h(
-    "div",
-    { class: "sega-mask-sides", onkeydown: enter },
-    ...fields,
-    button({ label: "Erase", click: () => use(true) }),
-    button({ label: "Paint", click: () => use(false) }),
-  );
-  const opener = button({ label: "Give its sides", click: () => {} });
-  return popover(opener, content, "A box by its sides").element;
-}
-
-/**
- * Return a button that opens the changes of edges.
- *
- * @param {(move: typeof grown, pixels: number) => void} change
- */
-function edgePopover(change) {
-  let pixels = 4;
-  const amount = slider(
-    "By",
-    { min: 1, max: 32, step: 1, title: "How many pixels of the image" },
-    (value) => {
-      pixels = value;
-      amount.show(pixels, `${pixels} px`);
-    },
-  );
-  amount.show(pixels, `${pixels} px`);
-  const moves = h(
-    "div",
-    { class: "sega-row" },
-    button({
-      label: "Grow", title: "Reach further to all sides", click: () => change(grown, pixels),
-    }),
-    button({
-      label: "Shrink", title: "Reach less far to all sides", click: () => change(shrunk, pixels),
-    }),
-    button({ label: "Feather", title: "Soften the edges", click: () => change(feathered, pixels) }),
-  );
-  const content = h("div", { class: "sega-mask-edges" }, amount.element, moves);
-  const opener = button({
-    label: "Edges", title: "Grow, shrink or feather the mask", icon: "smooth", click: () => {},
-  });
-  return popover(opener, content, "Edges of the mask").element;
-}
-
-/**
- * Return a slider with its label and its value in words.
- *
- * @param {string} label
- * @param {{ min: number, max: number, step: number, title: string }} range
- * @param {(value: number) => void} moved
- */
-function slider(label, { min, max, step, title }, moved) {
-  const input = h("input", {
-    type: "range", min: `${min}`, max: `${max}`, step: `${step}`, title, "aria-label": label,
-    oninput: () => moved(input.valueAsNumber),
-  });
-  const text = h("span", { class: "sega-number sega-mask-value", "aria-hidden": "true" });
-  const element = h("label", { class: "sega-mask-slider" }, h("span", {}, label), input, text);
-  /** @param {number} value @param {string} words */
-  const show = (value, words) => {
-    input.value = `${value}`;
-    text.textContent = words;
-    setAttribute(input, "aria-valuetext", words);
-  };
-  return { element, show };
-}
-
-/**
  * Return the values in a box as the transparency of pixels, or null if the box is empty.
  *
  * @param {Uint8Array} values
@@ -723,11 +656,11 @@ function perCent(part) {
 
 /** @param {string | null} name @param {boolean} empty @param {boolean} full */
 function hintFor(name, empty, full) {
-  if (name !== null) {
-    return empty ? `Paint where “${name}” may act. Without a mask, it acts everywhere.` : "";
+  if (empty && name === null) return "Nothing is painted: paint what must not change.";
+  if (empty) {
+    return `Nothing is painted: paint where “${name}” may act. Without a mask, it acts everywhere.`;
   }
-  if (empty) return "Paint what must not change.";
-  return full ? "Leave a part unpainted, or no edit has an effect." : "";
+  return full && name === null ? "Leave a part unpainted, or no edit has an effect." : "";
 }
 
 export default { render };
