@@ -1,6 +1,6 @@
 // The images of a batch beside each other; a click on one enlarges it.
 
-import { h, setAttribute } from "./dom.js";
+import { h } from "./dom.js";
 import { createPicture } from "./picture.js";
 import { tile } from "./zoom.js";
 
@@ -32,7 +32,7 @@ export function createGrid({ seeds, size, choose, signal }) {
     const caption = h("span", { class: "sega-chip sega-tile-seed sega-number" }, seed);
     const element = h(
       "button",
-      { type: "button", class: "sega-tile", title: `Seed ${seed}: enlarge`, onclick: () => choose(number) },
+      { type: "button", class: "sega-tile", title: "Enlarge", onclick: () => choose(number) },
       picture.element, picture.badge, caption,
     );
     return { element, picture };
@@ -70,9 +70,8 @@ export function createGrid({ seeds, size, choose, signal }) {
      * @param {DataView[]} references
      */
     show: (images, captions, references) => {
-      tiles.forEach(({ element: one, picture }, number) => {
+      tiles.forEach(({ picture }, number) => {
         picture.show(images[number], captions[number], references[number]);
-        setAttribute(one, "aria-label", `Seed ${seeds[number]}: enlarge. ${captions[number]?.alt ?? ""}`);
       });
     },
   };

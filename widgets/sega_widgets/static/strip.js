@@ -32,7 +32,7 @@ function render({ model, el, signal }) {
   const note = h("span", { class: "sega-muted sega-number sega-strip-note", role: "status" });
   const [width, height] = model.get("size");
   const tiles = Array.from({ length: COUNT }, (_, number) => createTile(number));
-  const row = h("div", { class: "sega-strip-row" }, ...tiles.map((one) => one.element));
+  const row = h("div", { class: "sega-strip-row", hidden: true }, ...tiles.map((one) => one.element));
   row.style.setProperty("--sega-ratio", `${width} / ${height}`);
   const head = h("div", { class: "sega-strip-head" }, h("h2", {}, toggle), concept, note);
   el.append(h("section", { "aria-label": "Strengths" }, head, row));
@@ -75,7 +75,10 @@ function render({ model, el, signal }) {
     setAttribute(toggle, "aria-expanded", shown);
     concept.classList.toggle("sega-unused", !shown);
     note.textContent = names.length ? model.get("progress") : "Add a concept to see it at several scales";
+    if (row.hidden === !shown) return;
     row.hidden = !shown;
+    // Where the row is wider than its place, its middle is seen first.
+    row.scrollLeft = (row.scrollWidth - row.clientWidth) / 2;
   }
 
   function updateTiles() {
@@ -86,7 +89,6 @@ function render({ model, el, signal }) {
       label.textContent = formatScale(tile.scale);
       setAttribute(element, "aria-pressed", tile.current);
       setAttribute(element, "data-quality", tile.quality);
-      setAttribute(element, "aria-label", `Set ${tile.alt}`);
       element.title = tile.current ? tile.tip : `Set ${tile.alt}. ${tile.tip}`;
     });
   }
