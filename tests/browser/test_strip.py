@@ -22,6 +22,7 @@ class Strip:
         self.view = StripView(session, lambda _: self.view.refresh(), rerender=lambda: None)
         stage.show(self.view)
         self.tiles = self.page.locator(".sega-strip-tile")
+        self.note = self.page.locator(".sega-strip-note")
         self.toggle = self.page.get_by_role("button", name="Strengths")
 
     def try_render(self, mode: str, state: EditState) -> Render | None:
@@ -49,13 +50,13 @@ def test_a_strip_fills_and_a_click_sets_the_scale(strip: Strip) -> None:
     expect(strip.toggle).to_have_attribute("aria-expanded", "true")
     assert strip.toggle.bounding_box() == before
     expect(strip.tiles).to_have_count(7)
-    expect(strip.page.get_by_role("status")).to_have_text("0 of 7")
+    expect(strip.note).to_have_text("0 of 7")
     place = strip.tiles.first.bounding_box()
     strip.render(7)
-    expect(strip.page.get_by_role("status")).to_contain_text("of 7 exact")
+    expect(strip.note).to_contain_text("of 7 exact")
     expect(strip.tiles.first).to_contain_text("Rough")
     strip.render()
-    expect(strip.page.get_by_role("status")).to_have_text("")
+    expect(strip.note).to_have_text("")
     expect(strip.page.get_by_text("Rough")).to_have_count(0)
     assert strip.tiles.first.bounding_box() == place
     strip.page.get_by_role("button", name="glasses at -9").click()

@@ -174,7 +174,7 @@ def test_a_comparison_is_dragged_stepped_and_flipped(viewer: Viewer) -> None:
     box = viewer.box()
 
     def shown() -> str:
-        return viewer.image.evaluate("one => getComputedStyle(one).clipPath")
+        return str(viewer.image.evaluate("one => getComputedStyle(one).clipPath"))
 
     assert shown() == "inset(0px 0px 0px 50%)"
     viewer.page.mouse.move(box["x"] + 100, box["y"] + 100)
@@ -227,7 +227,11 @@ def test_a_batch_is_walked_through_with_keys(viewer: Viewer) -> None:
     viewer.render("preview")
     tiles = viewer.page.locator(".sega-tile")
     expect(tiles).to_have_count(6)
-    expect(tiles.first.get_by_text("Exact")).to_be_hidden()
+    viewer.button("Where").click()
+    expect(viewer.page.get_by_role("combobox")).to_have_value("glasses")
+    viewer.session.update("glasses", scale=3.0)
+    viewer.view.refresh()
+    expect(tiles.first.get_by_text("Earlier")).to_be_visible()
     place = viewer.box(viewer.place)
     for one in tiles.all():
         box = viewer.box(one)
@@ -296,10 +300,13 @@ def test_full_screen_and_back(viewer: Viewer) -> None:
 def test_it_is_accessible_and_beautiful(viewer: Viewer, scheme: Any) -> None:
     viewer.page.emulate_media(color_scheme=scheme)
     assert viewer.stage.violations() == []
-    viewer.session.render(state=viewer.session.history[0].state)
+    viewer.session.render()
+    viewer.session.update("glasses", scale=3.0)
+    viewer.view.refresh()
     viewer.render("preview")
     expect(viewer.page.locator(".sega-tile .sega-picture-image").first).to_be_visible()
     assert viewer.stage.violations() == []
+    expect(viewer.page.locator(".sega-tile .sega-badge").first).to_have_text("Rough")
     viewer.stage.picture(f"viewer-batch-{scheme}")
     viewer.page.locator(".sega-tile").nth(1).click()
     for look in ("Compare", "Where"):

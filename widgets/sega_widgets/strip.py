@@ -15,7 +15,7 @@ from sega_session import EditSession, EditState, Render
 from sega_session.state import edits
 
 from .captions import EARLIER, EXACT, FAILED, MISSING, Accuracy, measure_accuracy
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .concept_row import scale_fields, signed_scale
 from .front_end import script, style
 from .guard import Changed, Guard, edit
@@ -107,7 +107,11 @@ class StripView(AnyWidget):
         # The images that were rendered, the latest last.
         self._known: dict[EditState, _Image] = {}
         super().__init__(size=[session.scene.width, session.scene.height])
-        handlers = {"open": self._open, "concept": self._set_concept, "scale": self._set_scale}
+        handlers: dict[str, Handler] = {
+            "open": self._open,
+            "concept": self._set_concept,
+            "scale": self._set_scale,
+        }
         handle_messages(self, guard or Guard(Messages()), handlers)
         self.refresh()
 
