@@ -22,6 +22,7 @@ class Strip:
         self.view = StripView(session, lambda _: self.view.refresh(), rerender=lambda: None)
         stage.show(self.view)
         self.tiles = self.page.locator(".sega-strip-tile")
+        self.note = self.page.locator(".sega-strip-note")
         self.toggle = self.page.get_by_role("button", name="Strengths")
 
     def try_render(self, mode: str, state: EditState) -> Render | None:
@@ -49,20 +50,20 @@ def test_a_strip_fills_and_a_click_sets_the_scale(strip: Strip) -> None:
     expect(strip.toggle).to_have_attribute("aria-expanded", "true")
     assert strip.toggle.bounding_box() == before
     expect(strip.tiles).to_have_count(7)
-    expect(strip.page.get_by_role("status")).to_have_text("0 of 7")
+    expect(strip.note).to_have_text("0 of 7")
     place = strip.tiles.first.bounding_box()
     strip.render(7)
-    expect(strip.page.get_by_role("status")).to_contain_text("of 7 exact")
+    expect(strip.note).to_contain_text("of 7 exact")
     expect(strip.tiles.first).to_contain_text("Rough")
     strip.render()
-    expect(strip.page.get_by_role("status")).to_have_text("")
+    expect(strip.note).to_have_text("")
     expect(strip.page.get_by_text("Rough")).to_have_count(0)
     assert strip.tiles.first.bounding_box() == place
-    strip.page.get_by_role("button", name="Set glasses at -9").click()
+    strip.page.get_by_role("button", name="glasses at -9").click()
     expect(strip.tiles.first).to_have_attribute("aria-pressed", "true")
     concept = strip.session.concepts[0]
     assert (concept.scale, concept.inverted) == (9, True)
-    assert [one.label for one in strip.session.history][-1].startswith("set glasses")
+    assert len(strip.session.history) == 3
 
 
 def test_a_strip_follows_the_concepts(strip: Strip) -> None:
@@ -71,7 +72,8 @@ def test_a_strip_follows_the_concepts(strip: Strip) -> None:
     strip.view.refresh()
     choice = strip.page.get_by_role("combobox", name="Concept of the strip")
     choice.select_option("beard")
-    expect(strip.tiles.first).to_have_attribute("aria-label", "Set beard at -9")
+    strip.render(7)
+    expect(strip.page.get_by_role("button", name="beard at -9")).to_be_visible()
     for name in ("beard", "glasses"):
         strip.session.remove(name)
         strip.view.refresh()
@@ -85,7 +87,7 @@ def test_it_is_accessible_and_beautiful(strip: Strip, scheme: Any) -> None:
     assert strip.stage.violations() == []
     strip.toggle.click()
     strip.render(4)
-    expect(strip.page.locator(".sega-strip-tile img").last).to_be_visible()
+    expect(strip.page.locator(".sega-strip-tile .sega-picture-image").last).to_be_visible()
     assert strip.stage.violations() == []
     strip.stage.picture(f"strip-{scheme}")
     strip.page.set_viewport_size({"width": 360, "height": 740})

@@ -15,7 +15,7 @@ from sega_session import EditSession, EditState, Render
 from sega_session.errors import InvalidValueError, SegaSessionError
 
 from .captions import describe_image, measure_accuracy
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .downloads import Download, download_png, download_sheet, download_zip
 from .front_end import script, style
 from .guard import Guard
@@ -107,7 +107,7 @@ class ImageView(AnyWidget):
             seeds=[f"{seed}" for seed in scene.seeds],
             selected=None if len(scene.seeds) > 1 else 0,
         )
-        handlers = {
+        handlers: dict[str, Handler] = {
             "look": self._set_look,
             "concept": self._set_concept,
             "select": self._select,

@@ -15,7 +15,7 @@ from sega_session import EditSession, EditState, Render
 from sega_session.state import edits
 
 from .captions import EARLIER, EXACT, FAILED, MISSING, Accuracy, measure_accuracy
-from .component import handle_messages
+from .component import Handler, handle_messages
 from .concept_row import scale_fields, signed_scale
 from .front_end import script, style
 from .guard import Changed, Guard, edit
@@ -107,7 +107,11 @@ class StripView(AnyWidget):
         # The images that were rendered, the latest last.
         self._known: dict[EditState, _Image] = {}
         super().__init__(size=[session.scene.width, session.scene.height])
-        handlers = {"open": self._open, "concept": self._set_concept, "scale": self._set_scale}
+        handlers: dict[str, Handler] = {
+            "open": self._open,
+            "concept": self._set_concept,
+            "scale": self._set_scale,
+        }
         handle_messages(self, guard or Guard(Messages()), handlers)
         self.refresh()
 
@@ -186,12 +190,12 @@ class StripView(AnyWidget):
         self.progress = _describe_progress(found)
 
     def _describe(self, number: int, state: EditState, image: _Image | None) -> dict[str, Any]:
-        concept = state.concept(self._varied)
+        concept, current = (one.concept(self._varied) for one in (state, self._current))
         scale = signed_scale(concept)
         missing = EARLIER if self.pngs[number] else MISSING
         return {
             "scale": scale,
-            "current": state == self._current,
+            "current": current.enabled and signed_scale(current) == scale,
             "alt": f"{concept.name} at {scale:g}",
             **asdict(missing if image is None else image.accuracy),
         }
@@ -203,8 +207,10 @@ class StripView(AnyWidget):
             return ()
         reach = max(REACH, state.concept(name).scale)
         scales = [round(reach * (2 * number / (COUNT - 1) - 1), 1) for number in range(COUNT)]
+        # At 0 both directions are the same image.
         return tuple(
-            edits.update(state, name, enabled=True, **scale_fields(scale)) for scale in scales
+            edits.update(state, name, enabled=True, scale=abs(scale), inverted=scale < 0)
+            for scale in scales
         )
 
     def _open(self, shown: bool) -> None:

@@ -21,7 +21,8 @@ export function createDivider(move, signal) {
     "data-lm-suppress-shortcuts": "true",
     oninput: () => move(range.valueAsNumber),
   });
-  const grip = h("div", { class: "sega-divider-grip" }, h("div", { class: "sega-divider-knob" }, icon("swap")));
+  const knob = h("div", { class: "sega-divider-knob" }, icon("swap"));
+  const grip = h("div", { class: "sega-divider-grip" }, knob);
   const before = h("span", { class: "sega-chip sega-divider-before" });
   const after = h("span", { class: "sega-chip sega-divider-after" });
   const element = h("div", { class: "sega-divider" }, range, grip, before, after);

@@ -1,7 +1,7 @@
 // The images of a batch beside each other; a click on one enlarges it.
 
-import { h, setAttribute } from "./dom.js";
-import { createPicture } from "./picture.js";
+import { h } from "./dom.js";
+import { createEarlier, createPicture } from "./picture.js";
 import { tile } from "./zoom.js";
 
 /** @typedef {import("./zoom.js").Size} Size */
@@ -29,13 +29,16 @@ const STEPS = {
 export function createGrid({ seeds, size, choose, signal }) {
   const tiles = seeds.map((seed, number) => {
     const picture = createPicture(signal, true);
+    const earlier = createEarlier("Earlier");
     const caption = h("span", { class: "sega-chip sega-tile-seed sega-number" }, seed);
     const element = h(
       "button",
-      { type: "button", class: "sega-tile", title: `Seed ${seed}: enlarge`, onclick: () => choose(number) },
-      picture.element, picture.badge, caption,
+      { type: "button", class: "sega-tile", title: "Enlarge", onclick: () => choose(number) },
+      picture.element,
+      h("span", { class: "sega-badges" }, picture.badge, earlier),
+      caption,
     );
-    return { element, picture };
+    return { element, picture, earlier };
   });
   const element = h(
     "div",
@@ -68,11 +71,12 @@ export function createGrid({ seeds, size, choose, signal }) {
      * @param {DataView[]} images
      * @param {import("./picture.js").Caption[]} captions
      * @param {DataView[]} references
+     * @param {boolean} isEarlier true if they were made before the last edit
      */
-    show: (images, captions, references) => {
-      tiles.forEach(({ element: one, picture }, number) => {
+    show: (images, captions, references, isEarlier) => {
+      tiles.forEach(({ picture, earlier }, number) => {
         picture.show(images[number], captions[number], references[number]);
-        setAttribute(one, "aria-label", `Seed ${seeds[number]}: enlarge. ${captions[number]?.alt ?? ""}`);
+        earlier.hidden = !isEarlier;
       });
     },
   };

@@ -44,6 +44,16 @@ export function createBadge(small) {
 }
 
 /**
+ * Return a badge for an image that was made before the last edit.
+ *
+ * @param {string} label
+ */
+export function createEarlier(label) {
+  const title = "Made before the last edit";
+  return h("span", { class: "sega-badge sega-earlier", title, hidden: true }, label);
+}
+
+/**
  * Return an image, the one under it, and its badge.
  *
  * @param {AbortSignal} signal

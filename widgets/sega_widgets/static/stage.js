@@ -49,12 +49,8 @@ export function createStage({ content, overlay, size, changed, signal }) {
     const box = boxOf(view, size, place);
     const seen = seenOf(box, place);
     boxes = { box, seen };
-    for (const [part, one] of /** @type {[HTMLElement, Box][]} */ ([[content, box], [overlay, seen]])) {
-      part.style.left = `${one.x}px`;
-      part.style.top = `${one.y}px`;
-      part.style.width = `${one.width}px`;
-      part.style.height = `${one.height}px`;
-    }
+    put(content, box);
+    put(overlay, seen);
     element.classList.toggle("sega-zoomed", zoomed());
     changed();
   }
@@ -62,7 +58,9 @@ export function createStage({ content, overlay, size, changed, signal }) {
    * @param {number} factor
    * @param {Point} [point]
    */
-  const zoomBy = (factor, point = middle()) => set(zoomAt(view, view.zoom * factor, point, size, place));
+  const zoomBy = (factor, point = middle()) => {
+    set(zoomAt(view, view.zoom * factor, point, size, place));
+  };
   /** @param {Point} by */
   const pan = (by) => set(panBy(view, by, size, place));
   const fit = () => set(FIT);
@@ -73,7 +71,9 @@ export function createStage({ content, overlay, size, changed, signal }) {
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   }
   /** @param {Event} event */
-  const onControl = (event) => Boolean(/** @type {Element} */ (event.target).closest("button, select, input"));
+  function onControl(event) {
+    return Boolean(/** @type {Element} */ (event.target).closest("button, select, input"));
+  }
 
   /** @param {WheelEvent} event */
   function onWheel(event) {
@@ -152,13 +152,28 @@ export function createStage({ content, overlay, size, changed, signal }) {
   };
 }
 
-/** The directions of the arrow keys, as the image moves under them. @type {Record<string, Point>} */
+/**
+ * How the arrow keys move an image.
+ *
+ * @type {Record<string, Point>}
+ */
 export const ARROWS = {
   ArrowLeft: { x: PAN, y: 0 },
   ArrowRight: { x: -PAN, y: 0 },
   ArrowUp: { x: 0, y: PAN },
   ArrowDown: { x: 0, y: -PAN },
 };
+
+/**
+ * @param {HTMLElement} part
+ * @param {Box} box
+ */
+function put(part, box) {
+  part.style.left = `${box.x}px`;
+  part.style.top = `${box.y}px`;
+  part.style.width = `${box.width}px`;
+  part.style.height = `${box.height}px`;
+}
 
 /**
  * @param {Point} a

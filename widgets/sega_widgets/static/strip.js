@@ -8,8 +8,10 @@ import { createPicture } from "./picture.js";
  * @typedef {import("./picture.js").Caption & { scale: number, current: boolean }} Tile
  */
 
-/** The images of the strip, and its scales. */
+/** The images of the strip. */
 const COUNT = 7;
+
+const HINT = "Add a concept to see it at several scales";
 
 /** @type {import("@anywidget/types").Render} */
 function render({ model, el, signal }) {
@@ -29,10 +31,11 @@ function render({ model, el, signal }) {
     "aria-label": "Concept of the strip",
     onchange: () => send(model, "concept", { name: concept.value }),
   });
-  const note = h("span", { class: "sega-muted sega-number sega-strip-note", role: "status" });
+  const note = h("span", { class: "sega-muted sega-number sega-strip-note" });
   const [width, height] = model.get("size");
   const tiles = Array.from({ length: COUNT }, (_, number) => createTile(number));
-  const row = h("div", { class: "sega-strip-row" }, ...tiles.map((one) => one.element));
+  const elements = tiles.map((one) => one.element);
+  const row = h("div", { class: "sega-strip-row", hidden: true }, ...elements);
   row.style.setProperty("--sega-ratio", `${width} / ${height}`);
   const head = h("div", { class: "sega-strip-head" }, h("h2", {}, toggle), concept, note);
   el.append(h("section", { "aria-label": "Strengths" }, head, row));
@@ -74,8 +77,11 @@ function render({ model, el, signal }) {
     toggle.disabled = !names.length;
     setAttribute(toggle, "aria-expanded", shown);
     concept.classList.toggle("sega-unused", !shown);
-    note.textContent = names.length ? model.get("progress") : "Add a concept to see it at several scales";
+    note.textContent = names.length ? model.get("progress") : HINT;
+    if (row.hidden === !shown) return;
     row.hidden = !shown;
+    // Where the row is wider than its place, its middle is seen first.
+    row.scrollLeft = (row.scrollWidth - row.clientWidth) / 2;
   }
 
   function updateTiles() {
@@ -86,7 +92,6 @@ function render({ model, el, signal }) {
       label.textContent = formatScale(tile.scale);
       setAttribute(element, "aria-pressed", tile.current);
       setAttribute(element, "data-quality", tile.quality);
-      setAttribute(element, "aria-label", `Set ${tile.alt}`);
       element.title = tile.current ? tile.tip : `Set ${tile.alt}. ${tile.tip}`;
     });
   }

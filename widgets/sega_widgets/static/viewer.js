@@ -4,7 +4,7 @@ import { createDivider } from "./comparison.js";
 import { button, popover, press } from "./controls.js";
 import { follow, h, send, setAttribute } from "./dom.js";
 import { createGrid } from "./grid.js";
-import { createPicture } from "./picture.js";
+import { createEarlier, createPicture } from "./picture.js";
 import { ARROWS, createStage } from "./stage.js";
 import { shareAt } from "./zoom.js";
 
@@ -17,9 +17,12 @@ import { shareAt } from "./zoom.js";
 /** @type {{ name: string, label: string, icon: IconName, title: string }[]} */
 const LOOKS = [
   { name: "image", label: "Image", icon: "image", title: "The image alone" },
-  { name: "compare", label: "Compare", icon: "compare", title: "The image over another, with a handle" },
+  { name: "compare", label: "Compare", icon: "compare", title: "The image over another" },
   { name: "where", label: "Where", icon: "heat", title: "Where one concept acts in the image" },
 ];
+
+/** The keys that show the original while they are held. */
+const HOLD = ["o", "O", "\\"];
 
 const HELP = "Picture. Plus and minus zoom, arrow keys move it, O shows the original";
 
@@ -33,7 +36,7 @@ function render({ model, el, signal }) {
 
   const picture = createPicture(signal);
   const canvas = h("div", { class: "sega-canvas" }, picture.element);
-  const earlier = h("span", { class: "sega-badge sega-earlier", title: "Made before the last edit" }, "Earlier state");
+  const earlier = createEarlier("Earlier state");
   const badges = h("div", { class: "sega-badges" }, picture.badge, earlier);
   const original = h("span", { class: "sega-chip sega-original", hidden: true });
   const where = createWhere(model);
@@ -45,7 +48,11 @@ function render({ model, el, signal }) {
     click: () => compare(position < 0.5 ? 1 : 0),
   });
   flip.classList.add("sega-chip", "sega-flip");
-  const overlay = h("div", { class: "sega-overlay" }, divider.element, badges, original, where.element, flip);
+  const overlay = h(
+    "div",
+    { class: "sega-overlay" },
+    divider.element, badges, original, where.element, flip,
+  );
   const stage = createStage({ content: canvas, overlay, size, signal, changed: () => layOut() });
   divider.drag(stage.element, () => comparing && !stage.zoomed());
   const grid = createGrid({
@@ -65,8 +72,8 @@ function render({ model, el, signal }) {
   const nav = createNav(model, seeds, () => last);
   const zoom = createZoom(stage, () => showPixels(!pixelated));
   const tools = createTools({ el, model, signal, hold, batch: seeds.length > 1 });
-  const bar = h("div", { class: "sega-viewer-bar" }, looks.element, nav.element, zoom.element, tools.element);
-  el.append(bar, stage.element);
+  const parts = [looks, nav, zoom, tools].map((one) => one.element);
+  el.append(h("div", { class: "sega-viewer-bar" }, ...parts), stage.element);
 
   // What is seen here and not in other views of the same widget.
   let position = 0.5;
@@ -85,15 +92,16 @@ function render({ model, el, signal }) {
     comparing = alone && model.get("look") === "compare" && references.length > 0;
     if (alone) last = model.get("selected");
     showGrid(!alone);
+    const isEarlier = images.length > 0 && model.get("earlier");
     if (alone) picture.show(images[0], captions[0], references[0], model.get("reference_alt"));
-    else grid.show(images, captions, references);
+    else grid.show(images, captions, references, isEarlier);
     const holding = held && references.length > 0;
     original.textContent = model.get("reference");
     original.hidden = !holding;
     stage.element.classList.toggle("sega-holding", holding);
     stage.element.classList.toggle("sega-comparing", comparing);
     divider.element.hidden = flip.hidden = !comparing || holding;
-    earlier.hidden = !model.get("earlier") || !images.length;
+    earlier.hidden = !isEarlier;
     setAttribute(canvas, "aria-busy", !images.length);
     looks.update();
     nav.update();
@@ -114,6 +122,8 @@ function render({ model, el, signal }) {
     const inside = stage.element.contains(active) || nav.element.contains(active);
     canvas.hidden = overlay.hidden = all;
     grid.element.hidden = !all;
+    // On the grid it would lie on one of the images.
+    (all ? nav.element : overlay).append(where.element);
     stage.enable(!all);
     if (inside && all) grid.focus(last);
     else if (inside) stage.element.focus();
@@ -164,7 +174,8 @@ function render({ model, el, signal }) {
   function onKey(event) {
     const target = /** @type {Element} */ (event.target);
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select")) return;
-    const act = keys[event.key.toLowerCase()] ?? (target === stage.element ? stageKey(event.key) : null);
+    const onStage = target === stage.element;
+    const act = keys[event.key.toLowerCase()] ?? (onStage ? stageKey(event.key) : null);
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
@@ -180,7 +191,7 @@ function render({ model, el, signal }) {
     return nav.key(key);
   }
   el.addEventListener("keydown", onKey, { signal });
-  el.addEventListener("keyup", (event) => ["o", "O", "\\"].includes(event.key) && hold(false), { signal });
+  el.addEventListener("keyup", (event) => HOLD.includes(event.key) && hold(false), { signal });
   const leave = (/** @type {FocusEvent} */ event) => {
     if (!el.contains(/** @type {Node | null} */ (event.relatedTarget))) hold(false);
   };
@@ -200,8 +211,8 @@ function render({ model, el, signal }) {
  */
 function createLooks(model) {
   const buttons = LOOKS.map(({ name, ...options }) => {
-    const element = button({ ...options, pressed: false, click: () => send(model, "look", { look: name }) });
-    return { name, element };
+    const click = () => send(model, "look", { look: name });
+    return { name, element: button({ ...options, pressed: false, click }) };
   });
   const element = h(
     "div",
@@ -215,7 +226,7 @@ function createLooks(model) {
 }
 
 /**
- * Return the choice of a heat map's concept, which lies on the picture.
+ * Return the choice of a heat map's concept, which lies on the enlarged image.
  *
  * @param {Model} model
  */
@@ -258,27 +269,41 @@ function createWhere(model) {
 function createNav(model, seeds, last) {
   const select = (/** @type {number | null} */ number) => send(model, "select", { number });
   const step = (/** @type {number} */ by) => select((last() + by + seeds.length) % seeds.length);
-  const all = button({ label: "All", icon: "grid", title: "All images (Escape)", click: () => select(null) });
+  const all = button({
+    label: "All",
+    icon: "grid",
+    title: "All images (Escape)",
+    click: () => select(null),
+  });
   const previous = button({
-    label: "Previous image", icon: "chevron", bare: true, title: "Previous image (left arrow)", click: () => step(-1),
+    label: "Previous image",
+    icon: "chevron",
+    bare: true,
+    title: "Previous image (left arrow)",
+    click: () => step(-1),
   });
   previous.classList.add("sega-turned");
   const next = button({
-    label: "Next image", icon: "chevron", bare: true, title: "Next image (right arrow)", click: () => step(1),
+    label: "Next image",
+    icon: "chevron",
+    bare: true,
+    title: "Next image (right arrow)",
+    click: () => step(1),
   });
   const text = h("span", { class: "sega-viewer-seed sega-number" });
   const element = h("div", { class: "sega-viewer-nav" }, all, previous, text, next);
   const enlarged = () => seeds.length > 1 && model.get("selected") !== null;
 
   function update() {
-    element.classList.toggle("sega-unused", !enlarged());
+    for (const one of [all, previous, text, next]) one.hidden = !enlarged();
     text.textContent = `${last() + 1} of ${seeds.length}`;
     text.title = `Seed ${seeds[last()]}`;
   }
 
   /** @type {Record<string, () => void>} */
   const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Escape: () => select(null) };
-  return { element, update, key: (/** @type {string} */ name) => (enlarged() && keys[name]) || null };
+  const key = (/** @type {string} */ name) => (enlarged() && keys[name]) || null;
+  return { element, update, key };
 }
 
 /**
@@ -288,14 +313,35 @@ function createNav(model, seeds, last) {
  * @param {() => void} togglePixels
  */
 function createZoom(stage, togglePixels) {
-  const out = button({ label: "Zoom out", icon: "minus", bare: true, title: "Zoom out (-)", click: stage.zoomOut });
-  const into = button({ label: "Zoom in", icon: "add", bare: true, title: "Zoom in (+)", click: stage.zoomIn });
+  const out = button({
+    label: "Zoom out",
+    icon: "minus",
+    bare: true,
+    title: "Zoom out (-)",
+    click: stage.zoomOut,
+  });
+  const into = button({
+    label: "Zoom in",
+    icon: "add",
+    bare: true,
+    title: "Zoom in (+)",
+    click: stage.zoomIn,
+  });
   const fit = button({ label: "", bare: true, click: stage.fit });
   fit.classList.add("sega-viewer-percent", "sega-number");
   const pixels = button({
-    label: "Pixels", icon: "pixels", bare: true, title: "Show the pixels, not smoothed (P)", pressed: false, click: togglePixels,
+    label: "Pixels",
+    icon: "pixels",
+    bare: true,
+    title: "Show the pixels, not smoothed (P)",
+    pressed: false,
+    click: togglePixels,
   });
-  const element = h("div", { class: "sega-viewer-zoom", role: "group", "aria-label": "Zoom" }, out, fit, into, pixels);
+  const element = h(
+    "div",
+    { class: "sega-viewer-zoom", role: "group", "aria-label": "Zoom" },
+    out, fit, into, pixels,
+  );
 
   /** @param {boolean} alone true if one image is shown */
   function update(alone) {
@@ -327,7 +373,12 @@ function createTools({ el, model, signal, hold, batch }) {
     else el.requestFullscreen();
   };
   const full = button({
-    label: "Full screen", icon: "fullscreen", bare: true, title: "Full screen (F)", pressed: false, click: toggleFullscreen,
+    label: "Full screen",
+    icon: "fullscreen",
+    bare: true,
+    title: "Full screen (F)",
+    pressed: false,
+    click: toggleFullscreen,
   });
   full.hidden = !el.ownerDocument.fullscreenEnabled;
   el.addEventListener("fullscreenchange", () => press(full, el.matches(":fullscreen")), { signal });
@@ -349,7 +400,12 @@ function createTools({ el, model, signal, hold, batch }) {
  * @param {(held: boolean) => void} hold
  */
 function createHold(hold) {
-  const element = button({ label: "Hold to see the original", icon: "eye", bare: true, click: () => {} });
+  const element = button({
+    label: "Hold to see the original",
+    icon: "eye",
+    bare: true,
+    click: () => {},
+  });
   element.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     element.setPointerCapture(event.pointerId);
@@ -358,7 +414,7 @@ function createHold(hold) {
   for (const one of ["pointerup", "pointercancel", "lostpointercapture"]) {
     element.addEventListener(one, () => hold(false));
   }
-  const isPress = (/** @type {KeyboardEvent} */ event) => event.key === " " || event.key === "Enter";
+  const isPress = (/** @type {KeyboardEvent} */ event) => [" ", "Enter"].includes(event.key);
   element.addEventListener("keydown", (event) => isPress(event) && hold(true));
   element.addEventListener("keyup", (event) => isPress(event) && hold(false));
   // A press that moved the focus would end what it began.
@@ -391,7 +447,10 @@ function createDownloads(model, signal, batch) {
     title: batch ? "Download" : "Download the image as PNG, with how it was made",
     click: () => batch || download("png"),
   });
-  /** @param {{ kind: string, token: string, name?: string, type?: string }} content @param {DataView[]} buffers */
+  /**
+   * @param {{ kind: string, token: string, name?: string, type?: string }} content
+   * @param {DataView[]} buffers
+   */
   const receive = (content, buffers) => {
     if (content.kind !== "file" || content.token !== token) return;
     waiting = false;
@@ -402,7 +461,13 @@ function createDownloads(model, signal, batch) {
   signal.addEventListener("abort", () => model.off("msg:custom", receive));
 
   const one = createItem("This image (PNG)", "png");
-  const items = h("div", { class: "sega-menu" }, one, createItem("All images (ZIP)", "zip"), createItem("Contact sheet", "sheet"));
+  const items = h(
+    "div",
+    { class: "sega-menu" },
+    one,
+    createItem("All images (ZIP)", "zip"),
+    createItem("Contact sheet", "sheet"),
+  );
   const menu = batch ? popover(opener, items, "Download") : null;
 
   /**

@@ -39,7 +39,9 @@ export function boxOf(view, image, place) {
   const scale = fitScale(image, place) * view.zoom;
   const width = image.width * scale;
   const height = image.height * scale;
-  return { x: place.width / 2 - view.x * width, y: place.height / 2 - view.y * height, width, height };
+  const x = place.width / 2 - view.x * width;
+  const y = place.height / 2 - view.y * height;
+  return { x, y, width, height };
 }
 
 /**
