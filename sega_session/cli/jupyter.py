@@ -192,6 +192,8 @@ def page_settings(token: str) -> dict[str, dict[str, object]]:
             "allow_template_override": "NO",
             "allow_theme_override": "NO",
         },
+        # A kernel that crashed would be started again with nothing in it that its page knows.
+        "KernelRestarter": {"restart_limit": 0},
     }
 
 

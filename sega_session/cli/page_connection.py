@@ -31,22 +31,22 @@ class PageKernels(AsyncMappingKernelManager):  # type: ignore[misc]
     async def start_kernel(self, **options: Any) -> str:
         """Start a kernel, which ends if no page connects to it."""
         kernel: str = await super().start_kernel(**options)
-        # A kernel that crashed is started again, but with nothing in it that its page knows.
-        self.add_restart_callback(kernel, lambda: self.end_later(kernel, 0, connected=True))
+        # Until then a page is not told that its kernel has crashed.
+        self.add_restart_callback(kernel, lambda: self.end_later(kernel, 0, crashed=True), "dead")
         self.end_later(kernel, LOST)
         return kernel
 
-    def end_later(self, kernel: str, seconds: float, *, connected: bool = False) -> None:
+    def end_later(self, kernel: str, seconds: float, *, crashed: bool = False) -> None:
         """End a kernel in some seconds if no page is connected to it then.
 
         Args:
             kernel: its id.
             seconds: how long to wait.
-            connected: whether to end it with a page connected, too.
+            crashed: it has ended by itself, so that a page that is connected does not matter.
         """
 
         async def end() -> None:
-            if kernel in self and (connected or not self.kernel_model(kernel)["connections"]):
+            if kernel in self and (crashed or not self.kernel_model(kernel)["connections"]):
                 await self.shutdown_kernel(kernel)
 
         IOLoop.current().call_later(seconds, end)

@@ -344,6 +344,7 @@ def test_a_panel_on_the_embedded_model(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("sega_widgets.app.SHOWN", 0)  # there is no page
 
     def opened(**arguments: Any) -> EditPanel:
         page = open_panel(device="cpu", **arguments)

@@ -33,7 +33,7 @@ test("sizes in words", () => {
 
 test("how a session is kept, in words", () => {
   assert.equal(statusText({}, 0), "");
-  assert.equal(statusText({ status: "new" }, 0), "Kept here from the first edit on");
+  assert.equal(statusText({ status: "new" }, 0), "No edits yet");
   assert.equal(statusText({ status: "new", copy_of: "a cat" }, 0), "A copy: a cat is open elsewhere");
   assert.equal(statusText({ status: "saving" }, 0), "Saving…");
   assert.equal(statusText({ status: "saved", when: 0 }, 300), "Saved 5 min ago");

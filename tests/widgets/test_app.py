@@ -19,6 +19,7 @@ def fake_model(model: Model, inline: None, monkeypatch: pytest.MonkeyPatch, tmp_
     """Load a fake model, in an empty folder."""
     monkeypatch.setattr("sega_session.models.load_quietly", lambda *_: model)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sega_widgets.app.SHOWN", 0)  # there is no page
 
 
 def opened(**arguments: Any) -> tuple[StudioPage, EditPanel]:

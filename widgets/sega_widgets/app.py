@@ -28,6 +28,10 @@ PATIENCE = 6.0
 """Seconds to wait for a page that was just left and still has the session open."""
 
 
+SHOWN = 60.0
+"""Seconds to wait for the page to show the steps, before the panel is made."""
+
+
 class StudioPage(VBox):
     """The content of the page: the steps of loading, and then the panel, or why there is none.
 
@@ -97,6 +101,7 @@ def open_panel(
 
     def make(loading: Loading) -> EditPanel:
         # These import torch, which takes seconds.
+        from sega_session import EditSession  # noqa: PLC0415
         from sega_session.models import load_quietly  # noqa: PLC0415
 
         from .panel import EditPanel  # noqa: PLC0415
@@ -108,10 +113,13 @@ def open_panel(
         if path is None and file is not None:
             path = Path(file)
         if path is None:
-            return EditPanel(_new_session(pipeline, prompt, seed), folder=folder)
-        inside = path.resolve().parent in (folder.resolve(), (folder / KEPT).resolve())
-        name = path.stem if inside else free_name(folder, path.stem)
-        session = _recover(path, pipeline)
+            session, name = _new_session(pipeline, prompt, seed), None
+        else:
+            inside = path.resolve().parent in (folder.resolve(), (folder / KEPT).resolve())
+            name = path.stem if inside else free_name(folder, path.stem)
+            session = EditSession.recover(path, pipeline)
+        # A page asks for the widgets that there are. It does not get those that are made meanwhile.
+        loading.shown.wait(SHOWN)
         return EditPanel(session, folder=folder, name=name, patience=PATIENCE)
 
     return StudioPage(make)
@@ -125,12 +133,6 @@ def name_in_address(query: str) -> str | None:
         except SegaSessionError:
             return None
     return None
-
-
-def _recover(path: Path, pipeline: object) -> EditSession:
-    from sega_session import EditSession  # noqa: PLC0415
-
-    return EditSession.recover(path, pipeline)
 
 
 def _new_session(pipeline: object, prompt: str | None, seed: int | None) -> EditSession:

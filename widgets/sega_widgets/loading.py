@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 from anywidget import AnyWidget
 from traitlets import Int, List, Unicode
 
@@ -21,6 +23,7 @@ class Loading(AnyWidget):
         steps: the steps, in words.
         step: the number of the present one.
         error: why it failed, in words; "" if it did not.
+        shown: set as soon as a page shows them.
     """
 
     _esm = script("loading")
@@ -29,3 +32,8 @@ class Loading(AnyWidget):
     steps = List(Unicode(), STEPS).tag(sync=True)
     step = Int(TORCH).tag(sync=True)
     error = Unicode("").tag(sync=True)
+
+    def __init__(self) -> None:
+        self.shown = Event()
+        super().__init__()
+        self.on_msg(lambda *_: self.shown.set())

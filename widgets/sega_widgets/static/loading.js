@@ -1,7 +1,7 @@
 // The steps until the panel is there.
 
 import { button } from "./controls.js";
-import { follow, h, setAttribute } from "./dom.js";
+import { follow, h, send, setAttribute } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** @param {{ model: import("./dom.js").Model, el: HTMLElement, signal: AbortSignal }} view */
@@ -27,6 +27,7 @@ function render({ model, el, signal }) {
     error.hidden = !problem;
     text.textContent = problem;
   });
+  send(model, "shown");
 }
 
 export default { render };
