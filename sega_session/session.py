@@ -820,6 +820,23 @@ class EditSession:
             )
         self._edit(edits.protect(self.state, region))
 
+    def mask_pixels(self, mask: Mask) -> Pixels:
+        """Return the pixels of a mask that a state of this session names.
+
+        Args:
+            mask: a concept's `Concept.mask`, or a state's `EditState.region`.
+
+        Returns:
+            ``(1 or seeds, height, width)``, uint8, 255 where it acts fully.
+
+        Raises:
+            InvalidValueError: no state of this session names it.
+        """
+        pixels = self._renderer.masks.all_pixels().get(mask.digest)
+        if pixels is None:
+            raise InvalidValueError("mask", mask, "a mask of this session's states")
+        return pixels
+
     # Moves in the history.
 
     def undo(self) -> None:

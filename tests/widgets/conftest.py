@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sega_widgets import EditPanel
 
 from sega_session import EditSession
 
-from .fakes import HandTimer, InlineWorker, Model, new_session
+from .fakes import InlineWorker, Model, new_session
 
 
 @pytest.fixture
@@ -23,22 +24,13 @@ def session(model: Model) -> EditSession:
 
 
 @pytest.fixture
-def timers(monkeypatch: pytest.MonkeyPatch) -> list[HandTimer]:
-    """Return the timers that wait; none rings by itself."""
-    waiting: list[HandTimer] = []
-    monkeypatch.setattr(HandTimer, "waiting", waiting, raising=False)
-    monkeypatch.setattr("sega_widgets.debouncer.Timer", HandTimer)
-    return waiting
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch, timers: list[HandTimer]) -> None:
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let panels render at once, on the caller's thread."""
     monkeypatch.setattr("sega_widgets.session_view.RenderWorker", InlineWorker)
 
 
 @pytest.fixture
-def panel(session: EditSession, inline: None) -> Iterator[EditPanel]:
-    panel = EditPanel(session)
+def panel(session: EditSession, inline: None, tmp_path: Path) -> Iterator[EditPanel]:
+    panel = EditPanel(session, folder=tmp_path)
     yield panel
     panel.close()

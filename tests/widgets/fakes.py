@@ -1,4 +1,4 @@
-"""Fakes for a panel: a model, a worker, a timer and a clock."""
+"""Fakes for a panel: a model, a worker and a clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import PIL.Image
 from ipywidgets import Widget
-from sega_widgets import EditPanel, Progress
+from sega_widgets import EditPanel
+from sega_widgets.messages import Messages
+from sega_widgets.progress import Report
 from sega_widgets.worker import More
 from torch import Tensor
 
@@ -54,9 +56,10 @@ class InlineWorker:
         session: EditSession,
         *,
         show: Callable[[Any], object],
-        progress: Callable[[Progress | None], object],
+        progress: Callable[[Report], object],
         fail: Callable[[Exception], object],
         more: More,
+        missing: object,
         lock: object,
     ) -> None:
         self.session, self.show, self.progress, self.fail = session, show, progress, fail
@@ -94,22 +97,6 @@ class Clock:
         return self.now
 
 
-class HandTimer:
-    """A timer that rings when a test calls `ring`."""
-
-    waiting: list[HandTimer]
-
-    def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
-        self.ring, self.daemon = ring, False
-
-    def start(self) -> None:
-        self.waiting.append(self)
-
-    def cancel(self) -> None:
-        if self in self.waiting:
-            self.waiting.remove(self)
-
-
 def worker_of(panel: EditPanel) -> InlineWorker:
     found: Any = panel.view.worker
     assert isinstance(found, InlineWorker)
@@ -117,9 +104,14 @@ def worker_of(panel: EditPanel) -> InlineWorker:
 
 
 def add(panel: EditPanel, *names: str) -> None:
-    """Type concepts into the text field."""
+    """Add concepts as the page does after text was typed."""
     for name in names:
-        panel.concepts.text.value = name
+        send(panel.concepts, {"kind": "add", "text": name})
+
+
+def said(messages: Messages) -> str:
+    """Return what the messages that are shown say."""
+    return "\n".join(f"{one['text']} {one['detail']}" for one in messages.toasts)
 
 
 def send(widget: Widget, content: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from sega_widgets.messages import Messages
 from sega_session import EditSession
 from sega_session.scripts import Script
 
-from .fakes import Model, new_session, send
+from .fakes import Model, new_session, said, send
 
 LIMIT = 30.0
 
@@ -41,8 +41,7 @@ class Bar:
     def send(self, kind: str, **values: Any) -> str:
         """Send a message as a page does, and return the answer to the user."""
         send(self.widget, {"kind": kind, **values})
-        value: str = self.messages.value
-        return value
+        return said(self.messages)
 
     def edit(self, name: str) -> None:
         self.session.add(name, warmup=1)
@@ -132,10 +131,10 @@ def test_sessions_are_renamed(bar: Bar, model: Model, tmp_path: Path) -> None:
     assert bar.widget.name == "mine"
     assert saved_path(tmp_path, "mine").is_file()
     assert "Saved mine" in bar.send("save")  # still its own file
-    assert "There is a session &#x27;third&#x27; already" in bar.send(
+    assert "There is a session 'third' already" in bar.send(
         "rename", name="mine", to="third"
     )
-    assert "There is a session &#x27;mine&#x27; already" in bar.send(
+    assert "There is a session 'mine' already" in bar.send(
         "rename", name="third", to="mine"
     )
     assert bar.widget.name == "mine"
@@ -145,7 +144,7 @@ def test_a_session_is_deleted_unless_it_is_open(bar: Bar, model: Model, tmp_path
     new_session(model).save(saved_path(tmp_path, "other"))
     bar.edit("glasses")
     bar.send("list")
-    assert "&#x27;a-cat&#x27; is open. Close it first." in bar.send("delete", name="a-cat")
+    assert "'a-cat' is open. Close it first." in bar.send("delete", name="a-cat")
     bar.send("delete", name="other")
     assert [one["name"] for one in bar.widget.sessions] == ["a-cat"]
     assert not saved_path(tmp_path, "other").exists()
@@ -180,14 +179,14 @@ def test_files_stay_in_the_folder(session: EditSession, tmp_path: Path) -> None:
     bar = Bar(session, folder, "a-cat")
     for name in ("../outside/a", str(outside / "a"), "a\0", ".", "..", "", 3, None):
         for kind in ("open", "delete"):
-            assert "Not done" in bar.send(kind, name=name)
-        assert "Not done" in bar.send("rename", name="a-cat", to=name)
+            assert "not done" in bar.send(kind, name=name)
+        assert "not done" in bar.send("rename", name="a-cat", to=name)
     for kind in ("save", "script"):
         bar.send(kind)
         assert "is a link out of the folder" in bar.send(kind)
     for name in ("c", "loop"):
-        assert "Not done" in bar.send("open", name=name)
-    assert "Not done" in bar.send("rename", name="a-cat", to="loop")
+        assert "not done" in bar.send("open", name=name)
+    assert "not done" in bar.send("rename", name="a-cat", to="loop")
     assert {path.name for path in outside.iterdir()} == before
     assert bar.loaded == []
     bar.keeper.close()

@@ -1,74 +1,121 @@
-"""The panel as a whole: its sessions, keys, tooltips and threads, without a browser."""
+"""The panel as a whole: its sessions, keys, files and threads, without a browser."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
-from ipywidgets import ToggleButtons, Widget
+from ipywidgets import Widget
 from sega_widgets import EditPanel
-from sega_widgets.access import Access
 from sega_widgets.children import iter_widgets
+from sega_widgets.keys import Keys
 
 from sega_session import EditSession
 
-from .fakes import HandTimer, add, send
+from .fakes import Model, add, new_session, send
 
 
-def access_of(panel: EditPanel) -> Access:
-    (access,) = (one for one in iter_widgets(panel) if isinstance(one, Access))
-    return access
+def part(panel: EditPanel, kind: type[Widget]) -> Widget:
+    """Return the part of a class that is on the panel."""
+    (found,) = (one for one in iter_widgets(panel) if isinstance(one, kind))
+    return found
 
 
-def session_bar(panel: EditPanel) -> Widget:
-    (bar,) = (one for one in panel.children if panel.sessions in getattr(one, "children", ()))
-    return bar
+def generate(panel: EditPanel, seeds: str) -> None:
+    """Begin an image of other seeds."""
+    scene = panel.view.scene
+    fields = {name: scene.scene[name] for name in ("prompt", "negative", "steps", "guidance")}
+    size = {name: scene.scene[name] for name in ("width", "height")}
+    send(scene, {"kind": "generate", "seeds": seeds, "keep": True, **fields, **size})
+    assert scene.wait(60)
 
 
-def test_a_session_is_closed(panel: EditPanel) -> None:
+def titles(panel: EditPanel) -> list[str]:
+    found: list[str] = panel.tabs.titles
+    return found
+
+
+def test_sessions_are_tabs(panel: EditPanel) -> None:
     first = panel.view
-    assert session_bar(panel).layout.display == "none"
-    first.scene.new.click()
+    assert titles(panel) == ["a cat · 0"]
+    generate(panel, "7")
     second = panel.view
-    assert session_bar(panel).layout.display == ""
-    panel.end.click()
+    assert titles(panel) == ["a cat · 0", "a cat · 7"]
+    send(panel.tabs, {"kind": "select", "number": 0})
+    assert panel.view is first
+    send(panel.tabs, {"kind": "close", "number": 1})
     assert panel.view is first
     assert panel.views == (first,)
     assert second.comm is None
     assert second.worker.closed
-    assert session_bar(panel).layout.display == "none"
-    first.scene.new.click()
-    assert panel.view.files.file.value == "session-3.safetensors"
+    generate(panel, "8")
+    send(panel.tabs, {"kind": "close", "number": 1})
+    assert panel.view is first
 
 
-def test_keys_undo_and_redo(panel: EditPanel) -> None:
-    access = access_of(panel)
+def test_keys_undo_redo_and_save(panel: EditPanel, tmp_path: Path) -> None:
+    keys = part(panel, Keys)
     add(panel, "glasses")
-    send(access, {"step": "undo"})
+    send(keys, {"kind": "step", "name": "undo"})
     assert panel.session.concepts == ()
-    send(access, {"step": "undo"})
-    send(access, {"step": "redo"})
+    send(keys, {"kind": "step", "name": "undo"})
+    send(keys, {"kind": "step", "name": "redo"})
     assert len(panel.session.concepts) == 1
-    assert panel.messages.value == ""
+    send(keys, {"kind": "step", "name": "save"})
+    assert [one.name for one in tmp_path.glob("*.safetensors")] == ["a-cat.safetensors"]
 
 
-def test_every_control_has_a_description_and_a_tooltip(panel: EditPanel) -> None:
+def test_a_removed_concept_is_offered_back(panel: EditPanel) -> None:
     add(panel, "glasses")
-    panel.view.strip.shown.value = True
-    controls = [one for one in iter_widgets(panel) if hasattr(one, "disabled")]
-    assert len(controls) > 20
-    tips = set(access_of(panel).tips)
-    assert {"Prompt", "Seed", "Concept", "Branch", "File", "of", "Session"} <= tips
-    for control in controls:
-        if isinstance(control, ToggleButtons):
-            assert len(control.tooltips) == len(control.options)
-            continue
-        assert control.tooltip, control
-        assert control.description, control
+    row = panel.concepts.concepts[0]["id"]
+    send(panel.concepts, {"kind": "remove", "row": row})
+    (offer,) = (one for one in panel.messages.toasts if one["kind"] == "offer")
+    assert offer["text"] == "“glasses” removed"
+    send(panel.messages, {"kind": "press_toast", "id": offer["id"]})
+    assert [one.name for one in panel.session.concepts] == ["glasses"]
 
 
-def test_closing_ends_the_threads_and_all_widgets(session: EditSession, inline: None) -> None:
-    panel = EditPanel(session)
-    panel.view.scene.new.click()
+def test_a_pinned_entry_is_compared_with(panel: EditPanel) -> None:
+    add(panel, "glasses", "beard")
+    send(panel.history, {"kind": "pin", "entry": 1})
+    assert panel.view.image.reference == "glasses added"
+    send(panel.history, {"kind": "pin", "entry": None})
+    assert panel.view.image.reference != "glasses added"
+
+
+def test_a_tool_stands_in_the_place_of_the_image(panel: EditPanel) -> None:
+    (place,) = (one for one in iter_widgets(panel) if "sega-place" in one._dom_classes)
+    add(panel, "glasses")
+    row = panel.concepts.concepts[0]["id"]
+    send(panel.concepts, {"kind": "mask", "row": row})
+    assert "sega-shows-mask" in place._dom_classes
+    assert panel.view.mask.region["name"] == "glasses"
+    send(panel.view.mask, {"kind": "cancel"})
+    assert "sega-shows-mask" not in place._dom_classes
+    send(panel.concepts, {"kind": "protect"})
+    assert panel.view.mask.region["name"] is None
+    send(panel.view.scene, {"kind": "explore"})
+    assert "sega-shows-mask" not in place._dom_classes
+    assert "sega-shows-explorer" in place._dom_classes
+    assert panel.view.mask.region == {}
+    send(panel.view.explorer, {"kind": "leave"})
+    assert "sega-shows-explorer" not in place._dom_classes
+
+
+def test_edits_are_kept_unless_that_is_switched_off(inline: None, tmp_path: Path) -> None:
+    for kept, folder in ((True, tmp_path / "kept"), (False, tmp_path / "not")):
+        folder.mkdir()
+        panel = EditPanel(new_session(Model()), folder=folder, autosave=kept)
+        add(panel, "glasses")
+        panel.close()
+        assert [one.name for one in folder.rglob("a-cat.safetensors")] == ["a-cat.safetensors"] * kept
+
+
+def test_closing_ends_the_threads_and_all_widgets(
+    session: EditSession, inline: None, tmp_path: Path
+) -> None:
+    panel = EditPanel(session, folder=tmp_path)
+    generate(panel, "5")
     widgets = [*iter_widgets(panel), *iter_widgets(panel.views[0])]
     panel.close()
     for view in panel.views:
@@ -77,37 +124,39 @@ def test_closing_ends_the_threads_and_all_widgets(session: EditSession, inline: 
 
 
 def test_edits_from_many_threads_leave_controls_and_session_alike(
-    session: EditSession, timers: list[HandTimer]
+    session: EditSession, tmp_path: Path
 ) -> None:
     """With the real worker."""
-    panel = EditPanel(session)
+    panel = EditPanel(session, folder=tmp_path)
     add(panel, "glasses")
-    slider, begin = panel.concepts.row("glasses").scale, threading.Barrier(4)
+    row, begin = panel.concepts.concepts[0]["id"], threading.Barrier(4)
 
-    def drag(offset: int) -> None:
+    def drag(view: str) -> None:
         begin.wait()
-        for value in range(20):
-            slider.value = float((value * 7 + offset) % 19)
+        for number in range(20):
+            move = {"view": view, "row": row, "field": "scale", "drag": view, "number": number}
+            value = float((number * 7 + len(view)) % 19)
+            send(panel.concepts, {"kind": "move", **move, "value": value, "end": number == 19})
 
     def walk() -> None:
         begin.wait()
         for _ in range(20):
-            panel.history.undo.click()
-            panel.history.redo.click()
+            panel.history.undo()
+            panel.history.redo()
 
-    threads = [threading.Thread(target=drag, args=(n,)) for n in (0, 5)]
+    threads = [threading.Thread(target=drag, args=(one,)) for one in ("a", "bb")]
     threads.append(threading.Thread(target=walk))
     for thread in threads:
         thread.start()
     begin.wait()
     for thread in threads:
         thread.join(60)
-    panel.view.progress.render.click()
+    send(panel.view.progress, {"kind": "render"})
     assert panel.view.worker.wait(60)
-    names = [concept.name for concept in panel.session.concepts]
-    assert [one.scale.description for one in panel.concepts.rows] == names
-    for one, concept in zip(panel.concepts.rows, panel.session.concepts, strict=True):
-        assert one.scale.value == (-concept.scale if concept.inverted else concept.scale)
+    shown = [(one["name"], one["scale"]) for one in panel.concepts.concepts]
+    assert shown == [
+        (one.name, -one.scale if one.inverted else one.scale) for one in panel.session.concepts
+    ]
     assert panel.session.history.problems() == []
     render = panel.view.image.render
     assert render is not None

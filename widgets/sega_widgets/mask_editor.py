@@ -93,7 +93,7 @@ class MaskEditor(AnyWidget):
         session = self._session
         height, width = session.size
         mask = session.state.region if name is None else session.state.concept(name).mask
-        pixels = np.zeros((1, height, width), np.uint8) if mask is None else _pixels(session, mask)
+        pixels = np.zeros((1, height, width), np.uint8) if mask is None else session.mask_pixels(mask)
         if name is None and mask is not None:
             pixels = _inverse(pixels)
         region = {
@@ -224,9 +224,3 @@ def _for_all_images(pixels: Pixels) -> Pixels:
 
 def _inverse(pixels: Pixels) -> Pixels:
     return np.uint8(255) - pixels
-
-
-def _pixels(session: EditSession, mask: Mask) -> Pixels:
-    """Return the pixels of a mask that a session's state names."""
-    found: Any = session._renderer.masks.pixels(mask.digest)  # noqa: SLF001
-    return np.asarray(found)

@@ -99,6 +99,7 @@ class SessionView(Box):
             progress=self.progress.show,
             fail=guard.messages.error,
             more=self._render_more,
+            missing=self._count_missing,
             lock=lock,
         )
         self._place = _box("sega-place", self.image, self.mask, self.explorer)

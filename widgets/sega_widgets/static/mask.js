@@ -198,7 +198,7 @@ function render({ model, el, signal }) {
     "footer", { class: "sega-mask-foot" }, h("p", { role: "status" }, covered, hint), notice,
   );
   const section = h(
-    "section", { class: "sega-mask-editor", hidden: true }, head, bar, picture, foot,
+    "section", { class: "sega-mask-editor", "data-sega-own-undo": "", hidden: true }, head, bar, picture, foot,
   );
   el.append(section);
 
