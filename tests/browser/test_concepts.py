@@ -272,6 +272,16 @@ def test_a_press_on_the_track_moves_the_handle_there(concepts: ListPage) -> None
     assert len(concepts.labels) == 2
 
 
+def test_the_handle_stays_under_the_pointer_before_it_moves(concepts: ListPage) -> None:
+    concepts.add("glasses")
+    with concepts.dragged("glasses", 0.75):
+        concepts.edit(lambda: concepts.session.reweight("glasses", 8))
+        concepts.quiet()
+        expect(concepts.number("glasses")).to_have_value("5.0")
+    # Nothing was moved, so the row shows what the session holds.
+    expect(concepts.number("glasses")).to_have_value("8.0")
+
+
 def test_shift_makes_a_drag_fine(concepts: ListPage) -> None:
     concepts.add("glasses")
     concepts.page.keyboard.down("Shift")
