@@ -272,6 +272,16 @@ def test_a_press_on_the_track_moves_the_handle_there(concepts: ListPage) -> None
     assert len(concepts.labels) == 2
 
 
+def test_the_handle_stays_under_the_pointer_before_it_moves(concepts: ListPage) -> None:
+    concepts.add("glasses")
+    with concepts.dragged("glasses", 0.75):
+        concepts.edit(lambda: concepts.session.reweight("glasses", 8))
+        concepts.quiet()
+        expect(concepts.number("glasses")).to_have_value("5.0")
+    # Nothing was moved, so the row shows what the session holds.
+    expect(concepts.number("glasses")).to_have_value("8.0")
+
+
 def test_shift_makes_a_drag_fine(concepts: ListPage) -> None:
     concepts.add("glasses")
     concepts.page.keyboard.down("Shift")
@@ -447,12 +457,16 @@ class Slow:
         self.held: list[dict[str, Any]] = []
         self.comm.handle_msg = self.held.append
 
-    def let_through(self, order: Callable[[list[Any]], list[Any]] = list) -> None:
-        """Deliver the messages that wait, and all that follow at once."""
-        held, self.held = self.held, []
-        self.comm.handle_msg = self.deliver
-        for message in order(held):
+    def deliver_held(self, order: Callable[[list[Any]], list[Any]] = list) -> None:
+        """Deliver the messages that wait; those that follow wait too."""
+        held = order(self.held)
+        self.held.clear()
+        for message in held:
             self.deliver(message)
+
+    def let_through(self) -> None:
+        """Deliver the messages that follow at once."""
+        self.comm.handle_msg = self.deliver
 
 
 @pytest.mark.parametrize(
@@ -477,7 +491,8 @@ def test_a_drag_under_load_is_one_entry(
     concepts.edit(lambda: None)
     concepts.quiet()
     expect(concepts.number("glasses")).to_have_value("8.0")
-    slow.let_through(order)
+    slow.deliver_held(order)
+    slow.let_through()
     concepts.until_scale("glasses", 8)
     concepts.quiet()
     assert concepts.labels == ["glasses added", "glasses: scale 5 -> 8"]
@@ -485,6 +500,28 @@ def test_a_drag_under_load_is_one_entry(
     # The row shows the session's values again.
     concepts.edit(concepts.session.undo)
     expect(concepts.number("glasses")).to_have_value("5.0")
+
+
+def test_the_answer_to_an_earlier_drag_does_not_move_the_handle(concepts: ListPage) -> None:
+    concepts.add("glasses")
+    slow = Slow(concepts)
+    with concepts.dragged("glasses", 0.75) as move:
+        move(0.9)
+    concepts.until(lambda: len(slow.held) == 2)
+    first = [*slow.held]
+    with concepts.dragged("glasses", 0.9) as move:
+        move(0.6)
+    concepts.until(lambda: len(slow.held) == 4)
+    second = slow.held[2:]
+    slow.deliver_held(lambda held: first)
+    assert concepts.session["glasses"].scale == 8
+    concepts.quiet()
+    expect(concepts.number("glasses")).to_have_value("2.0")
+    slow.held.extend(second)
+    slow.deliver_held()
+    concepts.quiet()
+    expect(concepts.number("glasses")).to_have_value("2.0")
+    assert concepts.labels[1:] == ["glasses: scale 5 -> 8", "glasses: scale 8 -> 2"]
 
 
 def test_a_refused_value_resets_the_slider_and_ends_the_drag(concepts: ListPage) -> None:

@@ -24,7 +24,8 @@ test("a fraction stays within the slider", () => {
 });
 
 test("keys move by steps, fine steps and pages, and to the ends", () => {
-  const at = (/** @type {string} */ key, shift = false, value = 4) => valueOfKey(key, shift, value, range, steps);
+  const at = (/** @type {string} */ key, shift = false, value = 4) =>
+    valueOfKey(key, shift, value, range, steps);
   assert.equal(at("ArrowRight"), 4.1);
   assert.equal(at("ArrowUp"), 4.1);
   assert.equal(at("ArrowLeft"), 3.9);
@@ -43,7 +44,9 @@ test("numbers are read as people type them", () => {
   assert.equal(parseNumber(" 4 "), 4);
   assert.equal(parseNumber("\u22123,5"), -3.5);
   assert.equal(parseNumber(".95"), 0.95);
-  for (const text of ["", "  ", "-", "four", "1.2.3", "1e999"]) assert.equal(parseNumber(text), null);
+  for (const text of ["", "  ", "-", "four", "1.2.3", "1e999"]) {
+    assert.equal(parseNumber(text), null);
+  }
 });
 
 test("numbers are shown with a true minus sign and no useless digits", () => {
