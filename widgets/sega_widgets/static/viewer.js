@@ -29,6 +29,8 @@ const HELP = "Picture. Plus and minus zoom, arrow keys move it, O shows the orig
 /** @type {import("@anywidget/types").Render} */
 function render({ model, el, signal }) {
   el.classList.add("sega", "sega-viewer");
+  // JupyterLab uses these keys itself, X to cut a cell, unless an element asks it not to.
+  el.dataset.lmSuppressShortcuts = "true";
   const [width, height] = model.get("size");
   const size = { width, height };
   /** @type {string[]} */
