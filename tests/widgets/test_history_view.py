@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sega_widgets import HistoryView
 from sega_widgets.guard import Guard
+from sega_widgets.history_view import Thumbnail
 from sega_widgets.messages import Messages
 
 from sega_session import EditSession, EditState
@@ -180,13 +181,15 @@ def test_states_that_are_equal_share_a_thumbnail(shown: Panel) -> None:
     assert shown.view.states_without_thumbnail() == [history[one].state for one in range(3)]
     # A drag leaves a state that another entry has.
     with shown.session.gesture("drag"):
+        shown.session.invert("glasses")
+    shown.view.refresh()
+    assert shown.view.newest["state"] == 2
+    shown.view.set_thumbnail(history[2].state, b"inverted", exact=True)
+    with shown.session.gesture("drag"):
         shown.session.reweight("glasses", scale=7)
     shown.view.refresh()
-    shown.view.set_thumbnail(history[1].state, b"glasses", exact=True)
-    with shown.session.gesture("drag"):
-        shown.session.reweight("glasses", scale=5)
-    shown.view.refresh()
-    assert shown.view.thumbnails == {history[1].state: shown.view.thumbnails[history[1].state]}
+    assert shown.view.newest["state"] == 3
+    assert shown.view.thumbnails == {history[2].state: Thumbnail(b"inverted", exact=True)}
 
 
 def test_exact_thumbnails_are_never_replaced_by_approximate_ones(

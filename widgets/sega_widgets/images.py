@@ -102,6 +102,7 @@ class ImageView(AnyWidget):
         self._pinned: EditState | None = None
         self._known: dict[EditState, Pngs] = {}
         self._held = False
+        self._colours: dict[str, str] = {}
         super().__init__(
             size=[scene.width, scene.height],
             seeds=[f"{seed}" for seed in scene.seeds],
@@ -178,12 +179,11 @@ class ImageView(AnyWidget):
 
     def refresh(self) -> None:
         """Show the session's current concepts, and whether the image is of an earlier state."""
-        with self._lock:
-            names = [concept.name for concept in self._session.concepts]
-            with self.hold_sync():
-                self.concepts = names
-                if self.concept not in names:
-                    self.concept = next(iter(names), "")
+        colours = {one.name: self._colour(one.name) for one in self._session.concepts}
+        with self._lock, self.hold_sync():
+            self._colours, self.concepts = colours, [*colours]
+            if self.concept not in colours:
+                self.concept = next(iter(colours), "")
             self._update()
 
     def png(self) -> bytes | None:
@@ -206,7 +206,7 @@ class ImageView(AnyWidget):
             A function that shows them, or None if there is nothing new to show.
         """
         with self._lock:
-            render, name = self._render, self.concept
+            render, name, colour = self._render, self.concept, self.colour
             if render is None or not self._lacks_heat_map():
                 return None
         try:
@@ -214,7 +214,6 @@ class ImageView(AnyWidget):
         except InvalidValueError:  # The render's predictions were evicted from the cache.
             return partial(self._show_heat_maps, name, ())
         images: Any = render.images
-        colour = self._colour(name)
         pngs = tuple(
             encode(overlay_heat_map(image, heat, colour))
             for image, heat in zip(images, heats, strict=True)
@@ -315,7 +314,7 @@ class ImageView(AnyWidget):
         """Set what the page shows, in one message; the caller holds the lock."""
         visible = range(len(self.seeds)) if self.selected is None else [self.selected]
         with self.hold_sync():
-            self.colour = self._colour(self.concept) if self.concept else ""
+            self.colour = self._colours.get(self.concept, "")
             self.note = self._describe_missing_heat_map()
             self._update_references([*visible])
             if self._render is not None:

@@ -30,7 +30,6 @@ const TURN = 0.0025;
  */
 export function createStage({ content, overlay, size, changed, signal }) {
   const element = h("div", { class: "sega-stage", role: "group", tabIndex: 0 }, content, overlay);
-  element.dataset.lmSuppressShortcuts = "true";
   let view = FIT;
   let enabled = true;
   /** Where the whole image is, and the part of it that is seen. */

@@ -16,6 +16,8 @@ const HINT = "Add a concept to see it at several scales";
 /** @type {import("@anywidget/types").Render} */
 function render({ model, el, signal }) {
   el.classList.add("sega", "sega-strip");
+  // JupyterLab uses Enter itself, which presses buttons, unless an element asks it not to.
+  el.dataset.lmSuppressShortcuts = "true";
   const toggle = h(
     "button",
     {

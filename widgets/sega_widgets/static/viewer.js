@@ -29,6 +29,8 @@ const HELP = "Picture. Plus and minus zoom, arrow keys move it, O shows the orig
 /** @type {import("@anywidget/types").Render} */
 function render({ model, el, signal }) {
   el.classList.add("sega", "sega-viewer");
+  // JupyterLab uses these keys itself, X to cut a cell, unless an element asks it not to.
+  el.dataset.lmSuppressShortcuts = "true";
   const [width, height] = model.get("size");
   const size = { width, height };
   /** @type {string[]} */
@@ -55,21 +57,13 @@ function render({ model, el, signal }) {
   );
   const stage = createStage({ content: canvas, overlay, size, signal, changed: () => layOut() });
   divider.drag(stage.element, () => comparing && !stage.zoomed());
-  const grid = createGrid({
-    seeds,
-    size,
-    signal,
-    choose: (number) => {
-      last = number;
-      send(model, "select", { number });
-    },
-  });
+  const grid = createGrid({ seeds, size, signal, choose });
   stage.element.append(grid.element);
   stage.element.style.setProperty("--sega-ratio", `${width / height}`);
   setAttribute(stage.element, "aria-label", HELP);
 
   const looks = createLooks(model);
-  const nav = createNav(model, seeds, () => last);
+  const nav = createNav({ model, seeds, choose, last: () => last });
   const zoom = createZoom(stage, () => showPixels(!pixelated));
   const tools = createTools({ el, model, signal, hold, batch: seeds.length > 1 });
   const parts = [looks, nav, zoom, tools].map((one) => one.element);
@@ -127,6 +121,12 @@ function render({ model, el, signal }) {
     stage.enable(!all);
     if (inside && all) grid.focus(last);
     else if (inside) stage.element.focus();
+  }
+
+  /** @param {number | null} number the index of the image to enlarge; null: show all */
+  function choose(number) {
+    if (number !== null) last = number;
+    send(model, "select", { number });
   }
 
   /** @param {number} next the place of the handle, from 0 to 1 */
@@ -262,18 +262,19 @@ function createWhere(model) {
 /**
  * Return the buttons that walk through a batch.
  *
- * @param {Model} model
- * @param {string[]} seeds
- * @param {() => number} last returns the index of the image that was enlarged last
+ * @param {object} options
+ * @param {Model} options.model
+ * @param {string[]} options.seeds
+ * @param {(number: number | null) => void} options.choose enlarges an image; null: shows all
+ * @param {() => number} options.last returns the index of the image that was enlarged last
  */
-function createNav(model, seeds, last) {
-  const select = (/** @type {number | null} */ number) => send(model, "select", { number });
-  const step = (/** @type {number} */ by) => select((last() + by + seeds.length) % seeds.length);
+function createNav({ model, seeds, choose, last }) {
+  const step = (/** @type {number} */ by) => choose((last() + by + seeds.length) % seeds.length);
   const all = button({
     label: "All",
     icon: "grid",
     title: "All images (Escape)",
-    click: () => select(null),
+    click: () => choose(null),
   });
   const previous = button({
     label: "Previous image",
@@ -301,7 +302,7 @@ function createNav(model, seeds, last) {
   }
 
   /** @type {Record<string, () => void>} */
-  const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Escape: () => select(null) };
+  const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Escape: () => choose(null) };
   const key = (/** @type {string} */ name) => (enlarged() && keys[name]) || null;
   return { element, update, key };
 }
