@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 from anywidget import AnyWidget
 from attrs import frozen
@@ -17,7 +17,6 @@ from .component import Handler, handle_messages
 from .concept_row import COLOURS, Row, describe_settings, row_values, scale_fields
 from .front_end import script, style
 from .guard import Changed, Guard, edit
-from .messages import Messages
 
 INSTEAD = " instead of "
 """The words between a concept and its opposite."""
@@ -51,10 +50,11 @@ class ConceptList(AnyWidget):
         session: the session that is edited.
         changed: called after every edit: with True while a slider moves, with False at the end.
         guard: the guard of the panel; None: the list shows its errors itself.
-        edit_mask: called with a concept's name to edit its mask; None: masks are not offered.
+        edit_mask: called with a concept's name to edit its mask, or with None to edit the region
+            that all edits are confined to; None: masks are not offered.
 
     Attributes:
-        presets, concepts, maskable, notice: what the page shows.
+        presets, concepts, maskable, protected, notice: what the page shows.
     """
 
     _esm = script("concepts")
@@ -63,6 +63,7 @@ class ConceptList(AnyWidget):
     presets = List(Dict()).tag(sync=True)
     concepts = List(Dict()).tag(sync=True)
     maskable = Bool(False).tag(sync=True)
+    protected = Unicode("").tag(sync=True)
     notice = Unicode("").tag(sync=True)
 
     def __init__(
@@ -71,12 +72,12 @@ class ConceptList(AnyWidget):
         changed: Changed,
         guard: Guard | None = None,
         *,
-        edit_mask: Callable[[str], object] | None = None,
+        edit_mask: Callable[[str | None], object] | None = None,
     ) -> None:
         super().__init__(maskable=edit_mask is not None)
         self._session = session
         self._changed = changed
-        self._guard = guard or Guard(cast(Messages, _Notice(self)))
+        self._guard = guard or Guard(_Notice(self))
         self._edit_mask = edit_mask
         self._choices = tuple(_choices(session.pipeline))
         self._rows: dict[str, Row] = {}
@@ -96,6 +97,7 @@ class ConceptList(AnyWidget):
             "invert": self._invert,
             "reset": self._reset,
             "mask": self._open_mask,
+            "protect": self._open_region,
             "remove": self._remove,
         }
         handle_messages(self, self._guard, handlers)
@@ -117,6 +119,8 @@ class ConceptList(AnyWidget):
             self._heard = {key: one for key, one in self._heard.items() if key[1] in numbers}
             self.concepts = [row_values(self._rows[one.name], one, calls) for one in concepts]
             applied = self._applied()
+            region = self._session.state.region
+            self.protected = "" if region is None else f"{1 - region.share:.0%} of the image"
             self.presets = [self._preset_values(one, applied.get(one)) for one in self._choices]
 
     def _new_row(self, concept: Concept) -> Row:
@@ -285,10 +289,17 @@ class ConceptList(AnyWidget):
         if name is not None and self._edit_mask is not None:
             self._edit_mask(name)
 
+    def _open_region(self) -> None:
+        if self._edit_mask is not None:
+            self._edit_mask(None)
+
     def _remove(self, row: int) -> None:
         name = self._find(row)
         if name is not None:
             self._run(lambda: self._session.remove(name))
+            self._guard.offer(
+                f"“{name}” removed", "Undo", lambda: self._run(self._session.undo)
+            )
 
     def _find(self, number: int) -> str | None:
         """Return the name of the concept in a row; None if it was removed."""
@@ -309,6 +320,9 @@ class _Notice:
 
     def note(self, text: str) -> None:
         self._concepts.notice = text
+
+    def offer(self, text: str, label: str, action: Callable[[], object]) -> None:
+        """Show nothing: a list alone has no place for a button."""
 
     def error(self, error: BaseException) -> None:
         self._concepts.notice = str(error)

@@ -83,7 +83,8 @@ class HistoryView(AnyWidget):
         super().__init__(can_pin=pin is not None)
         self._session = session
         self._changed = changed
-        self._guard = guard or Guard(Messages())
+        messages = Messages()
+        self._guard = guard or Guard(messages)
         self._pin = pin
         # Held while the entries or the thumbnails change: the render thread sets thumbnails.
         self._lock = threading.Lock()
@@ -93,7 +94,7 @@ class HistoryView(AnyWidget):
         self._history = session.history
         self._thumbnails: dict[int, Thumbnail] = {}
         if guard is None:
-            self._guard.messages.show_in(self)
+            messages.show_in(self)
         handlers: dict[str, Handler] = {
             "undo": self._undo,
             "redo": self._redo,

@@ -59,7 +59,8 @@ class MaskEditor(AnyWidget):
         colour: Callable[[str], str] = lambda name: COLOUR,
     ) -> None:
         self._session = session
-        self._guard = guard or Guard(Messages())
+        self._messages = Messages()
+        self._guard = guard or Guard(self._messages)
         self._changed = changed
         self._closed = close
         self._render = render

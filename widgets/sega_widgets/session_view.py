@@ -146,11 +146,12 @@ class SessionView(Box):
 
     def _open_mask(self, name: str | None) -> None:
         self.mask.edit(name)
+        self.explorer.leave()
         self._open_tool("mask")
 
     def _open_explorer(self) -> None:
         self._open_tool("explorer")
-        self.explorer.open()
+        self.explorer.explore()
 
     def _open_tool(self, tool: Tool) -> None:
         """Show a tool in the place of the image."""
@@ -213,6 +214,12 @@ class SessionView(Box):
             render = try_render("preview" if self.session.plan(state=state) else "exact", state)
             if render is not None:
                 yield partial(self._show_thumbnail, render)
+
+    def _count_missing(self) -> int:
+        """Return how many images `_render_more` has still to show, but for heat maps."""
+        others = int(self.image.missing_reference is not None)
+        thumbnails = len(self.history.states_without_thumbnail())
+        return self.explorer.missing + self.strip.missing + thumbnails + others
 
     def _save(self, path: Path) -> str:
         # A file holds the recorded tensors, so nothing may render meanwhile.

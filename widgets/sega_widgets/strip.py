@@ -36,6 +36,10 @@ KEPT = 10 * COUNT
 """The most images that are kept, so that those of another concept or an undone edit come back."""
 
 
+MODES = ("preview", "exact")
+"""All images are rendered in the first mode, then in the second."""
+
+
 @frozen
 class _Image:
     """An image of the strip; no bytes if it cannot be rendered."""
@@ -120,6 +124,12 @@ class StripView(AnyWidget):
         """The images of the tiles as bytes of PNG files; empty where none is rendered."""
         return tuple(getattr(self, f"image_{number}") for number in range(COUNT))
 
+    @property
+    def missing(self) -> int:
+        """The number of images that `render_missing` has still to render."""
+        states = self._nearest_first()
+        return sum(not self._is_done(state, mode) for mode in MODES for state in states)
+
     def refresh(self) -> None:
         """Show the strip of the session's current state; mark images of other states."""
         with self._lock, self.hold_sync():
@@ -145,7 +155,7 @@ class StripView(AnyWidget):
         Yields:
             Functions that show one image each.
         """
-        for mode in ("preview", "exact"):
+        for mode in MODES:
             for state in self._nearest_first():
                 if not self._is_done(state, mode):
                     render = try_render(mode, state)

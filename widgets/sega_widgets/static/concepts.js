@@ -207,6 +207,13 @@ function render({ model, el, signal }) {
   const form = addForm(model, signal);
   const presets = presetChips(model);
   const rows = conceptRows(model, signal, form.field);
+  const protect = button({
+    label: "Protect a region",
+    icon: "protect",
+    pressed: false,
+    click: () => send(model, "protect"),
+  });
+  protect.classList.add("sega-protect");
   const choose = model.get("presets").length ? "Choose one above, or type" : "Type";
   const empty = h("p", { class: "sega-muted" }, `No concepts yet. ${choose} a phrase.`);
   el.classList.add("sega", "sega-concepts");
@@ -214,7 +221,12 @@ function render({ model, el, signal }) {
     h(
       "section",
       { "aria-label": "Concepts" },
-      h("h2", {}, "Concepts"),
+      h(
+        "div",
+        { class: "sega-concepts-head" },
+        h("h2", {}, "Concepts"),
+        model.get("maskable") && protect,
+      ),
       form.element,
       presets.element,
       rows.element,
@@ -223,6 +235,13 @@ function render({ model, el, signal }) {
   );
   follow(model, ["presets"], signal, presets.show);
   follow(model, ["notice"], signal, form.show);
+  follow(model, ["protected"], signal, () => {
+    const share = model.get("protected");
+    press(protect, share !== "");
+    protect.title = share
+      ? `${share} stays as it is without edits. Change the region.`
+      : "Paint what must not change, whatever the edits are";
+  });
   follow(model, ["concepts"], signal, () => {
     rows.show();
     empty.hidden = model.get("concepts").length > 0;
