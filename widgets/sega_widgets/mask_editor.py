@@ -30,14 +30,13 @@ class MaskEditor(AnyWidget):
 
     Args:
         session: the session that is edited.
-        guard: the guard of the panel; None: errors go to ``messages``, to be shown beside it.
+        guard: the guard of the panel; None: errors are not shown.
         changed: called with False after every edit.
         close: called when the editor has closed, after an edit or without.
         render: returns the render that is shown, for "Heat map"; None: there is none.
         colour: returns a concept's colour by its name, as "#rrggbb".
 
     Attributes:
-        messages: where errors are shown.
         picture: the picture below the mask, as the bytes of a PNG file.
         region: what is edited, for the page; empty while the editor is closed.
     """
@@ -59,8 +58,7 @@ class MaskEditor(AnyWidget):
         colour: Callable[[str], str] = lambda name: COLOUR,
     ) -> None:
         self._session = session
-        self._messages = Messages()
-        self._guard = guard or Guard(self._messages)
+        self._guard = guard or Guard(Messages())
         self._changed = changed
         self._closed = close
         self._render = render
@@ -76,11 +74,6 @@ class MaskEditor(AnyWidget):
             "heat": self._send_heat_mask,
         }
         handle_messages(self, self._guard, handlers)
-
-    @property
-    def messages(self) -> Messages:
-        """The messages of the guard."""
-        return self._guard.messages
 
     def edit(self, name: str | None) -> None:
         """Open the editor for the region that a concept acts in, with the mask that it has.
