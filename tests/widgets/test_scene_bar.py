@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -292,6 +293,7 @@ def test_an_inversion_can_be_cancelled() -> None:
     assert bar.bar.busy == "Reading the photograph"
     # A second one does not begin meanwhile.
     begin_photo(bar)
+    assert [one.name for one in threading.enumerate()].count("sega-begin") == 1
     message = {"method": "custom", "content": {"kind": "cancel"}}
     bar.bar.comm.handle_msg({"content": {"data": message}, "buffers": []})
     go_on()

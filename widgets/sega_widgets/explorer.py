@@ -193,7 +193,7 @@ class Explorer(AnyWidget):
         """
         while (tile := self._next_tile()) is not None:
             try:
-                # Outside a session of its own, warnings of a state that nobody chose are noise.
+                # Nobody chose these states, so their warnings are not shown.
                 with redirect_warnings(lambda _: None):
                     session = self._session_of(tile, on_step)
                     if session is None:

@@ -130,7 +130,7 @@ class SceneBar(AnyWidget):
             "negative": scene.negative_prompt,
             "seeds": ", ".join(map(str, scene.seeds)),
             "steps": f"{scene.num_inference_steps}",
-            "guidance": f"{scene.guidance_scale:g}",
+            "guidance": f"{scene.guidance_scale:.10g}",
             "width": f"{width}",
             "height": f"{height}",
             "factor": height // session.latents_shape[2],

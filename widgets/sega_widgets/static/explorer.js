@@ -65,7 +65,7 @@ function render({ model, el, signal }) {
   /** @type {() => Tile[]} */
   const tiles = () => model.get("tiles");
   const isGrid = () => model.get("kind") === "concepts";
-  /** @type {Map<string, HTMLImageElement>} */
+  /** @type {Map<string, { image: HTMLImageElement, bytes: DataView }>} */
   const images = new Map();
   /** The tile that is shown large, and the one that the Tab key leads to. */
   let large = "";
@@ -131,7 +131,7 @@ function render({ model, el, signal }) {
     large = key;
     if (key) {
       const small = images.get(key);
-      if (small) largeImage.src = small.src;
+      if (small) showImage(largeImage, small.bytes);
       send(model, "enlarge", { key });
     }
     showLarge();
@@ -208,7 +208,7 @@ function render({ model, el, signal }) {
       active = (all.find((one) => one.chosen) ?? all[0])?.key ?? "";
     }
     const keys = new Set(all.map((one) => one.key));
-    for (const [key, image] of images) {
+    for (const [key, { image }] of images) {
       if (keys.has(key)) continue;
       showImage(image, null);
       images.delete(key);
@@ -295,14 +295,15 @@ function render({ model, el, signal }) {
     const element = button_of(message.key);
     const image = element?.querySelector("img");
     if (!element || !image) return;
-    images.set(message.key, image);
+    images.set(message.key, { image, bytes: buffers[0] });
     showImage(image, buffers[0]);
     setAttribute(element, "data-empty", null);
   };
   model.on("msg:custom", receive);
   signal.addEventListener("abort", () => {
     model.off("msg:custom", receive);
-    for (const one of [...images.values(), largeImage]) showImage(one, null);
+    for (const { image } of images.values()) showImage(image, null);
+    showImage(largeImage, null);
   });
   follow(model, ["aspect"], signal, () => el.style.setProperty("--aspect", `${model.get("aspect")}`));
   follow(model, ["prompts"], signal, () => {
