@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from sega_widgets import EditPanel
 
 from sega_session import EditSession, load_avatars, recommended
+from sega_session.models import Recommended
 
 from .pages import PanelPage
 from .stage import Stage
@@ -31,6 +32,12 @@ def pipeline() -> Any:
     pipeline = load_avatars()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def presets(pipeline: Any) -> Recommended:
+    found = recommended(pipeline)
+    assert found is not None
+    return found
 
 
 def new_session(pipeline: Any, steps: int = 10, seed: int | list[int] = 33) -> EditSession:
@@ -85,7 +92,7 @@ def test_a_preset_and_a_phrase_are_added(studio: Studio, pipeline: Any) -> None:
     before = studio.pixels()
     studio.button("glasses").click()
     expect(studio.button("glasses")).to_have_attribute("aria-pressed", "true")
-    preset = recommended(pipeline).concepts["glasses"]
+    preset = presets(pipeline).concepts["glasses"]
     studio.until(lambda: "glasses" in studio.session)
     assert studio.session["glasses"].scale == preset.scale
     edited = studio.rendered(before)
@@ -100,7 +107,7 @@ def test_what_the_image_shows_is_removed_with_its_own_settings(
 ) -> None:
     studio.button("no glasses").click()
     studio.until(lambda: "no glasses" in studio.session)
-    concept, preset = studio.session["no glasses"], recommended(pipeline).removals["no glasses"]
+    concept, preset = studio.session["no glasses"], presets(pipeline).removals["no glasses"]
     assert (concept.opposite, concept.scale, concept.threshold) == (
         preset.opposite,
         preset.scale,
@@ -225,7 +232,7 @@ def test_a_seed_is_explored_and_kept(studio: Studio) -> None:
     studio.settle()
     studio.button("Explore").click()
     explorer = studio.panel.view.explorer
-    studio.until(lambda: all(one.png for one in explorer.cells) and len(explorer.cells) == 9)
+    studio.until(lambda: all(one.image for one in explorer.cells) and len(explorer.cells) == 9)
     tiles = studio.root.locator(".sega-explorer")
     tiles.get_by_role("img").first.click()
     tiles.get_by_role("button", name="Keep this one").click()
@@ -317,7 +324,7 @@ def test_the_keyboard_is_enough(studio: Studio) -> None:
 def full(stage: Stage, pipeline: Any, tmp_path: Path) -> Iterator[Studio]:
     """Return a panel with twelve concepts and sixty entries, of which some are a branch."""
     session = new_session(pipeline)
-    names = list(recommended(pipeline).concepts)[:12]
+    names = list(presets(pipeline).concepts)[:12]
     for name in names:
         session.add(name, scale=1, threshold=0.95)
     session.branch("all")

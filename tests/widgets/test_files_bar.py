@@ -131,12 +131,8 @@ def test_sessions_are_renamed(bar: Bar, model: Model, tmp_path: Path) -> None:
     assert bar.widget.name == "mine"
     assert saved_path(tmp_path, "mine").is_file()
     assert "Saved mine" in bar.send("save")  # still its own file
-    assert "There is a session 'third' already" in bar.send(
-        "rename", name="mine", to="third"
-    )
-    assert "There is a session 'mine' already" in bar.send(
-        "rename", name="third", to="mine"
-    )
+    assert "There is a session 'third' already" in bar.send("rename", name="mine", to="third")
+    assert "There is a session 'mine' already" in bar.send("rename", name="third", to="mine")
     assert bar.widget.name == "mine"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -17,6 +17,7 @@ from .component import Handler, handle_messages
 from .concept_row import COLOURS, Row, describe_settings, row_values, scale_fields
 from .front_end import script, style
 from .guard import Changed, Guard, edit
+from .messages import Messages
 
 INSTEAD = " instead of "
 """The words between a concept and its opposite."""
@@ -77,7 +78,9 @@ class ConceptList(AnyWidget):
         super().__init__(maskable=edit_mask is not None)
         self._session = session
         self._changed = changed
-        self._guard = guard or Guard(_Notice(self))
+        messages = Messages()
+        messages.observe(self._show_notice, "toasts")
+        self._guard = guard or Guard(messages)
         self._edit_mask = edit_mask
         self._choices = tuple(_choices(session.pipeline))
         self._rows: dict[str, Row] = {}
@@ -169,6 +172,11 @@ class ConceptList(AnyWidget):
             "settings": describe_settings(choice.concept(self._session.num_calls)),
             "colour": None if name is None else self._rows[name].colour,
         }
+
+    def _show_notice(self, change: Mapping[str, Any]) -> None:
+        """Show the last message of a list that has no panel around it."""
+        toasts: list[dict[str, str]] = change["new"]
+        self.notice = toasts[-1]["detail"] or toasts[-1]["text"] if toasts else ""
 
     # What the page asks for. Its messages may arrive late, so they say which row they mean.
 
@@ -297,9 +305,7 @@ class ConceptList(AnyWidget):
         name = self._find(row)
         if name is not None:
             self._run(lambda: self._session.remove(name))
-            self._guard.offer(
-                f"“{name}” removed", "Undo", lambda: self._run(self._session.undo)
-            )
+            self._guard.offer(f"“{name}” removed", "Undo", lambda: self._run(self._session.undo))
 
     def _find(self, number: int) -> str | None:
         """Return the name of the concept in a row; None if it was removed."""
@@ -307,25 +313,6 @@ class ConceptList(AnyWidget):
 
     def _run(self, act: Callable[[], None], *, moving: bool = False) -> None:
         edit(self._session, act, self.refresh, self._changed, moving=moving)
-
-
-class _Notice:
-    """Shows messages below the text field of a list that has no panel around it."""
-
-    def __init__(self, concepts: ConceptList) -> None:
-        self._concepts = concepts
-
-    def clear(self) -> None:
-        self._concepts.notice = ""
-
-    def note(self, text: str) -> None:
-        self._concepts.notice = text
-
-    def offer(self, text: str, label: str, action: Callable[[], object]) -> None:
-        """Show nothing: a list alone has no place for a button."""
-
-    def error(self, error: BaseException) -> None:
-        self._concepts.notice = str(error)
 
 
 def _taken(words: str) -> SegaSessionError:

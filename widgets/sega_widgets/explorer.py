@@ -131,7 +131,7 @@ class Explorer(AnyWidget):
             "enlarge": self._enlarge,
             "keep": self._keep,
             "apply": self._apply,
-            "leave": self._leave,
+            "leave": self.leave,
         }
         handle_messages(self, guard, handlers)
 
@@ -145,6 +145,22 @@ class Explorer(AnyWidget):
         if not self.is_open:
             self.is_open = True
             self.choose("seeds")
+
+    @property
+    def missing(self) -> int:
+        """The number of tiles that `render_missing` has still to render exactly."""
+        with self._lock:
+            return sum(not (one.is_exact or one.problem) for one in self._tiles)
+
+    def leave(self) -> None:
+        """Close the explorer, if it is open, and its tiles' sessions."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        before = self._replace(())
+        self._rerender()
+        _close_sessions(before)
+        self._on_close()
 
     def close(self) -> None:
         """Close the widget and the tiles' sessions."""
@@ -375,14 +391,6 @@ class Explorer(AnyWidget):
         tile = self._tile(key)
         if tile is not None and tile.image is not None:
             self.send({"kind": "large", "key": key}, [encode(tile.image)])
-
-    def _leave(self) -> None:
-        """Close the explorer, as the user asked."""
-        self.is_open = False
-        before = self._replace(())
-        self._rerender()
-        _close_sessions(before)
-        self._on_close()
 
     def _tile(self, key: str) -> Tile | None:
         with self._lock:

@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from sega_session import EditSession
 from sega_session.errors import SegaSessionError, redirect_warnings
 
+from .messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -46,22 +46,6 @@ def edit(
         changed(moving)
 
 
-class Sink(Protocol):
-    """What shows the messages of user actions, as `Messages` does."""
-
-    def clear(self) -> None:
-        """Remove what an earlier action has shown."""
-
-    def note(self, text: str) -> None:
-        """Show that something was done."""
-
-    def offer(self, text: str, label: str, action: Callable[[], object]) -> None:
-        """Show that something was done, and a button that calls an action."""
-
-    def error(self, error: BaseException) -> None:
-        """Show an error or a warning."""
-
-
 class Guard:
     """A lock around user actions, shared by the parts of a panel.
 
@@ -72,7 +56,7 @@ class Guard:
         messages: where errors and warnings are shown.
     """
 
-    def __init__(self, messages: Sink) -> None:
+    def __init__(self, messages: Messages) -> None:
         self.messages = messages
         self._lock = threading.RLock()
         self._updating = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from anywidget import AnyWidget
@@ -12,7 +11,7 @@ from traitlets import Bytes, Dict
 
 from sega_session import EditSession, Render
 from sega_session.errors import InvalidValueError, SegaSessionError
-from sega_session.state import Mask, Pixels, mask_of, read_mask
+from sega_session.state import Pixels, mask_of, read_mask
 
 from .component import Handler, handle_messages
 from .front_end import script, style
@@ -87,7 +86,9 @@ class MaskEditor(AnyWidget):
         session = self._session
         height, width = session.size
         mask = session.state.region if name is None else session.state.concept(name).mask
-        pixels = np.zeros((1, height, width), np.uint8) if mask is None else session.mask_pixels(mask)
+        pixels = (
+            np.zeros((1, height, width), np.uint8) if mask is None else session.mask_pixels(mask)
+        )
         if name is None and mask is not None:
             pixels = _inverse(pixels)
         region = {

@@ -64,13 +64,12 @@ class SessionView(Box):
         self.session, self.keeper = session, keeper
         self._guard, self._lock, self._shown = guard, lock, shown
         self._failed: set[EditState] = set()
+        self._tool: Tool | None = None
         self.scene = SceneBar(
             session, guard, begin, explore=self._open_explorer, alone=self._paused
         )
         self.concepts = ConceptList(session, self._changed, guard, edit_mask=self._open_mask)
-        self.image = ImageView(
-            session, guard, rerender=self._rerender, colour=self.concepts.colour
-        )
+        self.image = ImageView(session, guard, rerender=self._rerender, colour=self.concepts.colour)
         self.mask = MaskEditor(
             session,
             guard,
@@ -114,6 +113,11 @@ class SessionView(Box):
         """The thread that renders the session."""
         return self._worker
 
+    @property
+    def tool(self) -> Tool | None:
+        """The tool in the place of the image; None: the image is there."""
+        return self._tool
+
     def refresh(self) -> None:
         """Show and render the session's current state."""
         self._changed(False)
@@ -156,12 +160,13 @@ class SessionView(Box):
     def _open_tool(self, tool: Tool) -> None:
         """Show a tool in the place of the image."""
         self._close_tool()
+        self._tool = tool
         self._place.add_class(f"sega-shows-{tool}")
 
     def _close_tool(self) -> None:
         """Show the image."""
-        for tool in ("mask", "explorer"):
-            self._place.remove_class(f"sega-shows-{tool}")
+        self._place.remove_class(f"sega-shows-{self._tool}")
+        self._tool = None
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
