@@ -214,11 +214,11 @@ class SessionView(Box):
             if render is not None:
                 yield partial(self.image.show_reference, render)
         yield from self.explorer.render_missing(on_step)
-        yield from self.strip.render_missing(try_render)
         for state in self.history.states_without_thumbnail():
             render = try_render("preview" if self.session.plan(state=state) else "exact", state)
             if render is not None:
                 yield partial(self._show_thumbnail, render)
+        yield from self.strip.render_missing(try_render)
 
     def _count_missing(self) -> int:
         """Return how many images `_render_more` has still to show, but for heat maps."""
