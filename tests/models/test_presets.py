@@ -1,4 +1,4 @@
-"""Recommendations of checkpoints are read strictly, and used by the demo and the panel."""
+"""Recommendations of checkpoints are read strictly, and used by the demo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sega_widgets import ConceptList
 
 from sega_session import EditSession, load_avatars, recommended
 from sega_session.cli.demo import demo_edits
@@ -21,7 +20,6 @@ from sega_session.models import (
     read_presets,
     recommended_or_published,
 )
-from tests.widgets.fakes import Model, new_session
 
 TEXT: dict[str, Any] = {
     "format_version": 2,
@@ -124,48 +122,6 @@ def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) ->
         used = {"scale": concept.scale, "threshold": concept.threshold, "warmup": concept.warmup}
         rest = {"inverted": False, "opposite": None}
         assert preset.arguments(session.num_calls) == {**used, **rest}
-
-
-def test_the_panel_offers_what_is_recommended(pipeline: Any) -> None:
-    session = EditSession(pipeline, "a portrait of a person", num_inference_steps=20)
-    concepts, found = ConceptList(session, lambda moving: None), recommended(pipeline)
-    assert found is not None
-    removals = tuple(f"remove {one.opposite}" for one in found.removals.values())
-    opposites = tuple(
-        f"{prompt} instead of {one.opposite}" for prompt, one in found.opposites.items()
-    )
-    assert concepts.text.options == (*found.concepts, *removals, *opposites)
-    concepts.text.value = "hat"
-    concepts.text.value = "a dragon"
-    concepts.text.value = "remove glasses"
-    concepts.text.value = "smile instead of sad"
-    hat, dragon, glasses, smile = session.concepts
-    preset = found.concepts["hat"]
-    assert (hat.scale, hat.threshold, hat.warmup) == (preset.scale, preset.threshold, 4)
-    assert (dragon.scale, dragon.threshold, dragon.warmup) == (5, 0.9, 4)
-    removal = found.removals["no glasses"]
-    assert (glasses.name, glasses.opposite, glasses.inverted) == ("no glasses", "glasses", False)
-    assert (glasses.scale, glasses.threshold) == (removal.scale, removal.threshold)
-    assert (smile.name, smile.opposite) == ("smile", "sad")
-    assert [row.scale.description for row in concepts.rows] == [
-        "hat",
-        "a dragon",
-        "no glasses ↔ glasses",
-        "smile ↔ sad",
-    ]
-
-
-def test_the_panel_offers_removals_without_an_opposite(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = read(tmp_path, {"format_version": 1})
-    monkeypatch.setattr("sega_widgets.concepts.recommended", lambda pipeline: found)
-    session = new_session(Model())
-    concepts = ConceptList(session, lambda moving: None)
-    assert concepts.text.options == ("hat", "remove hat")
-    concepts.text.value = "remove hat"
-    (hat,) = session.concepts
-    assert (hat.name, hat.inverted, hat.opposite) == ("hat", True, None)
 
 
 def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:

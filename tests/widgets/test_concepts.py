@@ -147,7 +147,7 @@ def test_a_list_tells_errors_to_its_panel(session: EditSession) -> None:
     messages = Messages()
     page = Page(session, guard=Guard(messages))
     page.add("glasses", "glasses")
-    assert "already in the list" in messages.value
+    assert "already in the list" in messages.toasts[-1]["detail"]
     assert page.list.notice == ""
 
 

@@ -36,16 +36,6 @@ def test_a_defect_is_shown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "a defect in sega_widgets" in caplog.text
 
 
-def test_actions_inside_an_update_are_ignored() -> None:
-    guard, ran = Guard(Messages()), list[str]()
-    with guard.updating():
-        with guard.updating():
-            guard.run(lambda: ran.append("inner"))
-        guard.run(lambda: ran.append("outer"))
-    guard.run(lambda: ran.append("after"))
-    assert ran == ["after"]
-
-
 def test_a_warning_is_a_message(session: EditSession, model: Model) -> None:
     model.on_encode = lambda prompt: warn_caller("the end does not fit", PromptTruncatedWarning)
     guard = Guard(Messages())

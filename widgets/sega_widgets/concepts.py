@@ -111,20 +111,19 @@ class ConceptList(AnyWidget):
 
     def refresh(self) -> None:
         """Show the session's current concepts without editing them."""
-        with self._guard.updating():
-            concepts, calls = self._session.concepts, self._session.num_calls
-            names = {concept.name for concept in concepts}
-            self._rows = {name: row for name, row in self._rows.items() if name in names}
-            for concept in concepts:
-                if concept.name not in self._rows:
-                    self._rows[concept.name] = self._new_row(concept)
-            numbers = {row.number for row in self._rows.values()}
-            self._heard = {key: one for key, one in self._heard.items() if key[1] in numbers}
-            self.concepts = [row_values(self._rows[one.name], one, calls) for one in concepts]
-            applied = self._applied()
-            region = self._session.state.region
-            self.protected = "" if region is None else f"{1 - region.share:.0%} of the image"
-            self.presets = [self._preset_values(one, applied.get(one)) for one in self._choices]
+        concepts, calls = self._session.concepts, self._session.num_calls
+        names = {concept.name for concept in concepts}
+        self._rows = {name: row for name, row in self._rows.items() if name in names}
+        for concept in concepts:
+            if concept.name not in self._rows:
+                self._rows[concept.name] = self._new_row(concept)
+        numbers = {row.number for row in self._rows.values()}
+        self._heard = {key: one for key, one in self._heard.items() if key[1] in numbers}
+        self.concepts = [row_values(self._rows[one.name], one, calls) for one in concepts]
+        applied = self._applied()
+        region = self._session.state.region
+        self.protected = "" if region is None else f"{1 - region.share:.0%} of the image"
+        self.presets = [self._preset_values(one, applied.get(one)) for one in self._choices]
 
     def _new_row(self, concept: Concept) -> Row:
         """Return the row of a concept that has just appeared."""

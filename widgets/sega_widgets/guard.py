@@ -1,11 +1,10 @@
-"""Run the observers of widgets one at a time, and ignore values that the program sets."""
+"""Run the actions of a user one at a time, and show their errors."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from sega_session import EditSession
 from sega_session.errors import SegaSessionError, redirect_warnings
@@ -49,8 +48,8 @@ def edit(
 class Guard:
     """A lock around user actions, shared by the parts of a panel.
 
-    A kernel may deliver the messages of one page on several threads, so observers could run at
-    the same time. The render thread never waits for a guard, since it only sets traits.
+    A kernel may deliver the messages of one page on several threads, so actions could run at the
+    same time. The render thread never waits for a guard, since it only sets traits.
 
     Args:
         messages: where errors and warnings are shown.
@@ -59,17 +58,6 @@ class Guard:
     def __init__(self, messages: Messages) -> None:
         self.messages = messages
         self._lock = threading.RLock()
-        self._updating = False
-
-    @contextmanager
-    def updating(self) -> Iterator[None]:
-        """Ignore actions inside the block: the program, not the user, sets the controls there."""
-        with self._lock:
-            before, self._updating = self._updating, True
-            try:
-                yield
-            finally:
-                self._updating = before
 
     def offer(self, text: str, label: str, action: Callable[[], None]) -> None:
         """Show a note with a button that runs an action as `run` does.
@@ -86,8 +74,6 @@ class Guard:
     def run(self, action: Callable[[], None]) -> None:
         """Run a user's action; show its errors and warnings as messages."""
         with self._lock:
-            if self._updating:
-                return
             self.messages.clear()
             try:
                 with redirect_warnings(self.messages.error):

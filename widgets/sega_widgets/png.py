@@ -1,4 +1,4 @@
-"""Images as the bytes of PNG files, which widgets show."""
+"""Images as the bytes of PNG and WebP files, which widgets show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from io import BytesIO
 from PIL import Image, ImageColor, ImageEnhance
 from torch import Tensor
 
-THUMBNAIL = 72
+THUMBNAIL = 80
 """Size of a thumbnail in pixels, twice the size on the page for dense screens."""
 
 
@@ -19,18 +19,11 @@ def encode(image: Image.Image) -> bytes:
 
 
 def encode_thumbnail(image: Image.Image, size: int = THUMBNAIL) -> bytes:
-    """Encode an image as PNG, scaled down to at most ``size`` pixels in width and height."""
-    copy = image.copy()
+    """Encode an image as WebP, scaled down to at most ``size`` pixels in width and height."""
+    copy, file = image.copy(), BytesIO()
     copy.thumbnail((size, size))
-    return encode(copy)
-
-
-def encode_blank(width: int, height: int) -> bytes:
-    """Encode a transparent image of this size as PNG, which stands for a missing one."""
-    return encode(Image.new("LA", (width, height)))
-
-
-BLANK = encode_blank(THUMBNAIL, THUMBNAIL)
+    copy.save(file, "WEBP", quality=85)
+    return file.getvalue()
 
 
 def overlay_heat_map(image: Image.Image, heat: Tensor, colour: str) -> Image.Image:

@@ -149,6 +149,7 @@ export function reconcile(parent, items, key, create, update) {
       element = create(item);
       element.dataset.key = name;
     }
+    /** @type {Element | null} */
     const place = previous ? previous.nextElementSibling : parent.firstElementChild;
     if (element !== place) parent.insertBefore(element, place);
     update(element, item);
