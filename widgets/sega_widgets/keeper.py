@@ -87,6 +87,8 @@ class NameLock:
             with suppress(OSError):
                 self._path.unlink()
         self._lock.release()
+        with suppress(OSError):  # it is not empty
+            self._path.parent.rmdir()
 
 
 class Keeper:
