@@ -168,8 +168,9 @@ def serve_page(
         (folder / "voila.json").write_text(json.dumps(page_settings(token)))
         command = [sys.executable, "-m", "voila", "sega-session.ipynb", f"--Voila.ip={LOOPBACK}"]
         command += [f"--Voila.port={port}", "--Voila.port_retries=0"]
-        # Voilà would open the page without the token.
-        command += ["--no-browser", "--Voila.log_level=ERROR"]
+        # Voilà would open the page without the token. It logs a traceback for every page that is
+        # left while it loads; what goes wrong is shown on the page.
+        command += ["--no-browser", "--Voila.log_level=CRITICAL"]
         command += [f"--Voila.connection_dir_root={folder}"]
         # The panel saves to the folder that the command was started in, not beside the notebook.
         command += [f"--MappingKernelManager.root_dir={Path.cwd()}"]

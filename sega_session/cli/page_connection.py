@@ -36,6 +36,16 @@ class PageKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         self.end_later(kernel, LOST)
         return kernel
 
+    async def shutdown_kernel(
+        self, kernel_id: str, now: bool = True, restart: bool = False
+    ) -> None:
+        """End a kernel at once.
+
+        Files are replaced atomically, so nothing is left half written. A kernel that is asked to
+        end prints tracebacks if it is still loading.
+        """
+        await super().shutdown_kernel(kernel_id, now=now, restart=restart)
+
     def end_later(self, kernel: str, seconds: float, *, crashed: bool = False) -> None:
         """End a kernel in some seconds if no page is connected to it then.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from attrs import frozen
 
 from .servers import end

@@ -76,6 +76,15 @@ def test_reloads_leave_no_kernels(page: Page, app: App) -> None:
     app.wait_for_kernels(0)
 
 
+def test_reloads_while_loading_leave_no_kernels(context: BrowserContext, app: App) -> None:
+    page = context.new_page()
+    for _ in range(RELOADS):
+        page.goto(app.url, wait_until="commit")
+        expect(page.locator("[aria-current=step]", has_text="Loading torch")).to_be_visible()
+    page.close()
+    app.wait_for_kernels(0)
+
+
 def test_a_kernel_that_renders_ends_with_its_page(page: Page, app: App) -> None:
     edit(page, "glasses")
     edit(page, "beard")

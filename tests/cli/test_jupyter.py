@@ -155,7 +155,7 @@ def test_app_serves_on_loopback_with_a_token(served: Served, tmp_path: Path) -> 
     assert served.command == [
         *(sys.executable, "-m", "voila", "sega-session.ipynb", "--Voila.ip=127.0.0.1"),
         *(f"--Voila.port={port}", "--Voila.port_retries=0", "--no-browser"),
-        *("--Voila.log_level=ERROR", f"--Voila.connection_dir_root={served.folder}"),
+        *("--Voila.log_level=CRITICAL", f"--Voila.connection_dir_root={served.folder}"),
         f"--MappingKernelManager.root_dir={tmp_path}",
     ]
     module = "sega_session.cli.page_connection"

@@ -26,7 +26,7 @@ def opened(**arguments: Any) -> tuple[StudioPage, EditPanel]:
     page = open_panel(**arguments)
     page.wait()
     assert page.panel is not None, page.loading.error
-    assert page.children == (page.panel,)
+    assert [*page.children] == [page.panel]
     return page, page.panel
 
 
@@ -50,7 +50,7 @@ def test_the_page_is_there_before_the_model(monkeypatch: pytest.MonkeyPatch, mod
 
     monkeypatch.setattr("sega_session.models.load_quietly", load)
     page = open_panel()
-    assert page.children == (page.loading,)
+    assert [*page.children] == [page.loading]
     go_on.set()
     page.wait()
     assert page.panel is not None
@@ -97,7 +97,7 @@ def test_errors_are_shown_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     page = open_panel(file="none.safetensors")
     page.wait()
     assert "'none.safetensors' cannot be read" in page.loading.error
-    assert page.children == (page.loading,)
+    assert [*page.children] == [page.loading]
 
     def fail(*_: object) -> None:
         raise RuntimeError("no such device")

@@ -166,8 +166,8 @@ class FilesBar(AnyWidget):
         ]
         self.sessions = entries
         self.sessions = [
-            one | {"picture": _thumbnail(picture_path(self._folder, one["name"]))}
-            for one in entries
+            entry | {"picture": _thumbnail(picture_path(self._folder, one.name))}
+            for one, entry in zip(found, entries, strict=True)
         ]
 
     def _open(self, name: str) -> None:

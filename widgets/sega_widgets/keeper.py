@@ -87,6 +87,8 @@ class NameLock:
             with suppress(OSError):
                 self._path.unlink()
         self._lock.release()
+        with suppress(OSError):  # it is not empty
+            self._path.parent.rmdir()
 
 
 class Keeper:
@@ -118,8 +120,8 @@ class Keeper:
         self._thread: Thread | None = None
         # The history that was noted last, and what is waiting to be written.
         self._history = session.history
-        self._edited, self._picture = False, None
-        self._busy = self._closed = False
+        self._edited = self._busy = self._closed = False
+        self._picture: Image | None = None
         self._lock, self._kept = self._go_on(name, patience)
 
     @property

@@ -29,7 +29,7 @@ class Loading(AnyWidget):
     _esm = script("loading")
     _css = style("loading")
 
-    steps = List(Unicode(), STEPS).tag(sync=True)
+    steps = List(Unicode(), [*STEPS]).tag(sync=True)
     step = Int(TORCH).tag(sync=True)
     error = Unicode("").tag(sync=True)
 

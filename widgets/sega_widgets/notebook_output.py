@@ -49,9 +49,10 @@ class NotebookOutput:
         Args:
             view: the panel's own representation, by MIME type.
         """
-        display(self._bundle(), raw=True, display_id=self.key)
+        show: Any = display
+        show(self._bundle(), raw=True, display_id=self.key)
         self._shown = True
-        display({**view, "text/plain": "The panel is shown where its kernel runs."}, raw=True)
+        show({**view, "text/plain": "The panel is shown where its kernel runs."}, raw=True)
 
     def note(self, render: Render, session: EditSession, kept: str = "") -> None:
         """Update the picture; call it with every exact render, on any thread.
@@ -65,7 +66,8 @@ class NotebookOutput:
         if isinstance(image, Image):
             self._session, self._image, self._kept = session, _encode(image), kept
             if self._shown:
-                update_display(self._bundle(), raw=True, display_id=self.key)
+                update: Any = update_display
+                update(self._bundle(), raw=True, display_id=self.key)
 
     def _bundle(self) -> dict[str, str]:
         scene = self._session.scene
