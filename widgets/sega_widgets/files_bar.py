@@ -109,6 +109,10 @@ class FilesBar(AnyWidget):
         name: str = self.kept["name"]
         return name
 
+    def save(self) -> None:
+        """Save the session as its button does."""
+        self._guard.run(self._save_session)
+
     def refresh(self) -> None:
         """Forget first clicks after an edit, and keep the session."""
         self._forget()
