@@ -7,7 +7,7 @@ from threading import Lock
 
 from ipywidgets import Box
 
-from sega_session import EditSession
+from sega_session import EditSession, Render
 from sega_session.errors import printable
 
 from .children import close_all
@@ -127,8 +127,13 @@ class EditPanel(Box):
             self._lock,
             self._folder,
             keeper,
-            self._output.note,
+            self._note_render,
         )
+
+    def _note_render(self, render: Render, session: EditSession, kept: str) -> None:
+        """Show an exact render where the kernel is gone; called on the render thread."""
+        self._output.note(render, session, kept)
+        self._notice.kept = kept
 
     def _begin(self, session: EditSession, name: str | None = None) -> None:
         """Continue with another session."""
