@@ -149,9 +149,14 @@ class SessionView(Box):
         self.image.compare_with(state, title)
 
     def _open_mask(self, name: str | None) -> None:
-        self.mask.edit(name)
         self.explorer.leave()
+        # First, since the editor takes the focus, which nothing hidden can have.
         self._open_tool("mask")
+        try:
+            self.mask.edit(name)
+        except SegaSessionError:
+            self._close_tool()
+            raise
 
     def _open_explorer(self) -> None:
         self._open_tool("explorer")
