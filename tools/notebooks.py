@@ -1,7 +1,7 @@
 """Run the example notebooks and store their outputs: python tools/notebooks.py [NAME ...].
 
 Prints and images are stored. Progress bars and messages of libraries differ from run to run, and
-widgets are rendered by the page only, so these are left out.
+widgets are rendered by the page only, so these are left out, and so is the last image of a panel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def is_stored(output: Any) -> bool:
     """Return whether an output is a print or an image."""
     if output.output_type == "stream":
         return bool(output.name == "stdout")
-    return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+    data = output.get("data", {})
+    kept = "data-sega-kept" in data.get("text/html", "")
+    return not kept and "application/vnd.jupyter.widget-view+json" not in data
 
 
 def main(names: list[str]) -> None:

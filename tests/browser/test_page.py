@@ -55,7 +55,7 @@ def name_of(page: Page) -> Locator:
 
 def edit(page: Page, concept: str) -> None:
     """Make an edit, and wait until it is kept."""
-    field = page.get_by_placeholder("glasses, then Enter")
+    field = page.get_by_label("Add a concept", exact=True)
     field.fill(concept)
     field.press("Enter")
     expect(page.get_by_text("Saved just now")).to_be_visible()
@@ -207,7 +207,7 @@ def test_leaving_is_questioned_only_where_edits_are_not_kept(
         open_page(page, app)
         shutil.rmtree(tmp_path / "sega-session")
         (tmp_path / "sega-session").touch()
-        field = page.get_by_placeholder("glasses, then Enter")
+        field = page.get_by_label("Add a concept", exact=True)
         field.fill("glasses")
         field.press("Enter")
         expect(page.get_by_text("Not saved: ")).to_be_visible()

@@ -121,6 +121,16 @@ def test_scale_runs(tmp_path: Path) -> None:
     assert all(one["psnr_lowest"] is None or one["psnr_lowest"] > 40 for one in exact)
 
 
+def test_panel_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(sys, "argv", ["panel.py", "--quick", "--output", str(tmp_path)])
+    runpy.run_path(str(ROOT / "benchmarks" / "panel.py"), run_name="__main__")
+    (row,) = json.loads((tmp_path / "panel.json").read_text())["rows"]
+    # Two concepts, at four model calls.
+    assert row["preview_evaluations"] == 4 * 4
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md"}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="runs for minutes with a GPU")
 def test_the_gpu_benchmark_requires_cuda() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py")]

@@ -12,16 +12,23 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples").glob("*.ipynb"))
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
+KEPT = "data-sega-kept"
+"""What marks the HTML that a panel leaves in its cell."""
+
 
 def texts(notebook: nbformat.NotebookNode) -> list[tuple[int, str]]:
-    """Return the texts that cells print or return, by cell; no progress bars and image objects."""
+    """Return the texts that cells print or return, by cell.
+
+    Left out are progress bars, image objects, and the last image of a panel, which depends on how far
+    it has rendered.
+    """
     found = []
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if output.output_type == "stream" and output.name == "stdout":
                 found.append((number, output.text))
-            elif WIDGET not in data and "image/png" not in data:
+            elif not {WIDGET, "image/png"} & set(data) and KEPT not in data.get("text/html", ""):
                 found.append((number, data.get("text/plain", "")))
     return [(number, text) for number, text in found if text]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,11 @@ def test_the_page_is_there_before_the_model(monkeypatch: pytest.MonkeyPatch, mod
     page.wait()
     assert page.panel is not None
     page.close()
+
+
+def test_the_steps_are_there_before_torch() -> None:
+    check = "import sys, sega_widgets.app; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_the_address_says_which_session_goes_on(

@@ -1,19 +1,6 @@
 """Jupyter widgets for `sega_session`: see `EditPanel`."""
 
-from __future__ import annotations
+import lazy_loader
 
-from .compare import CompareView
-from .concepts import ConceptList
-from .history_view import HistoryView
-from .panel import EditPanel
-from .progress import Progress
-from .worker import RenderWorker
-
-__all__ = [
-    "CompareView",
-    "ConceptList",
-    "EditPanel",
-    "HistoryView",
-    "Progress",
-    "RenderWorker",
-]
+# Names load their modules on first use: torch takes seconds, and the page shows its steps before.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

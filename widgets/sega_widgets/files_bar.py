@@ -46,7 +46,7 @@ class FilesBar(AnyWidget):
     Attributes:
         kept: how the session is kept; the fields of `Kept`, or only its name without a keeper.
         sessions: the sessions in the folder while the gallery is open: the fields of `Found`
-            and ``picture``, the bytes of a PNG file.
+            and ``picture``, the bytes of an image file.
         recent: the name of the newest session in the folder, of this prompt if there is one, and
             when it was ``changed``: to go on with instead of a new one; empty if there is none.
         ask: what a second click does, "" or "save" or "script".
@@ -228,7 +228,7 @@ def _encode(path: Path, _changed: float) -> bytes:
 
 
 def _thumbnail(path: Path) -> bytes:
-    """Return a picture's thumbnail as PNG; nothing if there is none that can be read."""
+    """Return a picture's thumbnail; nothing if there is none that can be read."""
     try:
         return _encode(path, path.stat().st_mtime)
     except (OSError, ValueError, PIL.Image.DecompressionBombError):
