@@ -67,7 +67,8 @@ function render({ model, el, signal }) {
   const zoom = createZoom(stage, () => showPixels(!pixelated));
   const tools = createTools({ el, model, signal, hold, batch: seeds.length > 1 });
   const parts = [looks, nav, zoom, tools].map((one) => one.element);
-  el.append(h("div", { class: "sega-viewer-bar" }, ...parts), stage.element);
+  const single = model.get("seeds").length === 1 ? " sega-single" : "";
+  el.append(h("div", { class: `sega-viewer-bar${single}` }, ...parts), stage.element);
 
   // What is seen here and not in other views of the same widget.
   let position = 0.5;
