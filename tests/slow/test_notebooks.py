@@ -19,8 +19,8 @@ KEPT = "data-sega-kept"
 def texts(notebook: nbformat.NotebookNode) -> list[tuple[int, str]]:
     """Return the texts that cells print or return, by cell.
 
-    Left out are progress bars, image objects, and the last image of a panel, which depends on how far
-    it has rendered.
+    Left out are progress bars, image objects, and what a panel leaves in its cell, which depends on
+    how far it has rendered.
     """
     found = []
     for number, cell in enumerate(notebook.cells):
