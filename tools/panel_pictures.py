@@ -12,14 +12,15 @@ import sys
 import tempfile
 import time
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from sega_widgets import EditPanel
 
 from sega_session import EditSession, load_avatars, recommended
-from sega_widgets import EditPanel
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -115,7 +116,7 @@ def write_drag(page: Page, panel: EditPanel) -> None:
         page.wait_for_timeout(80)
         take()
     times.append(times[-1] + 2.0)
-    durations = [round(1000 * (b - a)) for a, b in zip(times, times[1:], strict=False)]
+    durations = [round(1000 * (b - a)) for a, b in pairwise(times)]
     frames[0].save(
         EXAMPLES / "panel-drag.webp",
         save_all=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,19 @@ from .fakes import Model, new_session
 
 LIMIT = 30.0
 """Seconds after which a test fails instead of hanging."""
+
+EDIT_AND_END = """
+import sys
+from pathlib import Path
+from sega_widgets.keeper import Keeper
+from sega_session import EditSession
+from sega_session.testing import FakeModel
+
+session = EditSession(FakeModel(), "a cat")
+keeper = Keeper(session, Path(sys.argv[1]))
+session.add("glasses")
+keeper.note()
+"""
 
 
 @pytest.fixture
@@ -184,6 +199,11 @@ def test_closing_writes_what_is_waiting(model: Model, tmp_path: Path) -> None:
     session.add("beard", warmup=1)
     keeper.note()
     assert keeper.wait(LIMIT)
+
+
+def test_the_last_edit_of_a_process_is_kept(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", EDIT_AND_END, str(tmp_path)], check=True)
+    assert names(tmp_path / KEPT) == ["a-cat.safetensors"]
 
 
 def test_an_open_session_is_not_touched(tmp_path: Path) -> None:

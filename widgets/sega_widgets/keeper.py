@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -195,6 +196,9 @@ class Keeper:
         with self._wake:
             self._closed = True
             self._wake.notify_all()
+        atexit.unregister(self.close)
+        if self._thread is not None:
+            self._thread.join(timeout)
         if self._lock is not None:
             self._lock.give_back()
 
@@ -222,6 +226,8 @@ class Keeper:
         if self._thread is None:
             self._thread = Thread(target=self._run, name="sega-keeper", daemon=True)
             self._thread.start()
+            # The thread would be stopped inside a write at the interpreter's exit, which can crash.
+            atexit.register(self.close)
         self._wake.notify_all()
 
     def _run(self) -> None:
