@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 from sega_widgets import EditPanel
 
 from sega_session import EditSession, load_avatars, recommended
@@ -28,7 +28,8 @@ from tests.browser.conftest import ARGUMENTS  # noqa: E402
 from tests.browser.stage import Stage  # noqa: E402
 
 EXAMPLES = ROOT / "examples"
-WIDE, NARROW = {"width": 1440, "height": 810}, {"width": 980, "height": 560}
+WIDE = ViewportSize(width=1440, height=810)
+NARROW = ViewportSize(width=980, height=560)
 FRAMES = 44
 
 
@@ -48,12 +49,12 @@ def main() -> None:
             wait(page, panel)
             page.get_by_role("button", name="Strengths").click()
             wait(page, panel)
-            for scheme, name in (("light", "panel"), ("dark", "panel-dark")):
-                page.emulate_media(color_scheme=scheme)
-                page.mouse.move(0, 0)
-                page.wait_for_timeout(300)
-                page.screenshot(path=EXAMPLES / f"{name}.png")
-            page.emulate_media(color_scheme="light")
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(300)
+            page.screenshot(path=EXAMPLES / "panel.png")
+            page.emulate_media(color_scheme="dark")
+            page.wait_for_timeout(300)
+            page.screenshot(path=EXAMPLES / "panel-dark.png")
             panel.close()
         page.close()
         page = chromium.new_page(viewport=NARROW, device_scale_factor=1)
@@ -69,7 +70,9 @@ def main() -> None:
 def new_panel(pipeline: Any) -> EditPanel:
     """Return a panel with a few edits and a branch."""
     session = EditSession(pipeline, "a portrait of a person", seed=33, guidance_scale=5)
-    presets = recommended(pipeline).concepts
+    found = recommended(pipeline)
+    assert found is not None
+    presets = found.concepts
     for name in ("glasses", "beard"):
         session.add(name, **presets[name].arguments(session.num_calls))
     session.branch("with a beard")

@@ -20,7 +20,7 @@ MAX_THRESHOLD = 0.995
 
 @frozen
 class Row:
-    """What stays the same of a concept while it is in the list.
+    """The constant values of a concept's row.
 
     Attributes:
         number: tells the row from earlier ones of the same name.

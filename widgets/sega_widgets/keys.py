@@ -23,15 +23,23 @@ SHORTCUTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "Show these keys": "?",
         },
         "Image": {
-            "Hold to see the unedited image": "O",
+            "Hold to see the original": "O",
             "Larger, smaller": "+ or -",
             "Fit the image": "0",
+            "Pixels or smooth": "P",
+            "Full screen": "F",
+            "Flip the comparison": "X",
         },
         "Sliders": {
             "One step": "← or →",
             "A fine step": "Shift+← or Shift+→",
             "A large step": "Page Up or Page Down",
             "Back to the start": "Double-click",
+        },
+        "Mask": {
+            "Smaller or larger brush": "[ or ]",
+            "Brush, eraser, box": "B or E or M",
+            "Erase while held": "Alt",
         },
         "History": {
             "Another entry": "↑ or ↓",

@@ -139,8 +139,14 @@ function render({ model, el, signal }) {
     event.preventDefault();
     event.stopImmediatePropagation();
     if (panel()?.querySelector("dialog[open]")) return;
-    if (step === "help") open();
-    else if (step !== "save" || !event.repeat) send(model, "step", { name: step });
+    if (step === "help") return open();
+    if (step === "save" && event.repeat) return;
+    if (step === "save" && isField(target)) {
+      // A field sends its text when it loses the focus, which must come before saving.
+      target.blur();
+      target.focus();
+    }
+    send(model, "step", { name: step });
   };
 
   // Where the page has keys of its own, they must not act on it while the panel has the focus:
