@@ -53,6 +53,12 @@ def test_sessions_are_tabs(panel: EditPanel) -> None:
     assert panel.view is first
 
 
+def test_a_session_without_a_prompt_has_a_title(inline: None, tmp_path: Path) -> None:
+    panel = EditPanel(EditSession(Model(), "", num_inference_steps=6), folder=tmp_path)
+    assert titles(panel) == ["No prompt · 0"]
+    panel.close()
+
+
 def test_keys_undo_redo_and_save(panel: EditPanel, tmp_path: Path) -> None:
     keys = part(panel, Keys)
     add(panel, "glasses")

@@ -184,4 +184,5 @@ class EditPanel(Box):
 
 def _title(session: EditSession) -> str:
     seeds = ", ".join(map(str, session.scene.seeds))
-    return f"{printable(session.scene.prompt)} · {seeds}"
+    unnamed = "Photograph" if session.scene.photograph else "No prompt"
+    return f"{printable(session.prompt) or unnamed} · {seeds}"
