@@ -235,7 +235,7 @@ class Keeper:
             try:
                 self._write(edited, picture)
             except (SegaSessionError, OSError) as error:
-                self._set(status="failed", why=str(error))
+                self._set(status="failed", why=_why(error))
                 with self._wake:
                     self._edited = self._edited or edited
                     self._picture = self._picture or picture
@@ -270,6 +270,13 @@ class Keeper:
     def _set(self, **changes: Any) -> None:
         self._kept = evolve(self._kept, **changes)
         self._show(self._kept)
+
+
+def _why(error: SegaSessionError | OSError) -> str:
+    """Return why nothing could be written, in the user's words."""
+    if isinstance(error, OSError):
+        return f"the folder {KEPT} cannot be written ({error.strerror})"
+    return str(error)
 
 
 def take_free(folder: Path, name: str) -> NameLock:

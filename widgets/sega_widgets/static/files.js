@@ -81,14 +81,13 @@ function listen(model, el, signal) {
     },
     { capture: true, signal },
   );
-  // Captured, because the page of `sega-session app` stops the event for others.
-  window.addEventListener(
-    "beforeunload",
-    (event) => {
-      if (["saving", "failed"].includes(model.get("kept").status)) event.preventDefault();
-    },
-    { capture: true, signal },
-  );
+  /** @param {Event} event */
+  const ask = (event) => {
+    if (["saving", "failed"].includes(model.get("kept").status)) event.preventDefault();
+  };
+  window.addEventListener("beforeunload", ask, { signal });
+  // The page of `sega-session app` sends this one, and stops the other for all but itself.
+  window.addEventListener("page-leave", ask, { signal });
 }
 
 /** @returns {boolean} whether this is the page of `sega-session app` */
