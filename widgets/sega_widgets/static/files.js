@@ -25,9 +25,11 @@ function render({ model, el, signal }) {
   el.append(
     h(
       "section",
-      { class: "sega-row", "aria-label": "Session" },
-      h("div", { class: "sega-row sega-files-name" }, name, status),
-      h("div", { class: "sega-row" }, recent, open, save, script),
+      { class: "sega-files-head", "aria-label": "Session" },
+      name,
+      status,
+      h("div", { class: "sega-row sega-files-buttons" }, open, save, script),
+      recent,
     ),
     gallery.element,
   );
