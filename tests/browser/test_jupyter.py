@@ -12,6 +12,12 @@ from .pages import NotebookPage, PanelPage
 
 WIDTHS = (1440, 800)
 
+# What sticks out of the panel at the right.
+WIDER = """panel => panel.scrollWidth <= panel.clientWidth ? [] :
+    [...panel.querySelectorAll("*")]
+        .filter((one) => one.getBoundingClientRect().right > panel.getBoundingClientRect().right)
+        .map((one) => one.outerHTML.slice(0, 200))"""
+
 in_lab = pytest.mark.parametrize("server", ["lab"], indirect=True)
 
 
@@ -94,7 +100,7 @@ def test_it_looks_right(panel: PanelPage, notebook: NotebookPage) -> None:
             if notebook.server.name == "lab":
                 notebook.theme(theme)
                 notebook.screenshot(f"lab-{scheme}-{width}")
-        assert panel.root.evaluate("panel => panel.scrollWidth - panel.clientWidth") <= 0
+        assert panel.root.evaluate(WIDER) == []
     if notebook.server.name == "lab":
         notebook.theme(themes["light"])
 
