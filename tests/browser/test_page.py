@@ -96,7 +96,7 @@ def test_reloads_while_loading_leave_no_kernels(context: BrowserContext, app: Ap
     for _ in range(RELOADS):
         page.goto(app.url, wait_until="commit")
         expect(page.locator(STEP, has_text="Loading torch")).to_be_visible()
-    page.close()
+    page.close(run_before_unload=True)  # as a user does; the page tells the server so
     app.wait_for_kernels(0)
 
 
