@@ -255,7 +255,9 @@ class Keeper:
             self._take_name()
         if edited:
             self._set(status="saving")
-            self._session.save(kept_path(self._folder, self._kept.name), include="state")
+            path = kept_path(self._folder, self._kept.name)
+            path.parent.mkdir(exist_ok=True)  # the user may have deleted it
+            self._session.save(path, include="state")
         if picture is not None:
             write_picture(self.picture, picture)
 
