@@ -69,6 +69,8 @@ class PageConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
     without it would make Voilà fill the memory: see docs/upstream.md.
     """
 
+    _connected = False
+
     async def prepare(self) -> None:
         """Check the offer before the handshake is answered. Raises Finish to refuse it."""
         headers = self.websocket_handler.request.headers
@@ -78,9 +80,21 @@ class PageConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
             self.websocket_handler.set_status(400)
             raise Finish(f"The websocket must offer the subprotocol {PROTOCOL}.")
         await super().prepare()
+        if self.websocket_handler.connection is not self:
+            raise Finish  # the page was left meanwhile
+
+    def connect(self) -> Any:
+        """Connect the page to the kernel, once the handshake is answered."""
+        self._connected = True
+        return super().connect()
 
     def disconnect(self) -> None:
         """Close the connection, and end the kernel unless the page connects again."""
         super().disconnect()
-        closed = self.websocket_handler.close_code == GOING_AWAY
-        self.multi_kernel_manager.end_later(self.kernel_id, CLOSED if closed else LOST)
+        left = self.websocket_handler.close_code == GOING_AWAY
+        if not self._connected:
+            # The page was left during the handshake. Jupyter has counted the end of a connection
+            # whose beginning it never counted.
+            self.multi_kernel_manager.notify_connect(self.kernel_id)
+            left = True
+        self.multi_kernel_manager.end_later(self.kernel_id, CLOSED if left else LOST)

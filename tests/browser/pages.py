@@ -13,7 +13,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, ViewportSize, exp
 
 from .servers import Server
 
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds to wait for anything on the page."""
 
 SCREENSHOTS = Path(os.environ.get("BROWSER_SCREENSHOTS", ".browser-screenshots"))
@@ -48,8 +48,7 @@ class NotebookPage:
         page.route(lambda url: not url.startswith(server.address), lambda route: route.abort())
         page.goto(server.url)
         if server.name == "lab":
-            # Keys pressed before the kernel has started are lost.
-            expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible()
+            self._wait_for_kernel()
             self.command("application:toggle-left-area")
             self.run(0)
 
@@ -80,6 +79,19 @@ class NotebookPage:
             "([name, values]) => jupyterapp.commands.execute(name, values)", [name, arguments]
         )
 
+    def restart(self) -> None:
+        """Restart the kernel, in Lab."""
+        # The command ends after its question.
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:restart-kernel'); }")
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+
+    def reopen(self) -> None:
+        """Save the notebook, and load the page again, in Lab."""
+        self._wait_for_kernel()
+        self.command("docmanager:save")
+        self.page.reload()
+        self._wait_for_kernel()
+
     def theme(self, name: str) -> None:
         """Change the theme of Lab."""
         self.command("apputils:change-theme", theme=name)
@@ -90,6 +102,10 @@ class NotebookPage:
     def screenshot(self, name: str) -> None:
         """Save a screenshot of the window, replacing an older one."""
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def _wait_for_kernel(self) -> None:
+        """Wait for Lab's kernel; keys pressed before it has started are lost."""
+        expect(self.page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible()
 
     def _handle_console(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not message.location["url"].startswith(IGNORED_SOURCES):

@@ -57,6 +57,15 @@ slow.on_click(lambda _: begin(400))
 VBox([HBox([usual, slow]), place])
 """
 
+# A panel in its own output, which is all that a notebook's file keeps of it.
+ALONE = """
+EditPanel(
+    EditSession(
+        pipeline, "a portrait of a person", seed=33, guidance_scale=5, num_inference_steps=5
+    )
+)
+"""
+
 # Sleeps until the test is done, so that no test waits longer than necessary.
 BUSY = """
 import time
@@ -93,7 +102,7 @@ def running(name: str, folder: Path) -> Iterator[Server]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     if name == "lab":
-        write_notebook(folder / "panel.ipynb", PANELS, BUSY)
+        write_notebook(folder / "panel.ipynb", PANELS, BUSY, ALONE)
         # Otherwise Lab covers the notebook with a question about fetching news.
         quiet = {"fetchNews": "false", "checkForUpdates": False}
         settings = config / "labconfig" / "default_setting_overrides.json"

@@ -241,7 +241,7 @@ class Keeper:
             try:
                 self._write(edited, picture)
             except (SegaSessionError, OSError) as error:
-                self._set(status="failed", why=str(error))
+                self._set(status="failed", why=_why(error))
                 with self._wake:
                     self._edited = self._edited or edited
                     self._picture = self._picture or picture
@@ -261,7 +261,9 @@ class Keeper:
             self._take_name()
         if edited:
             self._set(status="saving")
-            self._session.save(kept_path(self._folder, self._kept.name), include="state")
+            path = kept_path(self._folder, self._kept.name)
+            path.parent.mkdir(exist_ok=True)  # the user may have deleted it
+            self._session.save(path, include="state")
         if picture is not None:
             write_picture(self.picture, picture)
 
@@ -276,6 +278,13 @@ class Keeper:
     def _set(self, **changes: Any) -> None:
         self._kept = evolve(self._kept, **changes)
         self._show(self._kept)
+
+
+def _why(error: SegaSessionError | OSError) -> str:
+    """Return why nothing could be written, in the user's words."""
+    if isinstance(error, OSError):
+        return f"the folder {KEPT} cannot be written ({error.strerror})"
+    return str(error)
 
 
 def take_free(folder: Path, name: str) -> NameLock:

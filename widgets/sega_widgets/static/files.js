@@ -25,9 +25,11 @@ function render({ model, el, signal }) {
   el.append(
     h(
       "section",
-      { class: "sega-row", "aria-label": "Session" },
-      h("div", { class: "sega-row sega-files-name" }, name, status),
-      h("div", { class: "sega-row" }, recent, open, save, script),
+      { class: "sega-files-head", "aria-label": "Session" },
+      name,
+      status,
+      h("div", { class: "sega-row sega-files-buttons" }, open, save, script),
+      recent,
     ),
     gallery.element,
   );
@@ -81,14 +83,13 @@ function listen(model, el, signal) {
     },
     { capture: true, signal },
   );
-  // Captured, because the page of `sega-session app` stops the event for others.
-  window.addEventListener(
-    "beforeunload",
-    (event) => {
-      if (["saving", "failed"].includes(model.get("kept").status)) event.preventDefault();
-    },
-    { capture: true, signal },
-  );
+  /** @param {Event} event */
+  const ask = (event) => {
+    if (["saving", "failed"].includes(model.get("kept").status)) event.preventDefault();
+  };
+  window.addEventListener("beforeunload", ask, { signal });
+  // The page of `sega-session app` sends this one, and stops the other for all but itself.
+  window.addEventListener("page-leave", ask, { signal });
 }
 
 /** @returns {boolean} whether this is the page of `sega-session app` */
