@@ -1,6 +1,7 @@
 # Every command sets itself up in .venv. Try `make demo`, then `make test`.
 PYTHON ?= python3
 BIN = .venv/bin
+JS = "widgets/sega_widgets/static/*.js" "tests/*/*.js"
 PYTEST = $(BIN)/python -m pytest --numprocesses 2
 
 .PHONY: demo test test-fast test-slow test-js test-browser check clean
@@ -40,6 +41,7 @@ check: .venv/installed-test .venv/installed-js
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/node node_modules/typescript/bin/tsc
+	$(BIN)/node node_modules/prettier/bin/prettier.cjs --check --log-level warn $(JS)
 
 clean:
 	rm -rf .venv node_modules

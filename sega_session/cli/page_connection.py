@@ -1,4 +1,7 @@
-"""What the page's server does when pages come and go. Only Voilà imports this module."""
+"""End the kernels of pages that are gone, and refuse what Voilà cannot answer.
+
+Only Voilà imports this module.
+"""
 
 from __future__ import annotations
 

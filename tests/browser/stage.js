@@ -12,7 +12,9 @@ class Model {
     this.id = id;
     this.#traits = traits;
   }
-  get(name) { return this.#traits[name]; }
+  get(name) {
+    return this.#traits[name];
+  }
   set(name, value) {
     this.#traits[name] = value;
     this.#changed.add(name);
@@ -111,7 +113,8 @@ function showBox(model, element, signal) {
     controller = new AbortController();
     element.replaceChildren();
     const both = AbortSignal.any([signal, controller.signal]);
-    for (const one of model.get("children")) await show(one.replace("IPY_MODEL_", ""), element, both);
+    for (const one of model.get("children"))
+      await show(one.replace("IPY_MODEL_", ""), element, both);
   };
   model.on("change:children", showChildren);
   return showChildren();

@@ -109,7 +109,7 @@ class Stage:
         self._comms[comm_id].handle_msg(message)
 
 
-class StageComm(BaseComm):  # type: ignore[misc]
+class StageComm(BaseComm):
     """The connection of one widget to a stage."""
 
     def __init__(self, *, stage: Stage, **options: Any) -> None:

@@ -4,8 +4,27 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  NO_HISTORY, boxBetween, changedBox, compose, cover, curve, falloff, feathered, grown, inverted,
-  joined, middle, patchBetween, redone, share, shrunk, thinShare, undone, union, whole, withBox,
+  NO_HISTORY,
+  boxBetween,
+  changedBox,
+  compose,
+  cover,
+  curve,
+  falloff,
+  feathered,
+  grown,
+  inverted,
+  joined,
+  middle,
+  patchBetween,
+  redone,
+  share,
+  shrunk,
+  thinShare,
+  undone,
+  union,
+  whole,
+  withBox,
   withPatch,
 } from "../../widgets/sega_widgets/static/brush.js";
 
@@ -40,12 +59,18 @@ test("a soft brush fades from its centre to its radius, a hard one in a pixel", 
   assert.equal(falloff(10, 10, 0), 0.5);
   assert.equal(falloff(10.6, 10, 0), 0);
   const along = Array.from({ length: 11 }, (_, away) => falloff(away, 10, 0.7));
-  assert.deepEqual(along, [...along].sort((a, b) => b - a));
+  assert.deepEqual(
+    along,
+    [...along].sort((a, b) => b - a),
+  );
 });
 
 test("a stroke covers the same wherever dabs overlap", () => {
   const once = strokeOf([dab(3, 4), dab(9, 4)], 1);
-  const often = strokeOf([3, 3, 4, 6, 5, 7, 8, 9, 9].map((x) => dab(x, 4)), 1);
+  const often = strokeOf(
+    [3, 3, 4, 6, 5, 7, 8, 9, 9].map((x) => dab(x, 4)),
+    1,
+  );
   assert.deepEqual(often, once);
 });
 
@@ -98,10 +123,19 @@ test("painting raises values, erasing lowers them, both from those before the st
 
 test("a box covers pixels in part, whichever way it was drawn", () => {
   const values = box([2.5, 1, 4, 3]);
-  assert.deepEqual([1, 2, 3, 4].map((x) => at(values, x, 1)), [0, 128, 255, 0]);
-  assert.deepEqual([0, 1, 2, 3].map((y) => at(values, 3, y)), [0, 255, 255, 0]);
+  assert.deepEqual(
+    [1, 2, 3, 4].map((x) => at(values, x, 1)),
+    [0, 128, 255, 0],
+  );
+  assert.deepEqual(
+    [0, 1, 2, 3].map((y) => at(values, 3, y)),
+    [0, 255, 255, 0],
+  );
   assert.deepEqual(box([4, 3, 2.5, 1]), values);
-  assert.deepEqual(box([-5, -5, 50, 50]), EMPTY.map(() => 255));
+  assert.deepEqual(
+    box([-5, -5, 50, 50]),
+    EMPTY.map(() => 255),
+  );
   assert.ok(box([5, 5, 5, 7]).every((value) => value === 0));
   assert.ok(box([0, 0, 12, 8], values, true).every((value) => value === 0));
 });
@@ -123,18 +157,31 @@ test("a mask grows by a disc, and shrinks as what is outside grows", () => {
   const corner = EMPTY.slice();
   corner[11] = 255;
   assert.deepEqual(changedBox(EMPTY, grown(corner, SIZE, 1), SIZE), {
-    left: 10, top: 0, right: 12, bottom: 2,
+    left: 10,
+    top: 0,
+    right: 12,
+    bottom: 2,
   });
 });
 
 test("feathering softens edges and keeps what is all inside or outside", () => {
   const soft = feathered(box([0, 0, 6, 8]), SIZE, 2);
   const row = Array.from({ length: 12 }, (_, x) => at(soft, x, 3));
-  assert.deepEqual(row, [...row].sort((a, b) => b - a));
+  assert.deepEqual(
+    row,
+    [...row].sort((a, b) => b - a),
+  );
   assert.deepEqual([row[0], row[2], row[9], row[11]], [255, 255, 0, 0]);
   assert.ok(row[5] < 255 && row[5] > 128 && row[6] > 0);
   assert.equal(row[5] + row[6], 255);
-  assert.deepEqual(feathered(EMPTY.map(() => 255), SIZE, 9), EMPTY.map(() => 255));
+  assert.deepEqual(
+    feathered(
+      EMPTY.map(() => 255),
+      SIZE,
+      9,
+    ),
+    EMPTY.map(() => 255),
+  );
 });
 
 test("masks are joined and inverted", () => {
@@ -164,10 +211,20 @@ test("boxes are joined", () => {
   const one = { left: 1, top: 2, right: 3, bottom: 4 };
   assert.deepEqual(union(null, one), one);
   assert.deepEqual(union(one, { left: 0, top: 3, right: 2, bottom: 9 }), {
-    left: 0, top: 2, right: 3, bottom: 9,
+    left: 0,
+    top: 2,
+    right: 3,
+    bottom: 9,
   });
   assert.equal(changedBox(EMPTY, EMPTY.slice(), SIZE), null);
-  assert.deepEqual(changedBox(EMPTY, EMPTY.map(() => 1), SIZE), whole(SIZE));
+  assert.deepEqual(
+    changedBox(
+      EMPTY,
+      EMPTY.map(() => 1),
+      SIZE,
+    ),
+    whole(SIZE),
+  );
 });
 
 test("undo and redo restore every value", () => {

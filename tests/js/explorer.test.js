@@ -4,7 +4,13 @@ import { test } from "node:test";
 import { describe, neighbour, summary } from "../../widgets/sega_widgets/static/explorer.js";
 
 const tile = (/** @type {object} */ values = {}) => ({
-  key: "1", caption: "Seed 7", quality: "exact", waiting: false, problem: "", chosen: false, ...values,
+  key: "1",
+  caption: "Seed 7",
+  quality: "exact",
+  waiting: false,
+  problem: "",
+  chosen: false,
+  ...values,
 });
 
 test("arrow keys lead through the grid, and not out of it", () => {
@@ -25,7 +31,10 @@ test("the summary counts images, and those that are refined", () => {
   assert.equal(summary([tile(), tile({ waiting: true })]), "1 of 2");
   assert.equal(summary([tile(), tile({ quality: "rough" })]), "refining 1");
   assert.equal(summary([tile(), tile({ problem: "no" })]), "1 not possible");
-  assert.equal(summary([tile({ waiting: true }), tile({ problem: "no" })]), "0 of 2, 1 not possible");
+  assert.equal(
+    summary([tile({ waiting: true }), tile({ problem: "no" })]),
+    "0 of 2, 1 not possible",
+  );
 });
 
 test("screen readers hear how an image was made", () => {

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatAge, formatBytes, statusText } from "../../widgets/sega_widgets/static/files-text.js";
+import {
+  formatAge,
+  formatBytes,
+  statusText,
+} from "../../widgets/sega_widgets/static/files-text.js";
 
 test("ages in words", () => {
   const now = Date.UTC(2026, 10, 30, 12) / 1000;
@@ -34,8 +38,14 @@ test("sizes in words", () => {
 test("how a session is kept, in words", () => {
   assert.equal(statusText({}, 0), "");
   assert.equal(statusText({ status: "new" }, 0), "No edits yet");
-  assert.equal(statusText({ status: "new", copy_of: "a cat" }, 0), "A copy: a cat is open elsewhere");
+  assert.equal(
+    statusText({ status: "new", copy_of: "a cat" }, 0),
+    "A copy: a cat is open elsewhere",
+  );
   assert.equal(statusText({ status: "saving" }, 0), "Saving…");
   assert.equal(statusText({ status: "saved", when: 0 }, 300), "Saved 5 min ago");
-  assert.equal(statusText({ status: "failed", why: "the disk is full" }, 0), "Not saved: the disk is full");
+  assert.equal(
+    statusText({ status: "failed", why: "the disk is full" }, 0),
+    "Not saved: the disk is full",
+  );
 });

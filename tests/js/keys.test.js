@@ -17,23 +17,45 @@ function press(text) {
 
 test("keys have a meaning", () => {
   const table = {
-    "Ctrl+z": "undo", "Meta+z": "undo", "Ctrl+Z": "undo",
-    "Ctrl+Shift+Z": "redo", "Meta+Shift+z": "redo", "Ctrl+y": "redo",
-    "Ctrl+s": "save", "Meta+s": "save",
-    "?": "help", "Shift+?": "help",
+    "Ctrl+z": "undo",
+    "Meta+z": "undo",
+    "Ctrl+Z": "undo",
+    "Ctrl+Shift+Z": "redo",
+    "Meta+Shift+z": "redo",
+    "Ctrl+y": "redo",
+    "Ctrl+s": "save",
+    "Meta+s": "save",
+    "?": "help",
+    "Shift+?": "help",
   };
   for (const [text, step] of Object.entries(table)) assert.equal(press(text), step, text);
 });
 
 test("other keys have none", () => {
-  for (const text of ["z", "Shift+Z", "Ctrl+Alt+z", "Meta+y", "Ctrl+Shift+y", "Ctrl+Shift+s", "Ctrl+?", "Alt+?", "s"]) {
+  for (const text of [
+    "z",
+    "Shift+Z",
+    "Ctrl+Alt+z",
+    "Meta+y",
+    "Ctrl+Shift+y",
+    "Ctrl+Shift+s",
+    "Ctrl+?",
+    "Alt+?",
+    "s",
+  ]) {
     assert.equal(press(text), null, text);
   }
 });
 
 test("the sheet names the keys of the system", () => {
-  assert.deepEqual(readKeys("Mod+Shift+Z or Ctrl+Y", false), [["Ctrl", "Shift", "Z"], ["Ctrl", "Y"]]);
-  assert.deepEqual(readKeys("Mod+Shift+Z or Ctrl+Y", true), [["⌘", "⇧", "Z"], ["⌃", "Y"]]);
+  assert.deepEqual(readKeys("Mod+Shift+Z or Ctrl+Y", false), [
+    ["Ctrl", "Shift", "Z"],
+    ["Ctrl", "Y"],
+  ]);
+  assert.deepEqual(readKeys("Mod+Shift+Z or Ctrl+Y", true), [
+    ["⌘", "⇧", "Z"],
+    ["⌃", "Y"],
+  ]);
   assert.deepEqual(readKeys("+ or -", false), [["+"], ["-"]]);
   assert.deepEqual(readKeys("Double-click", false), [["Double-click"]]);
 });

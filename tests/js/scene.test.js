@@ -1,14 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bringsFiles, differing, findImage, normal, seedsProblem, split } from "../../widgets/sega_widgets/static/scene.js";
+import {
+  bringsFiles,
+  differing,
+  findImage,
+  normal,
+  seedsProblem,
+  split,
+} from "../../widgets/sega_widgets/static/scene.js";
 
 const SCENE = { prompt: "a cat", seeds: "3, 4", steps: "50", guidance: "7.5" };
 
 test("seeds are whole numbers with commas", () => {
-  for (const one of ["3", " 3 ", "3, 4,5", "18446744073709551615"]) assert.equal(seedsProblem(one), "");
+  for (const one of ["3", " 3 ", "3, 4,5", "18446744073709551615"])
+    assert.equal(seedsProblem(one), "");
   for (const one of ["", "eight", "-1", "3.5", "3,", "3 4", "3,,4"]) {
-    assert.equal(seedsProblem(one), "The seed must be a whole number, or several with commas.", one);
+    assert.equal(
+      seedsProblem(one),
+      "The seed must be a whole number, or several with commas.",
+      one,
+    );
   }
 });
 
@@ -21,21 +33,32 @@ test("texts of the same value are equal", () => {
 
 test("fields that differ from the scene are pending", () => {
   assert.deepEqual(differing({ ...SCENE, seeds: "3,4", guidance: "7.50" }, SCENE), []);
-  assert.deepEqual(differing({ ...SCENE, prompt: "a dog", steps: "5" }, SCENE), ["prompt", "steps"]);
+  assert.deepEqual(differing({ ...SCENE, prompt: "a dog", steps: "5" }, SCENE), [
+    "prompt",
+    "steps",
+  ]);
 });
 
 test("a file is sent whole, in parts", () => {
   const bytes = new Uint8Array([1, 2, 3, 4, 5]).buffer;
   const parts = split(bytes, 2).map((one) => [...new Uint8Array(one)]);
   assert.deepEqual(parts, [[1, 2], [3, 4], [5]]);
-  assert.deepEqual(split(new ArrayBuffer(4), 2).map((one) => one.byteLength), [2, 2]);
-  assert.deepEqual(split(new ArrayBuffer(0), 2).map((one) => one.byteLength), [0]);
+  assert.deepEqual(
+    split(new ArrayBuffer(4), 2).map((one) => one.byteLength),
+    [2, 2],
+  );
+  assert.deepEqual(
+    split(new ArrayBuffer(0), 2).map((one) => one.byteLength),
+    [0],
+  );
 });
 
 test("the first image of a drop is found", () => {
-  const data = (/** @type {string[]} */ ...types) => /** @type {any} */ ({
-    files: types.map((type) => ({ type })), types: ["Files"],
-  });
+  const data = (/** @type {string[]} */ ...types) =>
+    /** @type {any} */ ({
+      files: types.map((type) => ({ type })),
+      types: ["Files"],
+    });
   assert.equal(findImage(data("text/plain", "image/png", "image/jpeg"))?.type, "image/png");
   assert.equal(findImage(data("text/plain")), null);
   assert.equal(findImage(null), null);

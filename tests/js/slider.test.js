@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
 import {
-  INTERVAL, PAUSE, formatNumber, fractionOf, gestures, parseNumber, reachFor, snap, valueOfKey,
+  INTERVAL,
+  PAUSE,
+  formatNumber,
+  fractionOf,
+  gestures,
+  parseNumber,
+  reachFor,
+  snap,
+  valueOfKey,
 } from "../../widgets/sega_widgets/static/slider.js";
 
 const range = { min: -10, max: 10 };
@@ -71,7 +79,10 @@ function recorded() {
   /** @type {import("../../widgets/sega_widgets/static/slider.js").Report[]} */
   const reports = [];
   const clock = { now: 0 };
-  const user = gestures((one) => reports.push(one), () => clock.now);
+  const user = gestures(
+    (one) => reports.push(one),
+    () => clock.now,
+  );
   return { user, reports, clock };
 }
 
@@ -112,11 +123,17 @@ test("keys in quick succession are one gesture, others are not", () => {
   press(true);
   clock.now += PAUSE;
   press(true);
-  assert.deepEqual(reports.map((one) => one.gesture), [1, 1]);
+  assert.deepEqual(
+    reports.map((one) => one.gesture),
+    [1, 1],
+  );
   clock.now += PAUSE + 1;
   press(true);
   press(false);
-  assert.deepEqual(reports.map((one) => one.gesture), [1, 1, 2, 3]);
+  assert.deepEqual(
+    reports.map((one) => one.gesture),
+    [1, 1, 2, 3],
+  );
 });
 
 test("a gesture that was refused ends without a report, and is not continued", () => {

@@ -4,7 +4,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  FIT, boxOf, closeZoom, confine, fitScale, panBy, seenOf, shareAt, tile, zoomAt,
+  FIT,
+  boxOf,
+  closeZoom,
+  confine,
+  fitScale,
+  panBy,
+  seenOf,
+  shareAt,
+  tile,
+  zoomAt,
 } from "../../widgets/sega_widgets/static/zoom.js";
 
 const IMAGE = { width: 64, height: 64 };
@@ -14,7 +23,10 @@ test("an image fits into its place, in the middle", () => {
   assert.equal(fitScale(IMAGE, PLACE), 6.25);
   assert.deepEqual(boxOf(FIT, IMAGE, PLACE), { x: 200, y: 0, width: 400, height: 400 });
   assert.deepEqual(boxOf(FIT, { width: 100, height: 200 }, { width: 100, height: 100 }), {
-    x: 25, y: 0, width: 50, height: 100,
+    x: 25,
+    y: 0,
+    width: 50,
+    height: 100,
   });
 });
 
@@ -59,7 +71,10 @@ test("a view fits another place", () => {
   const near = panBy(zoomAt(FIT, 4, corner, IMAGE, PLACE), { x: 1e6, y: 1e6 }, IMAGE, PLACE);
   const high = { width: 100, height: 800 };
   assert.deepEqual(boxOf(confine(near, IMAGE, high), IMAGE, high), {
-    x: -50, y: 200, width: 400, height: 400,
+    x: -50,
+    y: 200,
+    width: 400,
+    height: 400,
   });
 });
 
@@ -84,7 +99,9 @@ test("a handle on a zoomed image divides what is seen of it", () => {
 
 test("tiles are as large as their place allows", () => {
   assert.deepEqual(tile(6, IMAGE, { width: 600, height: 600 }, 6), {
-    columns: 3, width: 196, height: 196,
+    columns: 3,
+    width: 196,
+    height: 196,
   });
   assert.equal(tile(6, IMAGE, { width: 1200, height: 300 }, 6).columns, 6);
   assert.equal(tile(1, IMAGE, PLACE, 6).width, 400);

@@ -81,6 +81,18 @@ def test_a_removed_concept_is_offered_back(panel: EditPanel) -> None:
     assert [one.name for one in panel.session.concepts] == ["glasses"]
 
 
+def test_a_session_that_is_open_is_gone_to(panel: EditPanel) -> None:
+    first = panel.view
+    add(panel, "glasses")
+    keeper = first.keeper
+    assert keeper is not None
+    assert keeper.wait(60)
+    generate(panel, "7")
+    send(panel.view.files, {"kind": "open", "name": keeper.kept.name})
+    assert panel.view is first
+    assert len(panel.views) == 2
+
+
 def test_a_pinned_entry_is_compared_with(panel: EditPanel) -> None:
     add(panel, "glasses", "beard")
     send(panel.history, {"kind": "pin", "entry": 1})

@@ -27,6 +27,7 @@ from .gallery import (
     newest_path,
     picture_path,
     rename,
+    saved_path,
 )
 
 Status = Literal["new", "saving", "saved", "failed"]
@@ -40,7 +41,7 @@ PICTURE = 768
 
 @frozen
 class Kept:
-    """How a session is kept.
+    """The state of a kept session.
 
     Attributes:
         name: the session's name.
@@ -127,7 +128,7 @@ class Keeper:
 
     @property
     def kept(self) -> Kept:
-        """How the session is kept now."""
+        """The state of the kept session."""
         return self._kept
 
     @property
@@ -136,8 +137,13 @@ class Keeper:
         return self._folder
 
     @property
+    def paths(self) -> tuple[Path, Path]:
+        """The file that the session is kept in, and the one that the user saves it to."""
+        return kept_path(self._folder, self._kept.name), saved_path(self._folder, self._kept.name)
+
+    @property
     def words(self) -> str:
-        """Where the session is kept, for the user; "" before the first edit."""
+        """The place of the session, for the user; "" before the first edit."""
         return "" if self._kept.status == "new" else f"{KEPT}/{self._kept.name}.safetensors"
 
     @property

@@ -1,4 +1,4 @@
-"""What the page shows before the panel: the steps of loading, or why they failed."""
+"""The steps of loading that the page shows before the panel, or why they failed."""
 
 from __future__ import annotations
 

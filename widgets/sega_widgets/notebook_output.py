@@ -1,4 +1,4 @@
-"""What a notebook shows in a panel's place where its kernel is gone: the last picture."""
+"""The last image, shown by a notebook in a panel's place where its kernel is gone."""
 
 from __future__ import annotations
 

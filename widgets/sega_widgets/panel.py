@@ -172,6 +172,11 @@ class EditPanel(Box):
         self.tabs.show(titles, self._views.index(view))
 
     def _load(self, path: Path) -> None:
+        """Continue with the session in a file; with its tab, if it is open in one."""
+        for number, view in enumerate(self._views):
+            if view.keeper is not None and path in view.keeper.paths:
+                self._select(number)
+                return
         session = EditSession.recover(
             path,
             self.session.pipeline,

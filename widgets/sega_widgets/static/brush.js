@@ -89,7 +89,10 @@ export function whole({ width, height }) {
  * @returns {Box | null}
  */
 export function changedBox(before, after, { width, height }) {
-  let left = width, right = 0, top = height, bottom = 0;
+  let left = width,
+    right = 0,
+    top = height,
+    bottom = 0;
   for (let y = 0, place = 0; y < height; y++) {
     for (let x = 0; x < width; x++, place++) {
       if (before[place] === after[place]) continue;
@@ -466,7 +469,8 @@ function paste(values, { width }, { left, top, right, bottom }, part) {
 function shares(from, to, count) {
   const [low, high] = [Math.min(from, to), Math.max(from, to)];
   return Array.from({ length: count }, (_, at) =>
-    Math.max(0, Math.min(at + 1, high) - Math.max(at, low)));
+    Math.max(0, Math.min(at + 1, high) - Math.max(at, low)),
+  );
 }
 
 /** @param {Uint8Array} values @param {number} width @returns {Uint8Array<ArrayBuffer>} */

@@ -52,7 +52,9 @@ export function createDivider(move, signal) {
     };
     target.addEventListener("pointerdown", begin, { signal });
     target.addEventListener("pointermove", (event) => dragging && follow(event), { signal });
-    const end = () => { dragging = false; };
+    const end = () => {
+      dragging = false;
+    };
     for (const one of ["pointerup", "pointercancel"]) target.addEventListener(one, end, { signal });
   }
   drag(grip);

@@ -19,7 +19,9 @@ import { icon } from "./icons.js";
  * @returns {HTMLButtonElement}
  */
 export function button({ label, icon: name, bare = false, title, kind, pressed, click }) {
-  const classes = ["sega-button", kind && `sega-${kind}`, bare && "sega-bare"].filter(Boolean).join(" ");
+  const classes = ["sega-button", kind && `sega-${kind}`, bare && "sega-bare"]
+    .filter(Boolean)
+    .join(" ");
   return h(
     "button",
     {
@@ -56,7 +58,11 @@ export function press(element, pressed) {
  * @returns {{ element: HTMLElement, close: () => void }}
  */
 export function popover(opener, content, label) {
-  const box = h("div", { class: "sega-popover", role: "dialog", "aria-label": label, hidden: true }, content);
+  const box = h(
+    "div",
+    { class: "sega-popover", role: "dialog", "aria-label": label, hidden: true },
+    content,
+  );
   const element = h("div", { class: "sega-popover-place" }, opener, box);
   const close = () => {
     box.hidden = true;
@@ -68,7 +74,9 @@ export function popover(opener, content, label) {
     box.hidden = !box.hidden;
     setAttribute(opener, "aria-expanded", !box.hidden);
     if (!box.hidden) {
-      const first = /** @type {HTMLElement | null} */ (box.querySelector("input, button, select, textarea"));
+      const first = /** @type {HTMLElement | null} */ (
+        box.querySelector("input, button, select, textarea")
+      );
       first?.focus();
     }
   });
@@ -79,7 +87,8 @@ export function popover(opener, content, label) {
     opener.focus();
   });
   element.addEventListener("focusout", (event) => {
-    if (event.relatedTarget && !element.contains(/** @type {Node} */ (event.relatedTarget))) close();
+    if (event.relatedTarget && !element.contains(/** @type {Node} */ (event.relatedTarget)))
+      close();
   });
   // A press elsewhere moves the focus to nothing, which `focusout` does not tell from a page's.
   const pressed = (/** @type {PointerEvent} */ event) => {

@@ -25,7 +25,9 @@ export function h(tag, props = {}, ...children) {
       setAttribute(element, key, value);
     } else /** @type {any} */ (element)[key] = value;
   }
-  element.append(...children.filter((one) => one || one === "").map((one) => /** @type {any} */ (one)));
+  element.append(
+    ...children.filter((one) => one || one === "").map((one) => /** @type {any} */ (one)),
+  );
   return element;
 }
 
@@ -38,7 +40,8 @@ export function h(tag, props = {}, ...children) {
  */
 export function setAttribute(element, name, value) {
   const text = value === true && !name.startsWith("aria-") ? "" : `${value}`;
-  const missing = value === null || value === undefined || (value === false && !name.startsWith("aria-"));
+  const missing =
+    value === null || value === undefined || (value === false && !name.startsWith("aria-"));
   if (missing) element.removeAttribute(name);
   else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
 }
@@ -138,7 +141,9 @@ export function throttle(call, milliseconds) {
  * @param {(element: E, item: T) => void} update
  */
 export function reconcile(parent, items, key, create, update) {
-  const before = new Map([...parent.children].map((one) => [/** @type {any} */ (one).dataset.key, one]));
+  const before = new Map(
+    [...parent.children].map((one) => [/** @type {any} */ (one).dataset.key, one]),
+  );
   /** @type {Element | null} */
   let previous = null;
   for (const item of items) {

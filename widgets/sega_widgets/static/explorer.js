@@ -15,7 +15,11 @@ import { follow, h, reconcile, send, setAttribute, showImage } from "./dom.js";
  */
 /** @typedef {{ known: string[], names: string[], scales: string[][] }} Axes */
 
-const KINDS = /** @type {const} */ ([["seeds", "Seeds"], ["prompts", "Prompts"], ["concepts", "Two concepts"]]);
+const KINDS = /** @type {const} */ ([
+  ["seeds", "Seeds"],
+  ["prompts", "Prompts"],
+  ["concepts", "Two concepts"],
+]);
 
 /**
  * Return the place that an arrow key leads to from a place in a grid.
@@ -27,7 +31,10 @@ const KINDS = /** @type {const} */ ([["seeds", "Seeds"], ["prompts", "Prompts"],
  */
 export function neighbour(place, key, columns, count) {
   const steps = /** @type {Record<string, number>} */ ({
-    ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns,
+    ArrowLeft: -1,
+    ArrowRight: 1,
+    ArrowUp: -columns,
+    ArrowDown: columns,
   });
   const target = key === "Home" ? 0 : key === "End" ? count - 1 : place + (steps[key] ?? 0);
   return target >= 0 && target < count ? target : place;
@@ -41,7 +48,9 @@ export function neighbour(place, key, columns, count) {
 export function summary(tiles) {
   const done = tiles.filter((one) => !one.waiting && !one.problem).length;
   const failed = tiles.filter((one) => one.problem).length;
-  const rough = tiles.filter((one) => !one.waiting && !one.problem && one.quality !== "exact").length;
+  const rough = tiles.filter(
+    (one) => !one.waiting && !one.problem && one.quality !== "exact",
+  ).length;
   const parts = [];
   if (done + failed < tiles.length) parts.push(`${done} of ${tiles.length}`);
   else if (rough) parts.push(`refining ${rough}`);
@@ -55,7 +64,8 @@ export function summary(tiles) {
  * @param {Tile} tile
  */
 export function describe(tile) {
-  const how = tile.problem || (tile.waiting ? "waiting" : tile.quality === "exact" ? "" : tile.quality);
+  const how =
+    tile.problem || (tile.waiting ? "waiting" : tile.quality === "exact" ? "" : tile.quality);
   return [tile.caption, how].filter(Boolean).join(", ");
 }
 
@@ -72,9 +82,20 @@ function render({ model, el, signal }) {
   let active = "";
 
   const kinds = KINDS.map(([kind, label]) =>
-    button({ label, pressed: false, click: () => send(model, "choose", { what: kind }) }));
-  const more = button({ label: "Nine others", icon: "dice", title: "Draw nine other seeds", click: () => send(model, "more") });
-  const leave = button({ label: "Close the explorer", icon: "close", bare: true, click: () => send(model, "leave") });
+    button({ label, pressed: false, click: () => send(model, "choose", { what: kind }) }),
+  );
+  const more = button({
+    label: "Nine others",
+    icon: "dice",
+    title: "Draw nine other seeds",
+    click: () => send(model, "more"),
+  });
+  const leave = button({
+    label: "Close the explorer",
+    icon: "close",
+    bare: true,
+    click: () => send(model, "leave"),
+  });
   const note = h("span", { class: "sega-explorer-note sega-muted sega-number", role: "status" });
   const head = h(
     "div",
@@ -86,8 +107,16 @@ function render({ model, el, signal }) {
     leave,
   );
 
-  const prompts = h("textarea", { rows: 3, spellcheck: true, placeholder: "One prompt in each line, up to 9" });
-  const showPrompts = button({ label: "Show", title: "Show the present edits with these prompts", click: () => send(model, "show_prompts", { text: prompts.value }) });
+  const prompts = h("textarea", {
+    rows: 3,
+    spellcheck: true,
+    placeholder: "One prompt in each line, up to 9",
+  });
+  const showPrompts = button({
+    label: "Show",
+    title: "Show the present edits with these prompts",
+    click: () => send(model, "show_prompts", { text: prompts.value }),
+  });
   const promptForm = h(
     "div",
     { class: "sega-explorer-prompts" },
@@ -105,15 +134,28 @@ function render({ model, el, signal }) {
   const empty = h("p", { class: "sega-explorer-empty sega-muted" });
   const grid = h("div", { class: "sega-explorer-grid", role: "group" });
   const rowLabels = h("div", { class: "sega-explorer-rows sega-number", "aria-hidden": "true" });
-  const columnLabels = h("div", { class: "sega-explorer-columns sega-number", "aria-hidden": "true" });
+  const columnLabels = h("div", {
+    class: "sega-explorer-columns sega-number",
+    "aria-hidden": "true",
+  });
   const largeImage = h("img", { alt: "", draggable: false });
   const largeView = h("div", { class: "sega-explorer-large", hidden: true }, largeImage);
   const body = h("div", { class: "sega-explorer-body" }, rowLabels, grid, columnLabels, largeView);
 
   const hint = h("span", { class: "sega-explorer-hint sega-muted" });
-  const back = button({ label: "All", icon: "grid", title: "Back to all images (Escape)", click: () => enlarge("") });
+  const back = button({
+    label: "All",
+    icon: "grid",
+    title: "Back to all images (Escape)",
+    click: () => enlarge(""),
+  });
   back.classList.add("sega-explorer-all");
-  const before = button({ label: "Image before", icon: "chevron", bare: true, click: () => turn(-1) });
+  const before = button({
+    label: "Image before",
+    icon: "chevron",
+    bare: true,
+    click: () => turn(-1),
+  });
   before.classList.add("sega-explorer-before");
   const after = button({ label: "Image after", icon: "chevron", bare: true, click: () => turn(1) });
   const keep = button({
@@ -148,7 +190,9 @@ function render({ model, el, signal }) {
     if (focus instanceof HTMLElement) focus.focus();
   };
   const button_of = (/** @type {string} */ key) =>
-    /** @type {HTMLElement | undefined} */ ([...grid.children].find((one) => /** @type {HTMLElement} */ (one).dataset.key === key));
+    /** @type {HTMLElement | undefined} */ (
+      [...grid.children].find((one) => /** @type {HTMLElement} */ (one).dataset.key === key)
+    );
 
   const showLarge = () => {
     const found = tiles().find((one) => one.key === large);
@@ -173,13 +217,20 @@ function render({ model, el, signal }) {
     return h(
       "button",
       { type: "button", class: "sega-explorer-tile", onclick: () => choose(tile.key) },
-      h("span", { class: "sega-explorer-image" }, image, h("span", { class: "sega-explorer-badge" })),
+      h(
+        "span",
+        { class: "sega-explorer-image" },
+        image,
+        h("span", { class: "sega-explorer-badge" }),
+      ),
       h("span", { class: "sega-explorer-caption sega-number" }),
     );
   };
   const updateTile = (/** @type {HTMLElement} */ element, /** @type {Tile} */ tile) => {
     const [image, badge, caption] = /** @type {[HTMLImageElement, HTMLElement, HTMLElement]} */ (
-      ["img", ".sega-explorer-badge", ".sega-explorer-caption"].map((one) => element.querySelector(one))
+      ["img", ".sega-explorer-badge", ".sega-explorer-caption"].map((one) =>
+        element.querySelector(one),
+      )
     );
     if (!images.has(tile.key) && image.src) showImage(image, null);
     const rough = !tile.waiting && !tile.problem && tile.quality !== "exact";
@@ -200,7 +251,8 @@ function render({ model, el, signal }) {
     if (isGrid()) send(model, "apply", { key });
     else if (images.has(key)) enlarge(key);
   };
-  const columns = () => (isGrid() ? /** @type {Axes} */ (model.get("axes")).scales?.[0]?.length ?? 1 : 3);
+  const columns = () =>
+    isGrid() ? (/** @type {Axes} */ (model.get("axes")).scales?.[0]?.length ?? 1) : 3;
 
   const showTiles = () => {
     const all = tiles();
@@ -228,14 +280,20 @@ function render({ model, el, signal }) {
     conceptForm.hidden = !grids;
     el.classList.toggle("sega-explorer-two", grids);
     setAttribute(grid, "aria-label", KINDS.find(([one]) => one === kind)?.[1]);
-    rowLabels.replaceChildren(...(grids ? [...axes.scales[1]].reverse() : []).map((one) => h("span", {}, one)));
+    rowLabels.replaceChildren(
+      ...(grids ? [...axes.scales[1]].reverse() : []).map((one) => h("span", {}, one)),
+    );
     columnLabels.replaceChildren(...(grids ? axes.scales[0] : []).map((one) => h("span", {}, one)));
     if (grids) {
       showOptions(across, axes.known, axes.names[0]);
       showOptions(up, axes.known, axes.names[1]);
     }
     const text = isGrid() && !grids ? "Add two concepts to see them at several strengths." : "";
-    empty.textContent = text || (kind === "prompts" && !tiles().length ? "Write prompts above to see the present edits with them." : "");
+    empty.textContent =
+      text ||
+      (kind === "prompts" && !tiles().length
+        ? "Write prompts above to see the present edits with them."
+        : "");
     empty.hidden = !empty.textContent;
     showPromptState();
   };
@@ -249,12 +307,21 @@ function render({ model, el, signal }) {
    * @param {string} chosen
    */
   const showOptions = (select, names, chosen) => {
-    reconcile(select, names, (one) => one, () => h("option"), (option, name) => {
-      option.value = option.textContent = name;
-    });
+    reconcile(
+      select,
+      names,
+      (one) => one,
+      () => h("option"),
+      (option, name) => {
+        option.value = option.textContent = name;
+      },
+    );
     select.value = chosen;
   };
-  const chooseAxes = (/** @type {HTMLSelectElement} */ changed, /** @type {HTMLSelectElement} */ other) => {
+  const chooseAxes = (
+    /** @type {HTMLSelectElement} */ changed,
+    /** @type {HTMLSelectElement} */ other,
+  ) => {
     // A concept is on one axis only: choosing the other's one swaps them.
     const names = /** @type {Axes} */ (model.get("axes")).names;
     if (other.value === changed.value) other.value = names[changed === across ? 0 : 1];
@@ -289,7 +356,10 @@ function render({ model, el, signal }) {
     turn(event.key === "ArrowLeft" ? -1 : 1);
   });
 
-  const receive = (/** @type {{ kind: string, key: string }} */ message, /** @type {DataView[]} */ buffers) => {
+  const receive = (
+    /** @type {{ kind: string, key: string }} */ message,
+    /** @type {DataView[]} */ buffers,
+  ) => {
     if (message.kind === "large" && message.key === large) showImage(largeImage, buffers[0]);
     if (message.kind !== "image") return;
     const element = button_of(message.key);
@@ -305,7 +375,9 @@ function render({ model, el, signal }) {
     for (const { image } of images.values()) showImage(image, null);
     showImage(largeImage, null);
   });
-  follow(model, ["aspect"], signal, () => el.style.setProperty("--aspect", `${model.get("aspect")}`));
+  follow(model, ["aspect"], signal, () =>
+    el.style.setProperty("--aspect", `${model.get("aspect")}`),
+  );
   follow(model, ["prompts"], signal, () => {
     prompts.value = model.get("prompts");
     showPromptState();

@@ -17,9 +17,24 @@ function render({ model, el, signal }) {
   const gallery = createGallery(model);
   const name = createName(model);
   const status = h("span", { class: "sega-files-status sega-muted", role: "status" });
-  const save = button({ label: "Save", icon: "save", title: SAVE, click: () => send(model, "save") });
-  const script = button({ label: "Export script", icon: "download", title: SCRIPT, click: () => send(model, "script") });
-  const open = button({ label: "Open", icon: "folder", title: "Open a session of this folder", click: gallery.open });
+  const save = button({
+    label: "Save",
+    icon: "save",
+    title: SAVE,
+    click: () => send(model, "save"),
+  });
+  const script = button({
+    label: "Export script",
+    icon: "download",
+    title: SCRIPT,
+    click: () => send(model, "script"),
+  });
+  const open = button({
+    label: "Open",
+    icon: "folder",
+    title: "Open a session of this folder",
+    click: gallery.open,
+  });
   const recent = h("button", { type: "button", class: "sega-button sega-files-recent" });
   recent.addEventListener("click", () => send(model, "open", { name: model.get("recent").name }));
   el.append(
@@ -57,7 +72,8 @@ function render({ model, el, signal }) {
   listen(model, el, signal);
 }
 
-const SAVE = "Save the session with everything computed, so that nothing is computed again (Ctrl+S)";
+const SAVE =
+  "Save the session with everything computed, so that nothing is computed again (Ctrl+S)";
 const SCRIPT = "Write the edits as a script beside the session";
 
 /**
@@ -71,7 +87,13 @@ function listen(model, el, signal) {
   document.addEventListener(
     "keydown",
     (event) => {
-      if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.key.toLowerCase() !== "s") return;
+      if (
+        !(event.ctrlKey || event.metaKey) ||
+        event.shiftKey ||
+        event.altKey ||
+        event.key.toLowerCase() !== "s"
+      )
+        return;
       // A notebook saves itself with the same keys, unless the focus is in the panel.
       const inside = el.closest(".sega-panel")?.contains(document.activeElement) ?? true;
       if (!el.checkVisibility() || !(isPage() || inside)) return;
@@ -119,7 +141,11 @@ function setAddress(el, { name, status }) {
 function showRecent(recent, found, status) {
   recent.hidden = !found.name || (status !== "new" && status !== undefined);
   if (!found.name) return;
-  recent.replaceChildren("Go on with ", h("b", {}, found.name), ` · ${formatAge(found.changed ?? 0, Date.now() / 1000)}`);
+  recent.replaceChildren(
+    "Go on with ",
+    h("b", {}, found.name),
+    ` · ${formatAge(found.changed ?? 0, Date.now() / 1000)}`,
+  );
 }
 
 /**
@@ -138,10 +164,16 @@ function setLabel(element, text) {
  * @returns {HTMLInputElement}
  */
 function createName(model) {
-  const name = h("input", { type: "text", "aria-label": "Name of the session", title: "Rename the session", spellcheck: false });
+  const name = h("input", {
+    type: "text",
+    "aria-label": "Name of the session",
+    title: "Rename the session",
+    spellcheck: false,
+  });
   const commit = () => {
     const to = name.value.trim();
-    if (to && to !== model.get("kept").name) send(model, "rename", { name: model.get("kept").name, to });
+    if (to && to !== model.get("kept").name)
+      send(model, "rename", { name: model.get("kept").name, to });
     else name.value = model.get("kept").name;
   };
   name.addEventListener("change", commit);
@@ -162,8 +194,16 @@ function createName(model) {
  */
 function createGallery(model) {
   const list = h("ul", { class: "sega-files-list" });
-  const none = h("p", { class: "sega-muted" }, "There are no sessions in this folder yet. What you edit is kept here.");
-  const search = h("input", { type: "search", placeholder: "Search names and prompts", "aria-label": "Search sessions" });
+  const none = h(
+    "p",
+    { class: "sega-muted" },
+    "There are no sessions in this folder yet. What you edit is kept here.",
+  );
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search names and prompts",
+    "aria-label": "Search sessions",
+  });
   const heading = h("h2", {}, "Sessions");
   const close = button({ label: "Close", icon: "close", bare: true, click: () => element.close() });
   const element = h(
@@ -187,7 +227,13 @@ function createGallery(model) {
     search.hidden = all.length < 9;
     none.hidden = all.length > 0;
     const current = model.get("kept").name;
-    reconcile(list, found, (one) => one.name, (one) => createCard(model, element, one.name), (card, one) => updateCard(card, one, current));
+    reconcile(
+      list,
+      found,
+      (one) => one.name,
+      (one) => createCard(model, element, one.name),
+      (card, one) => updateCard(card, one, current),
+    );
   };
   search.addEventListener("input", show);
   return {
@@ -220,8 +266,18 @@ function createCard(model, gallery, name) {
     send(model, "open", { name });
     gallery.close();
   });
-  const field = h("input", { type: "text", value: name, "aria-label": `New name of ${name}`, hidden: true });
-  const edit = button({ label: `Rename ${name}`, icon: "rename", bare: true, click: () => toggle(field.hidden === true) });
+  const field = h("input", {
+    type: "text",
+    value: name,
+    "aria-label": `New name of ${name}`,
+    hidden: true,
+  });
+  const edit = button({
+    label: `Rename ${name}`,
+    icon: "rename",
+    bare: true,
+    click: () => toggle(field.hidden === true),
+  });
   const toggle = (/** @type {boolean} */ shown) => {
     field.hidden = !shown;
     field.value = name;
@@ -229,14 +285,25 @@ function createCard(model, gallery, name) {
     else edit.focus();
   };
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && field.value.trim() && field.value.trim() !== name) send(model, "rename", { name, to: field.value });
+    if (event.key === "Enter" && field.value.trim() && field.value.trim() !== name)
+      send(model, "rename", { name, to: field.value });
     if (event.key !== "Enter" && event.key !== "Escape") return;
     event.preventDefault(); // Escape would close the dialog
     event.stopPropagation();
     toggle(false);
   });
-  const remove = button({ label: `Delete ${name}`, icon: "trash", bare: true, click: () => confirm() });
-  const sure = button({ label: "Delete?", kind: "danger", title: `Delete ${name} for good`, click: () => send(model, "delete", { name }) });
+  const remove = button({
+    label: `Delete ${name}`,
+    icon: "trash",
+    bare: true,
+    click: () => confirm(),
+  });
+  const sure = button({
+    label: "Delete?",
+    kind: "danger",
+    title: `Delete ${name} for good`,
+    click: () => send(model, "delete", { name }),
+  });
   sure.hidden = true;
   const confirm = () => {
     sure.hidden = false;
@@ -256,7 +323,8 @@ function createCard(model, gallery, name) {
  * @param {string} current the name of the open session
  */
 function updateCard(card, found, current) {
-  const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (card.querySelector(selector));
+  const find = (/** @type {string} */ selector) =>
+    /** @type {HTMLElement} */ (card.querySelector(selector));
   const image = /** @type {HTMLImageElement} */ (find("img"));
   image.hidden = !found.picture.byteLength;
   if (found.picture.byteLength && image.dataset.changed !== `${found.changed}`) {
@@ -266,7 +334,10 @@ function updateCard(card, found, current) {
   find(".sega-files-prompt").textContent = found.prompt;
   find(".sega-files-prompt").title = found.prompt;
   const here = found.name === current;
-  const facts = [here ? "open now" : formatAge(found.changed, Date.now() / 1000), formatBytes(found.bytes)];
+  const facts = [
+    here ? "open now" : formatAge(found.changed, Date.now() / 1000),
+    formatBytes(found.bytes),
+  ];
   find(".sega-files-facts").textContent = facts.join(" · ");
   setAttribute(card, "aria-current", here ? "true" : null);
   /** @type {HTMLButtonElement} */ (find(".sega-files-open")).disabled = here;

@@ -77,16 +77,15 @@ function createRow() {
       "span",
       { class: "sega-history-words" },
       // Spaces keep words apart for screen readers.
-      h("span", { class: "sega-history-label" }), " ",
-      h("span", { class: "sega-history-names" }), " ",
+      h("span", { class: "sega-history-label" }),
+      " ",
+      h("span", { class: "sega-history-names" }),
+      " ",
       h("span", { class: "sega-history-hidden sega-muted" }),
     ),
     h("span", { class: "sega-history-pinned", title: "Compared with" }, icon("pin")),
     h("span", { class: "sega-history-number sega-number" }),
-    act(
-      "fold",
-      h("button", { type: "button", class: "sega-history-fold", tabIndex: -1 }, chevron),
-    ),
+    act("fold", h("button", { type: "button", class: "sega-history-fold", tabIndex: -1 }, chevron)),
     h("span", { class: "sega-history-acts" }, act("name", name), act("pin", pin)),
   );
 }
@@ -140,7 +139,13 @@ function updateRow(element, { row, entry, names, current, pinned }) {
 function showNames(place, names) {
   const create = (/** @type {string} */ name) =>
     h("span", { class: "sega-history-name", title: "Double-click to rename" }, name, " ");
-  reconcile(place, names, (name) => name, create, () => {});
+  reconcile(
+    place,
+    names,
+    (name) => name,
+    create,
+    () => {},
+  );
 }
 
 /** @param {HTMLElement} element @param {{ url: string, exact: boolean } | undefined} thumbnail */
@@ -187,11 +192,17 @@ function render({ model, el, signal }) {
   const undo = button({ label: "Undo", icon: "undo", click: () => send(model, "undo") });
   const redo = button({ label: "Redo", icon: "redo", click: () => send(model, "redo") });
   const search = h("input", {
-    type: "search", placeholder: "Filter", "aria-label": "Filter the history",
+    type: "search",
+    placeholder: "Filter",
+    "aria-label": "Filter the history",
   });
   const count = h("span", { class: "sega-muted sega-number", role: "status" });
   const filter = h(
-    "div", { class: "sega-history-filter", hidden: true }, icon("search"), search, count,
+    "div",
+    { class: "sega-history-filter", hidden: true },
+    icon("search"),
+    search,
+    count,
   );
   const list = h("div", { class: "sega-history-list", role: "tree", "aria-label": "Entries" });
   const hint = h("p", { class: "sega-history-hint sega-muted" });
@@ -257,12 +268,18 @@ function render({ model, el, signal }) {
     }));
     list.classList.toggle("sega-history-unpinnable", !model.get("can_pin"));
     list.classList.toggle("sega-history-found", text !== "");
-    reconcile(list, shown, ({ row }) => `${row.number}`, createRow, (element, item) => {
-      const words = JSON.stringify(item);
-      if (shownIn.get(element) !== words) updateRow(element, item);
-      shownIn.set(element, words);
-      showThumbnail(element, thumbnails.get(item.entry.state));
-    });
+    reconcile(
+      list,
+      shown,
+      ({ row }) => `${row.number}`,
+      createRow,
+      (element, item) => {
+        const words = JSON.stringify(item);
+        if (shownIn.get(element) !== words) updateRow(element, item);
+        shownIn.set(element, words);
+        showThumbnail(element, thumbnails.get(item.entry.state));
+      },
+    );
     hint.hidden = text ? found.length > 0 : entries.length > 1;
     hint.textContent = text
       ? `No entry has “${text}”.`
@@ -298,7 +315,10 @@ function render({ model, el, signal }) {
     const row = rowOf(number);
     const label = old === undefined ? "Name of the branch" : `New name of ${old}`;
     const field = h("input", {
-      type: "text", class: "sega-history-field", value: old ?? "", placeholder: "Name, then Enter",
+      type: "text",
+      class: "sega-history-field",
+      value: old ?? "",
+      placeholder: "Name, then Enter",
       "aria-label": label,
     });
     const stop = () => {
@@ -360,7 +380,10 @@ function render({ model, el, signal }) {
     if (!row.matches(".sega-history-row") || event.ctrlKey || event.metaKey || event.altKey) return;
     const all = rows();
     const place = all.indexOf(row);
-    const { row: { number, depth, open }, names } = shown[place];
+    const {
+      row: { number, depth, open },
+      names,
+    } = shown[place];
     const above = () =>
       all[shown.findLastIndex((one, other) => other < place && one.row.depth < depth)];
     /** @type {Record<string, () => void>} */

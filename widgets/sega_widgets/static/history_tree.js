@@ -124,10 +124,19 @@ export function foundRows(entries, branches, text) {
   );
   return entries.flatMap(({ label }, number) =>
     named.has(number) || pretty(label).toLowerCase().includes(wanted)
-      ? [{
-          number, depth: 0, through: [], enters: /** @type {const} */ ("start"), lit: true,
-          leaves: /** @type {const} */ ("end"), leavesLit: false, open: null, hidden: 0,
-        }]
+      ? [
+          {
+            number,
+            depth: 0,
+            through: [],
+            enters: /** @type {const} */ ("start"),
+            lit: true,
+            leaves: /** @type {const} */ ("end"),
+            leavesLit: false,
+            open: null,
+            hidden: 0,
+          },
+        ]
       : [],
   );
 }

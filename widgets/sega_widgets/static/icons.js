@@ -3,8 +3,10 @@
 const PATHS = {
   add: "M12 5v14M5 12h14",
   back: "M19 12H5M11 18l-6-6 6-6",
-  branch: "M6 4v16M6 14c0-4 12-2 12-8M18 6a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM6 4a2 2 0 1 0 0-.01M6 22a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z",
-  brush: "M20 4 9.5 14.5M8 14c-3 0-4 2-4 4 0 1-.6 1.600-1.500 2C5 21.500 10 21 10.500 17c.2-1.700-1-3-2.500-3ZM18.500 2.500l3 3L12 15l-3-3 9.500-9.500Z",
+  branch:
+    "M6 4v16M6 14c0-4 12-2 12-8M18 6a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM6 4a2 2 0 1 0 0-.01M6 22a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z",
+  brush:
+    "M20 4 9.5 14.5M8 14c-3 0-4 2-4 4 0 1-.6 1.600-1.500 2C5 21.500 10 21 10.500 17c.2-1.700-1-3-2.500-3ZM18.500 2.500l3 3L12 15l-3-3 9.500-9.500Z",
   check: "M5 12.500 10 17.500 19.500 7",
   chevron: "M9 6l6 6-6 6",
   close: "M6 6l12 12M18 6 6 18",
@@ -12,7 +14,8 @@ const PATHS = {
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   dice: "M5 3h14a2 2 0 0 1 2 2v14a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2ZM8 8h.01M16 8h.01M12 12h.01M8 16h.01M16 16h.01",
   download: "M12 4v11M7 11l5 5 5-5M5 20h14",
-  eraser: "M8 20h12M4.500 15.500l9-9a2 2 0 0 1 2.800 0l3.200 3.200a2 2 0 0 1 0 2.800L12 20H8l-3.500-3.500a1 1 0 0 1 0-1ZM9 11l6 6",
+  eraser:
+    "M8 20h12M4.500 15.500l9-9a2 2 0 0 1 2.800 0l3.200 3.200a2 2 0 0 1 0 2.800L12 20H8l-3.500-3.500a1 1 0 0 1 0-1ZM9 11l6 6",
   eye: "M2.500 12S6 5.500 12 5.500 21.500 12 21.500 12 18 18.500 12 18.500 2.500 12 2.500 12ZM12 15a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z",
   filter: "M4 5h16l-6 8v6l-4-2v-4L4 5Z",
   folder: "M3 6a1 1 0 0 1 1-1h5l2 2.500h9a1 1 0 0 1 1 1V18a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V6Z",
@@ -37,7 +40,8 @@ const PATHS = {
   reset: "M4 5v5h5M4.500 10a8 8 0 1 1-.3 4",
   save: "M5 4h11l4 4v11a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1ZM8 4v5h7V4M7 20v-6h10v6",
   search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14ZM16 16l4.500 4.500",
-  settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 9a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM9 19a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z",
+  settings:
+    "M4 7h9M17 7h3M4 17h3M11 17h9M15 9a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM9 19a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z",
   smooth: "M3 17c4 0 4-10 9-10s5 10 9 10",
   stop: "M6 6h12v12H6z",
   strip: "M3 8h18v8H3zM9 8v8M15 8v8",
@@ -61,7 +65,11 @@ const PATHS = {
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true", class: "sega-icon" })) {
+  for (const [key, value] of Object.entries({
+    viewBox: "0 0 24 24",
+    "aria-hidden": "true",
+    class: "sega-icon",
+  })) {
     svg.setAttribute(key, value);
   }
   const path = document.createElementNS(space, "path");

@@ -33,7 +33,11 @@ function render({ model, el, signal }) {
  */
 function hideKept(key, signal) {
   if (!key) return;
-  const rule = h("style", {}, `[data-sega-kept="${CSS.escape(key)}"] { display: none !important; }`);
+  const rule = h(
+    "style",
+    {},
+    `[data-sega-kept="${CSS.escape(key)}"] { display: none !important; }`,
+  );
   document.head.append(rule);
   signal.addEventListener("abort", () => rule.remove());
 }

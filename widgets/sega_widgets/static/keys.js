@@ -11,7 +11,16 @@ const PANEL = ".sega-panel";
 /** Parts that have steps of their own, such as strokes, and therefore keys of their own for them. */
 const OWN_UNDO = "[data-sega-own-undo]";
 
-const TEXTLESS = new Set(["button", "checkbox", "color", "file", "radio", "range", "reset", "submit"]);
+const TEXTLESS = new Set([
+  "button",
+  "checkbox",
+  "color",
+  "file",
+  "radio",
+  "range",
+  "reset",
+  "submit",
+]);
 
 const MAC = { Mod: "⌘", Ctrl: "⌃", Shift: "⇧", Alt: "⌥" };
 const OTHERS = { Mod: "Ctrl" };
@@ -53,7 +62,8 @@ export function readKeys(text, mac) {
  * @param {Element} element
  */
 function isField(element) {
-  if (element.matches("textarea") || /** @type {HTMLElement} */ (element).isContentEditable) return true;
+  if (element.matches("textarea") || /** @type {HTMLElement} */ (element).isContentEditable)
+    return true;
   return element.matches("input") && !TEXTLESS.has(/** @type {HTMLInputElement} */ (element).type);
 }
 
@@ -68,7 +78,12 @@ function createSheet(shortcuts) {
   const choice = (/** @type {string[]} */ keys) =>
     h("span", { class: "sega-keys-choice" }, ...keys.map((one) => h("kbd", {}, one)));
   const item = ([what, keys] = ["", ""]) =>
-    h("div", { class: "sega-keys-item" }, h("dt", {}, what), h("dd", {}, ...readKeys(keys, mac).map(choice)));
+    h(
+      "div",
+      { class: "sega-keys-item" },
+      h("dt", {}, what),
+      h("dd", {}, ...readKeys(keys, mac).map(choice)),
+    );
   const groups = Object.entries(shortcuts).map(([title, keys]) =>
     h("section", {}, h("h3", {}, title), h("dl", {}, ...Object.entries(keys).map(item))),
   );

@@ -13,7 +13,13 @@ function render({ model, el, signal }) {
   const text = h("p");
   const again = button({ label: "Try again", icon: "reset", click: () => location.reload() });
   again.hidden = document.body.dataset.page !== "sega-session";
-  const error = h("div", { class: "sega-loading-error", role: "alert", hidden: true }, icon("warning"), text, again);
+  const error = h(
+    "div",
+    { class: "sega-loading-error", role: "alert", hidden: true },
+    icon("warning"),
+    text,
+    again,
+  );
   const side = h("div", { class: "sega-loading-side" }, h("div"), h("div"), h("div"));
   el.append(h("div", { class: "sega-loading-picture", role: "status" }, list, error), side);
   follow(model, ["step", "error"], signal, () => {

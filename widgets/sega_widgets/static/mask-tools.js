@@ -11,11 +11,19 @@ import { feathered, grown, shrunk } from "./brush.js";
  *   left, top, right and bottom in fractions of the image
  */
 export function boxPopover(add) {
-  const inputs = [25, 25, 75, 75].map((value) => h("input", {
-    type: "number", min: "0", max: "100", step: "any", required: true, value: `${value}`,
-  }));
+  const inputs = [25, 25, 75, 75].map((value) =>
+    h("input", {
+      type: "number",
+      min: "0",
+      max: "100",
+      step: "any",
+      required: true,
+      value: `${value}`,
+    }),
+  );
   const fields = ["Left", "Top", "Right", "Bottom"].map((label, number) =>
-    h("label", { class: "sega-field" }, h("span", {}, `${label}, %`), inputs[number]));
+    h("label", { class: "sega-field" }, h("span", {}, `${label}, %`), inputs[number]),
+  );
   const use = (/** @type {boolean} */ erase) => {
     if (!inputs.every((one) => one.reportValidity())) return;
     const [left, top, right, bottom] = inputs.map((one) => one.valueAsNumber / 100);
@@ -55,16 +63,23 @@ export function edgePopover(change) {
     "div",
     { class: "sega-row" },
     button({
-      label: "Grow", title: "Reach further to all sides", click: () => change(grown, pixels),
+      label: "Grow",
+      title: "Reach further to all sides",
+      click: () => change(grown, pixels),
     }),
     button({
-      label: "Shrink", title: "Reach less far to all sides", click: () => change(shrunk, pixels),
+      label: "Shrink",
+      title: "Reach less far to all sides",
+      click: () => change(shrunk, pixels),
     }),
     button({ label: "Feather", title: "Soften the edges", click: () => change(feathered, pixels) }),
   );
   const content = h("div", { class: "sega-mask-edges" }, amount.element, moves);
   const opener = button({
-    label: "Edges", title: "Grow, shrink or feather the mask", icon: "smooth", click: () => {},
+    label: "Edges",
+    title: "Grow, shrink or feather the mask",
+    icon: "smooth",
+    click: () => {},
   });
   return popover(opener, content, "Edges of the mask").element;
 }
@@ -78,7 +93,12 @@ export function edgePopover(change) {
  */
 export function slider(label, { min, max, step, title }, moved) {
   const input = h("input", {
-    type: "range", min: `${min}`, max: `${max}`, step: `${step}`, title, "aria-label": label,
+    type: "range",
+    min: `${min}`,
+    max: `${max}`,
+    step: `${step}`,
+    title,
+    "aria-label": label,
     oninput: () => moved(input.valueAsNumber),
   });
   const text = h("span", { class: "sega-number sega-mask-value", "aria-hidden": "true" });

@@ -5,8 +5,22 @@ import { follow, h, send, setAttribute, showImage } from "./dom.js";
 import { icon } from "./icons.js";
 import { boxPopover, edgePopover, slider } from "./mask-tools.js";
 import {
-  NO_HISTORY, compose, cover, curve, inverted, joined, middle, patchBetween, redone, share,
-  thinShare, undone, union, whole, withBox, withPatch,
+  NO_HISTORY,
+  compose,
+  cover,
+  curve,
+  inverted,
+  joined,
+  middle,
+  patchBetween,
+  redone,
+  share,
+  thinShare,
+  undone,
+  union,
+  whole,
+  withBox,
+  withPatch,
 } from "./brush.js";
 
 /**
@@ -111,17 +125,24 @@ function render({ model, el, signal }) {
 
   const tools = {
     brush: button({
-      label: "Brush", title: "Brush (B)", icon: "brush", pressed: true,
+      label: "Brush",
+      title: "Brush (B)",
+      icon: "brush",
+      pressed: true,
       click: () => choose("brush"),
     }),
     eraser: button({
-      label: "Eraser", title: "Eraser (E), or hold Alt, or press the right button",
-      icon: "eraser", pressed: false,
+      label: "Eraser",
+      title: "Eraser (E), or hold Alt, or press the right button",
+      icon: "eraser",
+      pressed: false,
       click: () => choose("eraser"),
     }),
     box: button({
-      label: "Box", title: "Box (M): drag a rectangle, or give its sides",
-      icon: "marquee", pressed: false,
+      label: "Box",
+      title: "Box (M): drag a rectangle, or give its sides",
+      icon: "marquee",
+      pressed: false,
       click: () => choose("box"),
     }),
   };
@@ -136,7 +157,10 @@ function render({ model, el, signal }) {
     (value) => setBrush(place, value),
   );
   const brushSettings = h(
-    "div", { class: "sega-mask-settings" }, sizeSlider.element, softSlider.element,
+    "div",
+    { class: "sega-mask-settings" },
+    sizeSlider.element,
+    softSlider.element,
   );
   const boxSettings = h(
     "div",
@@ -146,46 +170,78 @@ function render({ model, el, signal }) {
   );
 
   const undo = button({
-    label: "Undo", title: "Undo (Ctrl+Z)", icon: "undo", bare: true,
+    label: "Undo",
+    title: "Undo (Ctrl+Z)",
+    icon: "undo",
+    bare: true,
     click: () => step(undone),
   });
   const redo = button({
-    label: "Redo", title: "Redo (Ctrl+Shift+Z)", icon: "redo", bare: true,
+    label: "Redo",
+    title: "Redo (Ctrl+Shift+Z)",
+    icon: "redo",
+    bare: true,
     click: () => step(redone),
   });
   const invert = button({
-    label: "Invert", title: "Exchange inside and outside", icon: "invert", bare: true,
+    label: "Invert",
+    title: "Exchange inside and outside",
+    icon: "invert",
+    bare: true,
     click: () => change(inverted),
   });
   const fill = button({
-    label: "Fill", title: "Paint everything", icon: "fill", bare: true,
+    label: "Fill",
+    title: "Paint everything",
+    icon: "fill",
+    bare: true,
     click: () => change((before) => before.map(() => 255)),
   });
   const clear = button({
-    label: "Clear", title: "Erase everything", icon: "trash", bare: true,
+    label: "Clear",
+    title: "Erase everything",
+    icon: "trash",
+    bare: true,
     click: () => change((before) => before.map(() => 0)),
   });
   const heat = button({
-    label: "Heat map", title: "Grow the mask by where the concept acts most now", icon: "heat",
+    label: "Heat map",
+    title: "Grow the mask by where the concept acts most now",
+    icon: "heat",
     click: askForHeat,
   });
   const edges = edgePopover((move, pixels) => change((before) => move(before, size, pixels)));
   const actions = [
-    undo, redo, h("span", { class: "sega-mask-gap" }), invert, fill, clear, edges, heat,
+    undo,
+    redo,
+    h("span", { class: "sega-mask-gap" }),
+    invert,
+    fill,
+    clear,
+    edges,
+    heat,
   ];
   const bar = h(
     "div",
     { class: "sega-mask-bar" },
-    h("div", { class: "sega-mask-group", role: "group", "aria-label": "Tool" },
-      ...Object.values(tools)),
+    h(
+      "div",
+      { class: "sega-mask-group", role: "group", "aria-label": "Tool" },
+      ...Object.values(tools),
+    ),
     h("div", { class: "sega-mask-stack" }, brushSettings, boxSettings),
-    h("div", { class: "sega-mask-group sega-mask-actions", role: "group", "aria-label": "Mask" },
-      ...actions),
+    h(
+      "div",
+      { class: "sega-mask-group sega-mask-actions", role: "group", "aria-label": "Mask" },
+      ...actions,
+    ),
   );
 
   const image = h("img", { alt: "", draggable: false });
   const canvas = h("canvas", {
-    tabIndex: 0, role: "application", "aria-roledescription": "picture to paint on",
+    tabIndex: 0,
+    role: "application",
+    "aria-roledescription": "picture to paint on",
   });
   const ring = h("div", { class: "sega-mask-ring", hidden: true }, h("div"));
   const marquee = h("div", { class: "sega-mask-marquee", hidden: true });
@@ -195,10 +251,18 @@ function render({ model, el, signal }) {
   const hint = h("span", { class: "sega-mask-hint" });
   const notice = h("p", { class: "sega-mask-notice", role: "status" });
   const foot = h(
-    "footer", { class: "sega-mask-foot" }, h("p", { role: "status" }, covered, hint), notice,
+    "footer",
+    { class: "sega-mask-foot" },
+    h("p", { role: "status" }, covered, hint),
+    notice,
   );
   const section = h(
-    "section", { class: "sega-mask-editor", "data-sega-own-undo": "", hidden: true }, head, bar, picture, foot,
+    "section",
+    { class: "sega-mask-editor", "data-sega-own-undo": "", hidden: true },
+    head,
+    bar,
+    picture,
+    foot,
   );
   el.append(section);
 
@@ -521,7 +585,10 @@ function render({ model, el, signal }) {
   function addBox([left, top, right, bottom], erase) {
     const { width, height } = size;
     const box = {
-      left: left * width, top: top * height, right: right * width, bottom: bottom * height,
+      left: left * width,
+      top: top * height,
+      right: right * width,
+      bottom: bottom * height,
     };
     change((before) => withBox(before, size, box, erase));
   }
@@ -548,14 +615,14 @@ function render({ model, el, signal }) {
 
   /** @type {Record<string, () => void>} */
   const keys = {
-    "escape": () => (stroke ? abandon() : leave()),
+    escape: () => (stroke ? abandon() : leave()),
     "[": () => setBrush(place - SIZE_STEP, softness),
     "]": () => setBrush(place + SIZE_STEP, softness),
     "{": () => setBrush(place, softness - SOFTNESS_STEP),
     "}": () => setBrush(place, softness + SOFTNESS_STEP),
-    "b": () => choose("brush"),
-    "e": () => choose("eraser"),
-    "m": () => choose("box"),
+    b: () => choose("brush"),
+    e: () => choose("eraser"),
+    m: () => choose("box"),
     "ctrl+z": () => step(undone),
     "ctrl+shift+z": () => step(redone),
     "ctrl+y": () => step(redone),
@@ -577,7 +644,13 @@ function render({ model, el, signal }) {
   canvas.addEventListener("pointermove", move, { signal });
   canvas.addEventListener("pointerup", end, { signal });
   canvas.addEventListener("pointercancel", abandon, { signal });
-  canvas.addEventListener("pointerleave", () => { if (!stroke) ring.hidden = true; }, { signal });
+  canvas.addEventListener(
+    "pointerleave",
+    () => {
+      if (!stroke) ring.hidden = true;
+    },
+    { signal },
+  );
   canvas.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
   section.addEventListener("keydown", handleKey, { signal });
   const observer = new ResizeObserver(fitCanvas);

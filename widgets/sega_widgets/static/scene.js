@@ -32,7 +32,10 @@ export function seedsProblem(text) {
 export function normal(name, text) {
   if (name === "prompt" || name === "negative") return text;
   if (name !== "seeds") return text.trim() === "" ? "" : `${Number(text)}`;
-  return text.split(",").map((one) => one.trim()).join(",");
+  return text
+    .split(",")
+    .map((one) => one.trim())
+    .join(",");
 }
 
 /**
@@ -53,7 +56,9 @@ export function differing(fields, scene) {
  */
 export function split(bytes, size) {
   const count = Math.max(1, Math.ceil(bytes.byteLength / size));
-  return Array.from({ length: count }, (_, number) => bytes.slice(number * size, (number + 1) * size));
+  return Array.from({ length: count }, (_, number) =>
+    bytes.slice(number * size, (number + 1) * size),
+  );
 }
 
 /**
@@ -115,41 +120,60 @@ function acceptImages(el, accept, ready, signal) {
     const bottom = Math.min(top + height, window.innerHeight);
     const above = Math.max(top, 0);
     Object.assign(veil.style, {
-      top: `${above}px`, left: `${left}px`, width: `${width}px`, height: `${bottom - above}px`,
+      top: `${above}px`,
+      left: `${left}px`,
+      width: `${width}px`,
+      height: `${bottom - above}px`,
     });
     root().append(veil);
     veil.showPopover();
   };
   const options = { capture: true, signal };
-  document.addEventListener("dragover", (event) => {
-    if (!bringsFiles(event.dataTransfer)) return;
-    if (!isInside(event) || !ready()) return hide();
-    event.preventDefault();
-    if (event.dataTransfer) event.dataTransfer.dropEffect = "copy";
-    show();
-  }, options);
+  document.addEventListener(
+    "dragover",
+    (event) => {
+      if (!bringsFiles(event.dataTransfer)) return;
+      if (!isInside(event) || !ready()) return hide();
+      event.preventDefault();
+      if (event.dataTransfer) event.dataTransfer.dropEffect = "copy";
+      show();
+    },
+    options,
+  );
   // A drag that leaves the window goes nowhere.
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) hide();
-  }, options);
-  document.addEventListener("drop", (event) => {
-    hide();
-    if (!bringsFiles(event.dataTransfer) || !isInside(event)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const file = findImage(event.dataTransfer);
-    if (file && ready()) accept(file);
-  }, options);
-  document.addEventListener("paste", (event) => {
-    const data = event.clipboardData;
-    const file = findImage(data);
-    const inText = event.target instanceof Element && event.target.matches("input, textarea");
-    const here = isInside(event) || (event.target === document.body && root().matches(":hover"));
-    if (!file || !here || !ready() || (inText && data?.types.includes("text/plain"))) return;
-    event.preventDefault();
-    event.stopPropagation();
-    accept(file);
-  }, options);
+  document.addEventListener(
+    "dragleave",
+    (event) => {
+      if (!event.relatedTarget) hide();
+    },
+    options,
+  );
+  document.addEventListener(
+    "drop",
+    (event) => {
+      hide();
+      if (!bringsFiles(event.dataTransfer) || !isInside(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const file = findImage(event.dataTransfer);
+      if (file && ready()) accept(file);
+    },
+    options,
+  );
+  document.addEventListener(
+    "paste",
+    (event) => {
+      const data = event.clipboardData;
+      const file = findImage(data);
+      const inText = event.target instanceof Element && event.target.matches("input, textarea");
+      const here = isInside(event) || (event.target === document.body && root().matches(":hover"));
+      if (!file || !here || !ready() || (inText && data?.types.includes("text/plain"))) return;
+      event.preventDefault();
+      event.stopPropagation();
+      accept(file);
+    },
+    options,
+  );
   signal.addEventListener("abort", hide);
 }
 
@@ -164,29 +188,58 @@ function render({ model, el, signal }) {
     prompt: field("prompt", { spellcheck: true, placeholder: "What the image shows" }),
     seeds: field("seeds", {
       inputMode: "numeric",
-      title: "The seed of the image: a whole number. Several with commas, such as 3, 4, 5, make a batch that is edited together.",
+      title:
+        "The seed of the image: a whole number. Several with commas, such as 3, 4, 5, make a batch that is edited together.",
     }),
-    negative: h("textarea", { name: "negative", rows: 2, placeholder: "What the image should not show" }),
+    negative: h("textarea", {
+      name: "negative",
+      rows: 2,
+      placeholder: "What the image should not show",
+    }),
     steps: number("steps", { min: 1, step: 1 }),
     guidance: number("guidance", { min: 0, step: "any" }),
     width: number("width", { min: 1 }),
     height: number("height", { min: 1 }),
   });
-  const labelled = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string} */ title) =>
-    h("label", { class: "sega-field", title }, h("span", {}, text), inputs[name]);
+  const labelled = (
+    /** @type {string} */ name,
+    /** @type {string} */ text,
+    /** @type {string} */ title,
+  ) => h("label", { class: "sega-field", title }, h("span", {}, text), inputs[name]);
 
-  const settings = button({ label: "Settings", icon: "settings", title: "Negative prompt, steps, guidance scale and size", click: () => {} });
+  const settings = button({
+    label: "Settings",
+    icon: "settings",
+    title: "Negative prompt, steps, guidance scale and size",
+    click: () => {},
+  });
   const sizeNote = h("p", { class: "sega-muted", hidden: true }, "A photograph keeps its size.");
   const { element: settingsPlace, close } = popover(
     settings,
     h(
       "div",
       { class: "sega-scene-settings" },
-      labelled("negative", "Negative prompt", "What the image should not show. It changes what edits do, too."),
-      labelled("steps", "Steps", "The steps of the sampler. More are slower, and finer. Edits keep their share of the steps."),
+      labelled(
+        "negative",
+        "Negative prompt",
+        "What the image should not show. It changes what edits do, too.",
+      ),
+      labelled(
+        "steps",
+        "Steps",
+        "The steps of the sampler. More are slower, and finer. Edits keep their share of the steps.",
+      ),
       labelled("guidance", "Guidance scale", "How closely the image follows the prompt"),
-      labelled("width", "Width", "In pixels. Models make the best images at the size that they were trained with."),
-      labelled("height", "Height", "In pixels. Models make the best images at the size that they were trained with."),
+      labelled(
+        "width",
+        "Width",
+        "In pixels. Models make the best images at the size that they were trained with.",
+      ),
+      labelled(
+        "height",
+        "Height",
+        "In pixels. Models make the best images at the size that they were trained with.",
+      ),
       sizeNote,
     ),
     "Settings of the image",
@@ -195,7 +248,8 @@ function render({ model, el, signal }) {
   const photo = button({
     label: "Photo",
     icon: "photo",
-    title: "Begin with a photograph, or with a PNG saved here; dropping or pasting one works, too. It is cut to the size of the image, and small details change, since the model redraws it.",
+    title:
+      "Begin with a photograph, or with a PNG saved here; dropping or pasting one works, too. It is cut to the size of the image, and small details change, since the model redraws it.",
     click: () => chooser.click(),
   });
   const explore = button({
@@ -211,7 +265,12 @@ function render({ model, el, signal }) {
     title: "Draw a new seed, and begin an image with it",
     click: () => submit("draw"),
   });
-  const keep = h("input", { type: "checkbox", role: "switch", checked: true, "aria-label": "Keep edits" });
+  const keep = h("input", {
+    type: "checkbox",
+    role: "switch",
+    checked: true,
+    "aria-label": "Keep edits",
+  });
   const keepLabel = h(
     "label",
     { class: "sega-scene-keep", title: "The new image begins with the present edits" },
@@ -224,7 +283,11 @@ function render({ model, el, signal }) {
     click: () => {},
   });
   generate.type = "submit";
-  const problem = h("p", { class: "sega-scene-problem", id: `sega-problem-${Math.random().toString(36).slice(2)}`, role: "alert" });
+  const problem = h("p", {
+    class: "sega-scene-problem",
+    id: `sega-problem-${Math.random().toString(36).slice(2)}`,
+    role: "alert",
+  });
   const status = h("span", { role: "status" });
   const bar = h("progress", { max: 1, "aria-label": "Progress" });
   const busy = h(
@@ -237,15 +300,26 @@ function render({ model, el, signal }) {
   const form = h(
     "form",
     { class: "sega-scene-form", noValidate: true, "aria-label": "Scene" },
-    h("label", { class: "sega-scene-prompt" }, h("span", { class: "sega-visually-hidden" }, "Prompt"), inputs.prompt),
-    h("div", { class: "sega-scene-seed" }, h("label", {}, h("span", {}, "Seed"), inputs.seeds), dice),
+    h(
+      "label",
+      { class: "sega-scene-prompt" },
+      h("span", { class: "sega-visually-hidden" }, "Prompt"),
+      inputs.prompt,
+    ),
+    h(
+      "div",
+      { class: "sega-scene-seed" },
+      h("label", {}, h("span", {}, "Seed"), inputs.seeds),
+      dice,
+    ),
     h("div", { class: "sega-scene-tools" }, settingsPlace, photo, explore),
     h("div", { class: "sega-scene-go" }, keepLabel, generate),
     chooser,
   );
   el.append(form, problem, busy);
 
-  const values = () => Object.fromEntries(Object.entries(inputs).map(([name, one]) => [name, one.value]));
+  const values = () =>
+    Object.fromEntries(Object.entries(inputs).map(([name, one]) => [name, one.value]));
   /** @type {Fields} */
   let shown = {};
 
@@ -254,7 +328,11 @@ function render({ model, el, signal }) {
     for (const [name, one] of Object.entries(inputs)) {
       setAttribute(one, "data-pending", pending.includes(name));
     }
-    setAttribute(settings, "data-pending", SETTINGS.some((one) => pending.includes(one)));
+    setAttribute(
+      settings,
+      "data-pending",
+      SETTINGS.some((one) => pending.includes(one)),
+    );
     generate.classList.toggle("sega-primary", pending.length > 0);
     const wrong = seedsProblem(inputs.seeds.value);
     if (!wrong) showProblem("");
@@ -289,7 +367,12 @@ function render({ model, el, signal }) {
     if (file) sendPhoto(model, file);
     chooser.value = "";
   });
-  acceptImages(el, (file) => sendPhoto(model, file), () => !model.get("busy"), signal);
+  acceptImages(
+    el,
+    (file) => sendPhoto(model, file),
+    () => !model.get("busy"),
+    signal,
+  );
 
   const showScene = () => {
     const scene = model.get("scene");
@@ -315,8 +398,12 @@ function render({ model, el, signal }) {
   };
   model.on("msg:custom", reset);
   signal.addEventListener("abort", () => model.off("msg:custom", reset));
-  follow(model, ["edited"], signal, () => { keepLabel.hidden = !model.get("edited"); });
-  follow(model, ["explores"], signal, () => { explore.hidden = !model.get("explores"); });
+  follow(model, ["edited"], signal, () => {
+    keepLabel.hidden = !model.get("edited");
+  });
+  follow(model, ["explores"], signal, () => {
+    explore.hidden = !model.get("explores");
+  });
   follow(model, ["busy", "progress"], signal, () => {
     const text = model.get("busy");
     busy.hidden = !text;

@@ -71,7 +71,12 @@ export function valueOfKey(key, shift, value, range, { step, fine, page }) {
   const by = shift ? fine : step;
   /** @type {Record<string, number>} */
   const moves = {
-    ArrowUp: by, ArrowRight: by, PageUp: page, ArrowDown: -by, ArrowLeft: -by, PageDown: -page,
+    ArrowUp: by,
+    ArrowRight: by,
+    PageUp: page,
+    ArrowDown: -by,
+    ArrowLeft: -by,
+    PageDown: -page,
   };
   if (key === "Home") return range.min;
   if (key === "End") return range.max;
@@ -84,7 +89,10 @@ export function valueOfKey(key, shift, value, range, { step, fine, page }) {
  * @param {string} text
  */
 export function parseNumber(text) {
-  const plain = text.trim().replace(/^[\u2212\u2013]/, "-").replace(",", ".");
+  const plain = text
+    .trim()
+    .replace(/^[\u2212\u2013]/, "-")
+    .replace(",", ".");
   const value = Number(plain);
   return plain && Number.isFinite(value) ? value : null;
 }
@@ -198,7 +206,10 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
   let keyed = false; // Whether the last gesture was one of keys, which others may continue.
 
   const input = h("input", {
-    type: "range", step: "any", class: "sega-slider-input", "aria-label": label,
+    type: "range",
+    step: "any",
+    class: "sega-slider-input",
+    "aria-label": label,
   });
   const element = h(
     "div",
@@ -211,8 +222,13 @@ export function slider({ label, title = "", steps, digits, origin, limit, descri
     h("div", { class: "sega-slider-thumb" }),
   );
   const field = h("input", {
-    type: "text", class: "sega-slider-number", inputMode: "decimal", autocomplete: "off",
-    spellcheck: false, "aria-label": `${label}, as a number`, title,
+    type: "text",
+    class: "sega-slider-number",
+    inputMode: "decimal",
+    autocomplete: "off",
+    spellcheck: false,
+    "aria-label": `${label}, as a number`,
+    title,
   });
   // JupyterLab has shortcuts on the arrow keys, unless the focused element asks it not to.
   for (const one of [input, field]) one.dataset.lmSuppressShortcuts = "true";

@@ -19,7 +19,11 @@ function render({ model, el, signal }) {
       h("button", { type: "button", onclick: () => send(model, "select", { number }) }),
       h(
         "button",
-        { type: "button", class: "sega-tab-close", onclick: () => send(model, "close", { number }) },
+        {
+          type: "button",
+          class: "sega-tab-close",
+          onclick: () => send(model, "close", { number }),
+        },
         icon("close"),
       ),
     );

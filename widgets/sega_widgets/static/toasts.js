@@ -67,7 +67,9 @@ export function showToasts(model, el, signal) {
   // Messages lie upon the panel; alone on a page there is nothing to lie upon.
   const observer = new ResizeObserver(() => {
     place.classList.remove("sega-toasts-alone");
-    const around = /** @type {HTMLElement | null} */ (el.closest(".sega-panel") ?? el.parentElement);
+    const around = /** @type {HTMLElement | null} */ (
+      el.closest(".sega-panel") ?? el.parentElement
+    );
     const alone = (around?.offsetHeight ?? 0) < stack.offsetHeight;
     place.classList.toggle("sega-toasts-alone", alone);
   });
@@ -114,7 +116,13 @@ export function showToasts(model, el, signal) {
       [alerts, toasts.filter(isError)],
       [notes, toasts.filter((one) => !isError(one))],
     ])) {
-      reconcile(region, shown, (one) => `${one.id}`, create, () => {});
+      reconcile(
+        region,
+        shown,
+        (one) => `${one.id}`,
+        create,
+        () => {},
+      );
     }
   };
   follow(model, ["toasts"], signal, update);

@@ -53,7 +53,11 @@ function render({ model, el, signal }) {
   const overlay = h(
     "div",
     { class: "sega-overlay" },
-    divider.element, badges, original, where.element, flip,
+    divider.element,
+    badges,
+    original,
+    where.element,
+    flip,
   );
   const stage = createStage({ content: canvas, overlay, size, signal, changed: () => layOut() });
   divider.drag(stage.element, () => comparing && !stage.zoomed());
@@ -164,7 +168,7 @@ function render({ model, el, signal }) {
     "+": stage.zoomIn,
     "=": stage.zoomIn,
     "-": stage.zoomOut,
-    "0": stage.fit,
+    0: stage.fit,
     p: () => showPixels(!pixelated),
     f: tools.toggleFullscreen,
     x: () => comparing && flip.click(),
@@ -199,8 +203,18 @@ function render({ model, el, signal }) {
   el.addEventListener("focusout", leave, { signal });
 
   const traits = [
-    "look", "selected", "concepts", "concept", "colour", "images", "captions", "references",
-    "reference", "reference_alt", "earlier", "note",
+    "look",
+    "selected",
+    "concepts",
+    "concept",
+    "colour",
+    "images",
+    "captions",
+    "references",
+    "reference",
+    "reference_alt",
+    "earlier",
+    "note",
   ];
   follow(model, traits, signal, update);
 }
@@ -342,7 +356,10 @@ function createZoom(stage, togglePixels) {
   const element = h(
     "div",
     { class: "sega-viewer-zoom", role: "group", "aria-label": "Zoom" },
-    out, fit, into, pixels,
+    out,
+    fit,
+    into,
+    pixels,
   );
 
   /** @param {boolean} alone true if one image is shown */
