@@ -28,9 +28,13 @@ from tests.browser.conftest import ARGUMENTS  # noqa: E402
 from tests.browser.stage import Stage  # noqa: E402
 
 EXAMPLES = ROOT / "examples"
-WIDE = ViewportSize(width=1440, height=810)
+WIDE = ViewportSize(width=1440, height=900)
 NARROW = ViewportSize(width=980, height=560)
-FRAMES = 44
+SCALES = (4, *(3.5 - n / 2 for n in range(8)), *[-0.5] * 8, *(n / 2 for n in range(19)), *[9] * 6)
+"""The scales that the slider is dragged to, one a frame."""
+
+REACH = 10
+"""The scale at the slider's right end."""
 
 
 def main() -> None:
@@ -97,7 +101,7 @@ def write_drag(page: Page, panel: EditPanel) -> None:
     box = slider.bounding_box()
     assert box is not None
     middle, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    handle = middle + box["width"] * 0.2
+    handle = middle + SCALES[0] / REACH * box["width"] / 2
     frames, times = [], []
 
     def take() -> None:
@@ -107,17 +111,16 @@ def write_drag(page: Page, panel: EditPanel) -> None:
     page.mouse.move(handle, y)
     take()
     page.mouse.down()
-    for number in range(FRAMES):
-        share = number / (FRAMES - 1)
-        # To the left end of the strengths that add, and then beyond the preset's scale.
-        way = -share * 2.4 if share < 0.5 else -1.2 + (share - 0.5) * 4
-        page.mouse.move(handle + way * box["width"] * 0.15, y)
+    for scale in SCALES:
+        page.mouse.move(handle + (scale - SCALES[0]) / REACH * box["width"] / 2, y)
         page.wait_for_timeout(60)
         take()
     page.mouse.up()
     while not panel.view.worker.wait(0):
         page.wait_for_timeout(80)
         take()
+    page.wait_for_timeout(300)
+    take()
     times.append(times[-1] + 2.0)
     durations = [round(1000 * (b - a)) for a, b in pairwise(times)]
     frames[0].save(

@@ -61,7 +61,7 @@ def bar(stage: Stage, tmp_path: Path) -> Iterator[Bar]:
 
 def test_how_the_session_is_kept(stage: Stage, bar: Bar) -> None:
     status = stage.page.locator(".sega-files-status")
-    expect(status).to_have_text("No edits yet")
+    expect(status).to_have_text("Kept from the next edit on")
     recent = stage.page.get_by_role("button", name="Go on with person")
     expect(recent).to_be_visible()
     bar.session.add("glasses", warmup=1)

@@ -37,7 +37,7 @@ test("sizes in words", () => {
 
 test("how a session is kept, in words", () => {
   assert.equal(statusText({}, 0), "");
-  assert.equal(statusText({ status: "new" }, 0), "No edits yet");
+  assert.equal(statusText({ status: "new" }, 0), "Kept from the next edit on");
   assert.equal(
     statusText({ status: "new", copy_of: "a cat" }, 0),
     "A copy: a cat is open elsewhere",

@@ -42,5 +42,5 @@ export function statusText({ status, why, when, copy_of }, now) {
   if (status === "saved") return `Saved ${formatAge(when ?? 0, now)}`;
   if (status === "failed") return `Not saved: ${why}`;
   if (copy_of) return `A copy: ${copy_of} is open elsewhere`;
-  return status === "new" ? "No edits yet" : "";
+  return status === "new" ? "Kept from the next edit on" : "";
 }
