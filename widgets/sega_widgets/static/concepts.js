@@ -53,7 +53,7 @@ function presetChips(model) {
     };
     return h(
       "button",
-      { type: "button", class: "sega-chip", "aria-pressed": false, onclick: toggle },
+      { type: "button", class: "sega-preset", "aria-pressed": false, onclick: toggle },
       icon(ICONS[group]),
       h("span", { class: "sega-dot", "aria-hidden": "true" }),
       h("span", {}, label),
