@@ -1,4 +1,4 @@
-"""Fakes for a panel: a model, a worker and a clock."""
+"""Fakes for a panel: a model, a worker, messages and a clock."""
 
 from __future__ import annotations
 
@@ -86,6 +86,23 @@ class InlineWorker:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Notes:
+    """Messages that a test reads."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def clear(self) -> None:
+        self.errors.clear()
+
+    def error(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(map(str, self.errors))
 
 
 class Clock:

@@ -12,8 +12,8 @@ from sega_widgets.worker import RenderWorker
 
 from sega_session import EditSession, SegaSessionError
 
-from .fakes import Model
-from .test_scene_bar import LIMIT, Notes
+from .fakes import Model, Notes
+from .test_scene_bar import LIMIT
 
 
 class Shown:

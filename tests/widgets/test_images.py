@@ -17,22 +17,9 @@ from sega_widgets.png import encode, overlay_heat_map
 
 from sega_session import EditSession, Render
 
-from .fakes import Model, new_session, send
+from .fakes import Model, Notes, new_session, send
 
 COLOURS = {"glasses": "#0072b2", "beard": "#d55e00"}
-
-
-class Notes:
-    """Messages that a test reads."""
-
-    def __init__(self) -> None:
-        self.errors: list[BaseException] = []
-
-    def clear(self) -> None:
-        self.errors.clear()
-
-    def error(self, error: BaseException) -> None:
-        self.errors.append(error)
 
 
 class Viewer:

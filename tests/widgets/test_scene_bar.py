@@ -19,25 +19,10 @@ from sega_widgets.scene_bar import MAX_BYTES, SHORT_SEEDS, SceneBar, new_seeds
 from sega_session import EditSession
 from sega_session.testing import FakeModel
 
+from .fakes import Notes
+
 LIMIT = 30.0
 """Seconds to wait for a session that begins."""
-
-
-class Notes:
-    """Messages that a test reads."""
-
-    def __init__(self) -> None:
-        self.errors: list[BaseException] = []
-
-    def clear(self) -> None:
-        self.errors.clear()
-
-    def error(self, error: BaseException) -> None:
-        self.errors.append(error)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(map(str, self.errors))
 
 
 class Bar:
