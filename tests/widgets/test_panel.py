@@ -48,9 +48,13 @@ def test_sessions_are_tabs(panel: EditPanel) -> None:
     assert panel.views == (first,)
     assert second.comm is None
     assert second.worker.closed
+    send(panel.tabs, {"kind": "close", "number": 0})
+    assert panel.views == (first,)
     generate(panel, "8")
-    send(panel.tabs, {"kind": "close", "number": 1})
+    for _ in range(2):
+        send(panel.tabs, {"kind": "close", "number": 1})
     assert panel.view is first
+    assert panel.messages.toasts == []
 
 
 def test_a_session_without_a_prompt_has_a_title(inline: None, tmp_path: Path) -> None:

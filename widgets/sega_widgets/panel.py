@@ -152,6 +152,9 @@ class EditPanel(Box):
 
     def _end(self, number: int) -> None:
         """Close the session of a tab; of the current one, show the one before it."""
+        # A second click may arrive after its tab is gone, and one session always stays.
+        if len(self._views) == 1 or number >= len(self._views):
+            return
         view = self._views.pop(number)
         view.stop()
         current = self._view is view
