@@ -13,7 +13,7 @@ from sega_widgets.guard import Guard
 from sega_session import EditSession
 from sega_session.testing import FakeModel
 
-from ..widgets.test_scene_bar import Notes
+from ..widgets.fakes import Notes
 from .stage import Stage
 
 

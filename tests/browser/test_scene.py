@@ -17,7 +17,7 @@ from sega_widgets.scene_bar import SceneBar
 from sega_session import EditSession
 from sega_session.testing import FakeModel
 
-from ..widgets.test_scene_bar import Notes
+from ..widgets.fakes import Notes
 from .stage import Stage
 
 DROP = """({ kind, bytes, type, name }) => {
