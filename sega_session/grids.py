@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from functools import partial
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ from attrs import frozen
 from PIL import Image
 from tqdm import tqdm
 
-from .contact_sheet import PALE, TILE, Tile, labelled_grid
+from .contact_sheet import EMPTY, TILE, Tile, labelled_grid
 from .errors import (
     IncompleteWarning,
     InvalidValueError,
@@ -37,7 +37,7 @@ from .render import Render
 from .sega import Trajectory
 from .session import Budgets, Changes, EditSession, changed_scene
 from .state import EditState, Exact, Mask, MaskSource, Mode, Scene, as_mode, edits, first_call
-from .state.fields import check_path
+from .state.fields import as_bool, check_path
 
 SCENE_FIELDS = tuple(
     name
@@ -114,7 +114,7 @@ class Grid:
         fields = self.x.field if self.y is None else f"{self.x.field} x {self.y.field}"
         return (
             f"<Grid {fields}, {len(self.x.values)} x {len(self.cells)} cells, "
-            f"{len(self._renders())} rendered, {self.evaluations} evaluations>"
+            f"{len(self._rendered())} rendered, {self.evaluations} evaluations>"
         )
 
     @property
@@ -136,7 +136,7 @@ class Grid:
         The images of several seeds are side by side. Below approximate images is `Render.quality`,
         and what their estimated error is; below those of a cell that failed, the error.
         """
-        renders = self._renders()
+        renders = self._rendered()
         exact = all(render.exact for render in renders)
         tiles = [[self._tile(cell, marked=not exact) for cell in row] for row in self.cells]
         shown = [tile.image for row in tiles for tile in row if tile is not None]
@@ -177,13 +177,13 @@ class Grid:
         self.sheet().save(file, format="png")
         return file.getvalue()
 
-    def _renders(self) -> list[Render]:
+    def _rendered(self) -> list[Render]:
         cells = (cell for row in self.cells for cell in row)
         return [cell.render for cell in cells if cell.render is not None]
 
     def _blank(self) -> Image.Image:
         """Return an image of the size of a cell's images side by side."""
-        blank = Image.new("RGB", (self.scene.width, self.scene.height), PALE)
+        blank = Image.new("RGB", (self.scene.width, self.scene.height), EMPTY)
         return _side_by_side([blank] * len(self.scene.seeds))
 
     def _tile(self, cell: Cell, *, marked: bool) -> Tile | None:
@@ -195,7 +195,7 @@ class Grid:
             label = render.quality or "approximate"
         if render.error_estimate is not None:
             note = f"about {100 * max(render.error_estimate):.2g} % off"
-        return Tile(_side_by_side(render.images), label, note)
+        return Tile(_side_by_side(list(render.images)), label, note)
 
 
 @frozen(eq=False)
@@ -265,7 +265,7 @@ def grid(
     callback_on_cell_end: Callable[[Cell], object] | None = None,
     progress: bool = True,
 ) -> Grid:
-    """Render the current state at every value of one setting, or of two, and evaluate nothing twice.
+    """Render the current state at every value of one setting, or of two.
 
     Cells of the session's own scene are rendered with its recordings and add to them. Each other
     scene has a session of its own with the same budgets, one after the other. In all of them,
@@ -491,7 +491,7 @@ def _in_order(session: EditSession, states: Mapping[_Place, EditState]) -> list[
 
 def _renders(
     session: EditSession, origin: EditSession, places: Sequence[_Place]
-) -> Iterator[_Done]:
+) -> Generator[_Done]:
     """Render all cells, scene by scene.
 
     Args:
@@ -524,7 +524,7 @@ def _own_renders(
     if any(field.endswith(".mask") for place in exact for field in place.settings):
         yield from _renders_of(session.copy, exact)
     else:
-        yield from _renders_of(partial(nullcontext, session), exact)
+        yield from _renders_of(lambda: nullcontext(session), exact)
 
 
 def _without_recordings(origin: EditSession) -> EditSession:
@@ -582,7 +582,7 @@ def _warn_of_missing(found: Grid) -> None:
         return
     count = f"{len(cells) - len(missing)} of {len(cells)} cells were rendered"
     error = next((cell.error for cell in missing if cell.error), "")
-    reason = f"the first error is: {error}" if error else "the grid was interrupted."
+    reason = f"the first error is: {error}" if error else "^C ended the grid. Call it again."
     warn_caller(f"{count}; {reason}", IncompleteWarning)
 
 
@@ -594,27 +594,29 @@ def _ignore(_: SegaSessionWarning) -> None:
 
 
 def _label(field: str, value: Any, number: int) -> str:
-    """Return the header of a field's value; ``number`` stands for what has no short words."""
+    """Return the header of a field's value, the value of this number."""
     name, _, of_concept = field.rpartition(".")
     what = WORDS.get(field, of_concept.replace("_", " "))
-    words = f"{name} {what}".strip()
     if field == "mode":
         return str(value)
     if field == "prompt":
         return f"“{value}”"
-    if isinstance(value, bool):
+    if isinstance(as_bool(value), bool):
         return f"{name} {what if value else f'not {what}'}"
-    if value is None:
-        return f"{words} none"
-    if isinstance(value, str):
-        return f"{words} “{value}”"
-    if isinstance(value, Integral):
-        return f"{words} {int(value)}"
-    if isinstance(value, Real):
-        return f"{words} {float(value):g}"
-    if field == "seed":
+    if field == "seed" and isinstance(value, Iterable):
         return f"seeds {', '.join(map(str, value))}"
-    return f"{words} {number}"
+    return f"{name} {what} {_short(value, number)}".strip()
+
+
+def _short(value: Any, number: int) -> str:
+    """Return a value in a few letters; a number stands for one that has none, such as a mask."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return f"“{value}”"
+    if isinstance(value, Real):
+        return str(value) if isinstance(value, Integral) else f"{float(value):g}"
+    return str(number)
 
 
 def _side_by_side(images: Sequence[Image.Image]) -> Image.Image:

@@ -501,9 +501,7 @@ def test_raising_from_the_callback_ends_the_grid() -> None:
 
 def test_a_cell_that_fails_leaves_the_others() -> None:
     x, y = vary("glasses.scale", [3e38, 2]), vary("seed", [7, 8])
-    with pytest.warns(
-        IncompleteWarning, match=r"2 of 4 cells .* the first error is: the latents over"
-    ):
+    with pytest.warns(IncompleteWarning, match=r"2 of 4 cells were .* the latents overflowed"):
         found = grid(begin(), x=x, y=y)
     for row in found.cells:
         assert "latents" in row[0].error
@@ -598,7 +596,7 @@ def test_values_are_a_list() -> None:
     wrong: Any = 5
     with pytest.raises(InvalidValueError, match=r"values is \(\); allowed: at least one value"):
         vary("seed", [])
-    with pytest.raises(InvalidValueError, match="values is 'a cat'; .* Put it into a list"):
+    with pytest.raises(InvalidValueError, match=r"values is 'a cat'; .* Put it into a list"):
         vary("prompt", "a cat")
     with pytest.raises(InvalidValueError, match="values is 5"):
         vary("seed", wrong)
@@ -665,8 +663,8 @@ def test_progress_bars_can_be_hidden() -> None:
         ("glasses.prompt", ["shades"], ["glasses prompt “shades”"]),
         (
             "glasses.mask",
-            [None, LEFT, RIGHT],
-            ["glasses mask none", "glasses mask 2", "glasses mask 3"],
+            [None, LEFT],
+            ["glasses mask none", "glasses mask 2"],
         ),
         ("seed", [7, (8, 9)], ["seed 7", "seeds 8, 9"]),
         ("prompt", ["a cat"], ["“a cat”"]),
@@ -688,7 +686,7 @@ def test_a_grid_shows_and_saves_its_sheet(tmp_path: Path) -> None:
     path = found.save(tmp_path / "grid.png")
     with Image.open(path) as saved:
         assert np.array_equal(np.asarray(saved), np.asarray(found.sheet()))
-    with Image.open(io.BytesIO(found._repr_png_())) as shown:  # noqa: SLF001
+    with Image.open(io.BytesIO(found._repr_png_())) as shown:
         assert shown.size == found.sheet().size
     with pytest.raises(InvalidValueError, match=r"a file name that ends in \.png"):
         found.save(tmp_path / "grid.jpg")
