@@ -19,9 +19,12 @@ from sega_session.errors import (
     IncompleteWarning,
     InvalidValueError,
     ModelChangedError,
+    NoEffectWarning,
+    PromptTruncatedWarning,
     UnknownConceptError,
+    warn_caller,
 )
-from sega_session.models import Request
+from sega_session.models import Conditioning, Request, Role
 from sega_session.state import EditState, edits
 from sega_session.testing import FakeModel
 
@@ -406,6 +409,20 @@ def test_modes_vary_and_nothing_is_exact_because_it_was_recorded() -> None:
     )
 
 
+def test_masks_and_modes_vary() -> None:
+    session = begin()
+    session.render()
+    found = grid(
+        session, x=vary("mode", ["preview", "exact"]), y=vary("glasses.mask", [LEFT, RIGHT])
+    )
+    for row in found.cells:
+        preview, exact = row
+        assert rendered(preview).mode == "preview"
+        alone = begin()
+        alone.update("glasses", mask=exact.y)
+        assert equal(exact, alone)
+
+
 # What stays as it was.
 
 
@@ -453,6 +470,34 @@ def test_edits_meanwhile_do_not_change_the_grid() -> None:
             assert equal(cell, alone)
 
 
+# Warnings.
+
+
+def test_concepts_without_effect_are_not_warned_of() -> None:
+    session = begin()
+    with pytest.warns(NoEffectWarning):
+        session.reweight("glasses", scale=0)
+    found = grid(session, x=vary("glasses.scale", [0, 2]), y=vary("prompt", ["a cat", "a dog"]))
+    assert found.complete
+
+
+class Cutting(FakeModel):
+    """A model that cuts long prompts."""
+
+    def encode_prompt(self, prompt: str, role: Role, scene: Scene) -> Conditioning:
+        if len(prompt) > 20:
+            warn_caller(f"{prompt!r} is cut", PromptTruncatedWarning)
+        return super().encode_prompt(prompt, role, scene)
+
+
+def test_a_prompt_that_is_cut_is_warned_of_once() -> None:
+    session = begin(Cutting())
+    long = "a portrait of a man with a hat"
+    with pytest.warns(PromptTruncatedWarning, match="with a hat' is cut") as found:
+        grid(session, x=vary("prompt", ["a man", long]), y=vary("seed", [7, 8]))
+    assert [one.filename for one in found] == [__file__]
+
+
 # Interruptions and failures.
 
 
@@ -472,7 +517,7 @@ def test_an_interrupted_grid_keeps_what_is_done() -> None:
     session = begin(model)
     history = session.history
     seen: list[Cell] = []
-    with pytest.warns(IncompleteWarning, match="of 6 cells were rendered; the grid was inter") as w:
+    with pytest.warns(IncompleteWarning, match=r"of 6 cells were rendered; \^C ended") as w:
         found = grid(
             session,
             x=vary("glasses.scale", [1, 2]),
