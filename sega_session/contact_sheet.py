@@ -110,7 +110,8 @@ def labelled_grid(
     label_height = round(LEADING * large) if any(one.label for one in shown) else 0
     note_height = round(LEADING * small) if any(one.note for one in shown) else 0
 
-    beside = [_wrapped(text, large, ROW_HEADER, max(cell_height // large, 1)) for text in rows]
+    fitting = max(cell_height // round(LEADING * large), 1)
+    beside = [_wrapped(text, large, ROW_HEADER, fitting) for text in rows]
     beside_width = max((_width(line, large) for text in beside for line in text.lines), default=0)
     left = GAP + (beside_width + GAP // 2 if beside_width else 0)
     width = left + len(columns) * (cell_width + GAP)
