@@ -245,7 +245,7 @@ class _Pool:
             seat.ready = True
 
     def _end_unit(self, seat: _Seat, unit: Unit, reference: Any) -> Iterator[UnitResult]:
-        """Take the answer of an actor that had a unit, and yield its result unless it runs again."""
+        """Take the answer of an actor that had a unit; yield the result unless it runs again."""
         try:
             result = ray.get(reference)
         except RayTaskError as error:
@@ -324,7 +324,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
                     "ray_address",
                     address,
                     'HOST:PORT of a Ray that runs, or "auto" on one of its machines',
-                    "Start it with: ray start --head",
+                    "Start it with: ray start --head. Where it asks for a token, set "
+                    "RAY_AUTH_MODE=token.",
                 ) from error
     try:
         yield
