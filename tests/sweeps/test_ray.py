@@ -107,9 +107,8 @@ def test_a_unit_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     out = tmp_path / "out"
-    results = run(
-        small_sweep(seeds=[3, 4], prompts=["a cat", "a dog", "a fox"]), out, faulty(fault)
-    )
+    prompts = ["a cat", "a dog", "a fox"]
+    results = run(small_sweep(seeds=[3, 4], prompts=prompts), out, faulty(fault))
     assert {one.index: one.errors for one in results} == {0: 0, 1: 6, 2: 0}
     assert len(tries.read_text()) == TRIES
     rows = table_of(out)
