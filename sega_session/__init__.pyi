@@ -41,5 +41,7 @@ from .state import EditState as EditState
 from .state import History as History
 from .state import Scene as Scene
 from .state import anchored as anchored
+from .sweeps import Sweep as Sweep
+from .sweeps import run_sweep as run_sweep
 
 __version__: str
