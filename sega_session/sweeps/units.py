@@ -241,8 +241,8 @@ def _rendered(
     if as_mode(mode) != Exact():
         # What the other modes start from. It is recorded after the first time.
         session.checkout(0)
-        evaluations += session.render(output_type="latent").evaluations
-    render = session.render(mode, state=state)
+        evaluations += session.render(output_type="latent", progress=False).evaluations
+    render = session.render(mode, state=state, progress=False)
     evaluations += render.evaluations
     images = len(render.images)
     seconds = (time.perf_counter() - start) / images
