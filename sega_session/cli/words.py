@@ -33,6 +33,9 @@ WORDS = {
     ),
     r"EditSession\.load reads session files\.": "A session's file is given without --photo.",
     r"allow more: Limits\(\w+=\.\.\.\), (--[\w-]+) of the command\.": r"allow more with \1.",
+    r", or pass config=, the folder .* are taken from there\.": ".",
+    r", and then it with pipeline\.load_\w+\(\)\.": ".",
+    r", or mute the concept with disable\(\)\.": ".",
     r"Lower height and width, use fewer seeds or cache_bytes, or load .* help too\.": (
         "Choose a smaller size, fewer seeds, or --dtype float16."
     ),
