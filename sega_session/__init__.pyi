@@ -5,6 +5,7 @@ from .errors import CheckpointError as CheckpointError
 from .errors import DuplicateConceptError as DuplicateConceptError
 from .errors import FixedSettingError as FixedSettingError
 from .errors import HistoryError as HistoryError
+from .errors import IncompleteWarning as IncompleteWarning
 from .errors import InvalidValueError as InvalidValueError
 from .errors import ModelChangedError as ModelChangedError
 from .errors import ModelMismatchError as ModelMismatchError
@@ -20,6 +21,11 @@ from .errors import SessionFormatError as SessionFormatError
 from .errors import UnknownConceptError as UnknownConceptError
 from .errors import UnknownPresetError as UnknownPresetError
 from .errors import UnsupportedPipelineError as UnsupportedPipelineError
+from .grids import Cell as Cell
+from .grids import Grid as Grid
+from .grids import Vary as Vary
+from .grids import grid as grid
+from .grids import vary as vary
 from .migration import from_diffusers as from_diffusers
 from .models import PHOTO_PRESETS as PHOTO_PRESETS
 from .models import PORTRAIT as PORTRAIT

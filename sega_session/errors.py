@@ -19,6 +19,7 @@ SegaSessionError                     the base class of all errors
 
 SegaSessionWarning                   the base class of all warnings (a UserWarning)
 ├── AutosaveWarning                  an edit could not be saved or recovered
+├── IncompleteWarning                not all images that were asked for were rendered
 ├── NoEffectWarning                  a setting cannot change the image
 └── PromptTruncatedWarning           a prompt is longer than the text encoder's limit
 
@@ -202,6 +203,10 @@ class SegaSessionWarning(UserWarning):
 
 class AutosaveWarning(SegaSessionWarning):
     """An edit could not be written to the journal, or read from it."""
+
+
+class IncompleteWarning(SegaSessionWarning):
+    """Not all images that were asked for were rendered."""
 
 
 class NoEffectWarning(SegaSessionWarning):

@@ -226,7 +226,7 @@ def prompt_embeddings(scene: Scene, find: Callable[[str], Embeddings | None]) ->
     return cast(PromptEmbeddings, options)
 
 
-def _changed_scene(scene: Scene, changes: Mapping[str, Any]) -> Scene:
+def changed_scene(scene: Scene, changes: Mapping[str, Any]) -> Scene:
     """Return a scene with other values in some fields, named as arguments of `EditSession`.
 
     Embeddings stand for the words that they were given with, so other words replace them.
@@ -926,6 +926,7 @@ class EditSession:
         output_type: OutputType = "pil",
         keep_outside: bool = False,
         callback_on_step_end: StepCallback | None = None,
+        progress: bool = True,
     ) -> Render:
         """Render the current state, or another.
 
@@ -955,6 +956,7 @@ class EditSession:
                 timestep, {"latents": latents})`` with a copy of the latents, and may return the
                 same dict or None. Raising from it cancels the render. It is not called if the
                 state's final latents are recorded.
+            progress: False hides the progress bar.
 
         Raises:
             InvalidValueError: an unknown mode or output type, the callback returned other
@@ -972,7 +974,9 @@ class EditSession:
         if keep_outside:
             edited = self._edited(current if state is None else state, output_type)
         if state is None:
-            render = self._render_current(current, as_mode(mode), output_type, callback_on_step_end)
+            render = self._render_current(
+                current, as_mode(mode), output_type, callback_on_step_end, progress
+            )
         else:
             render = self._render(
                 self._checked(state),
@@ -980,6 +984,7 @@ class EditSession:
                 self._reference,
                 output_type,
                 callback_on_step_end,
+                progress,
             )
         return render if edited is None else self._with_outside(render, edited)
 
@@ -989,6 +994,7 @@ class EditSession:
         modes: Sequence[str | Mode] = STREAM,
         output_type: OutputType = "pil",
         callback_on_step_end: StepCallback | None = None,
+        progress: bool = True,
     ) -> Iterator[Render]:
         """Render the current state in up to three modes, each more exact: preview, anchored, exact.
 
@@ -1000,14 +1006,14 @@ class EditSession:
 
         Args:
             modes: other modes, in the order of their accuracy.
-            output_type, callback_on_step_end: as for `render`.
+            output_type, callback_on_step_end, progress: as for `render`.
 
         Raises: as `render` does.
         """
         state = self.state
         shown: Render | None = None
         for mode in [as_mode(one) for one in modes]:
-            render = self._render_current(state, mode, output_type, callback_on_step_end)
+            render = self._render_current(state, mode, output_type, callback_on_step_end, progress)
             if shown is None or _is_nearer(render, shown):
                 shown = render
                 yield render
@@ -1502,7 +1508,7 @@ class EditSession:
         options: dict[str, Any] = {**self._budgets, "callback_on_step_end": None}
         fields = {name: value for name, value in changes.items() if name not in options}
         options |= {name: value for name, value in changes.items() if name in options}
-        scene = _changed_scene(self._scene if scene is None else scene, fields)
+        scene = changed_scene(self._scene if scene is None else scene, fields)
         own, photograph = self._renderer.photograph, None
         if own is not None and scene.photograph == self._scene.photograph:
             photograph = Photograph(own.pixels)
@@ -1738,10 +1744,11 @@ class EditSession:
         mode: Mode,
         output_type: OutputType,
         callback: StepCallback | None,
+        progress: bool,
     ) -> Render:
         """Render a state; if the render is exact, later estimates start from it."""
         with self._rendering:
-            render = self._render(state, mode, self._reference, output_type, callback)
+            render = self._render(state, mode, self._reference, output_type, callback, progress)
             if render.exact:
                 self._reference = state
                 if render.evaluations:
@@ -1755,6 +1762,7 @@ class EditSession:
         reference: EditState | None,
         output_type: OutputType,
         callback: StepCallback | None = None,
+        progress: bool = True,
     ) -> Render:
         check_spec(self._model.spec, self._spec)
         check_choice("output_type", output_type, get_args(OutputType))
@@ -1762,7 +1770,12 @@ class EditSession:
             self._model.check_unchanged()
             start = time.perf_counter()
             made = self._renderer.render(
-                state, mode, reference, output_type, lambda bar: watch_steps(self, bar, callback)
+                state,
+                mode,
+                reference,
+                output_type,
+                lambda bar: watch_steps(self, bar, callback),
+                progress=progress,
             )
             seconds = time.perf_counter() - start
         logger.info("%s render: %d evaluations, %.2f s", made.mode, made.evaluations, seconds)

@@ -152,6 +152,8 @@ class Renderer:
         reference: EditState | None,
         output_type: OutputType,
         watch: Callable[[Any], OnStep],
+        *,
+        progress: bool = True,
     ) -> Rendered:
         """Render a state.
 
@@ -162,13 +164,14 @@ class Renderer:
                 is not recorded, or ``state`` itself is, the images are exact.
             output_type: the type of the images.
             watch: given a progress bar, returns the function to call at every step.
+            progress: False hides the progress bar.
 
         Raises:
             NotFiniteError: the latents overflowed.
             OutOfMemoryError: the memory does not suffice for one condition of one image.
         """
         task = self._prepare(state, mode, reference)
-        with self._progress_bar(task) as bar:
+        with self._progress_bar(task, shown=progress) as bar:
             done, evaluations = self._denoise(task, watch(bar))
         check_finite("latents", done.latents)
         if done.exact:
@@ -308,10 +311,10 @@ class Renderer:
             done = self._strategy(task.mode).run(job, recording)
             return done, job.source.evaluations
 
-    def _progress_bar(self, task: Task) -> AbstractContextManager[Any]:
-        """Return the model's bar, or one that shows nothing if there is nothing to wait for."""
+    def _progress_bar(self, task: Task, *, shown: bool) -> AbstractContextManager[Any]:
+        """Return the model's bar, or a hidden one, as where there is nothing to wait for."""
         silent: AbstractContextManager[Any] = tqdm(total=self.calls, disable=True)
-        return self.model.progress_bar(self.calls) if task.planned else silent
+        return self.model.progress_bar(self.calls) if shown and task.planned else silent
 
     def _strategy(self, mode: Mode) -> Strategy:
         return strategy_of(mode, self.sampler.signal_and_noise)
