@@ -123,7 +123,7 @@ def describe(file: Path) -> Group:
     own = {
         "model": f"{document.model.digest[:12]}, {document.model.dtype}",
         "written with": ", ".join(f"{name} {one}" for name, one in document.versions.items()),
-        "recorded": f"{renders} renders, {evaluations} evaluations",
+        "recorded": f"{renders} render{'' if renders == 1 else 's'}, {evaluations} evaluations",
     }
     history = document.history
     found = _describe(file, document.scene, document.model.sampler, history.state, own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +24,7 @@ from .opening import (
     watch,
 )
 from .options import Axis, ModeOption, PngFile, SessionFile, parse_axis, parsed
-from .output import Force, about, check_targets, progress, say
+from .output import FAILED, INTERRUPTED, Force, about, check_targets, progress, say
 
 if TYPE_CHECKING:
     from ..render import Render
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from ..state import ModeName
 
 AXIS = "FIELD=VALUE,VALUE,..."
+
+GRID_OPTIONS = {"num_inference_steps": "steps"}
+"""The words for fields that errors name, where those of a grid's axes are others."""
 
 Columns = Annotated[
     Axis,
@@ -171,26 +176,27 @@ def grid(
     session = _open(console, file, scene, edits, model, device, dtype)
     from .. import grids
 
-    total = len(x.values) * (1 if y is None else len(y.values))
-    with progress(console, "Rendering", "images") as show:
-        done = 0
-
-        def on_cell(_: object) -> None:
-            nonlocal done
-            done += 1
-            show(done, total)
-
-        show(0, total)
+    columns, rows = len(x.values), 1 if y is None else len(y.values)
+    with progress(console, "Rendering", "images") as show, as_options(GRID_OPTIONS):
+        done = count(1)
+        show(0, columns * rows)
         found = grids.grid(
             session,
             x=grids.vary(x.field, x.values),
             y=None if y is None else grids.vary(y.field, y.values),
             mode=mode,
-            callback_on_cell_end=on_cell,
+            callback_on_cell_end=lambda _: show(next(done), columns * rows),
             progress=False,
         )
-    found.save(out)
-    say(console, f"{out}: {total} images, {found.evaluations} evaluations")
+    cells = [cell for row in found.cells for cell in row]
+    renders = [cell.render for cell in cells if cell.render is not None]
+    if renders:
+        found.save(out)
+        kind = "exact" if all(one.exact for one in renders) else "approximate ones marked"
+        say(console, f"{out}: {columns} x {rows} images, {kind}, {found.evaluations} evaluations")
+    if not found.complete:
+        # A warning has said what is missing.
+        sys.exit(FAILED if any(cell.error for cell in cells) else INTERRUPTED)
 
 
 def check_source(

@@ -9,8 +9,15 @@ from rich import get_console
 from rich.console import Console
 from rich.text import Text
 
-from ..errors import SegaSessionError, SegaSessionWarning, printable, redirect_warnings
+from ..errors import (
+    IncompleteWarning,
+    SegaSessionError,
+    SegaSessionWarning,
+    printable,
+    redirect_warnings,
+)
 from . import contents, demo, files, images, jupyter
+from .output import FAILED, INTERRUPTED
 from .words import in_words
 
 FLAGS = {"--debug", "--quiet"}
@@ -63,7 +70,8 @@ def main() -> None:
     stderr = Console(stderr=True, soft_wrap=True)
 
     def warn(warning: SegaSessionWarning) -> None:
-        if not quiet:
+        # What is missing is said in any case.
+        if not quiet or isinstance(warning, IncompleteWarning):
             stderr.print(_line("warning", in_words(str(warning))))
 
     try:
@@ -73,9 +81,9 @@ def main() -> None:
         if "--debug" in flags:
             raise
         stderr.print(_line("error", explain(error)))
-        sys.exit(1)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
-        sys.exit(130)  # as shells report a command that Ctrl+C ended
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

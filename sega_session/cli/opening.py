@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,7 +118,7 @@ class EditOptions:
     ] = None
 
 
-OPTIONS = {
+OPTIONS: Mapping[str, str] = {
     "prompt": "--prompt",
     "negative_prompt": "--negative-prompt",
     "seed": "--seed",
@@ -135,15 +135,18 @@ OPTIONS = {
 
 
 @contextmanager
-def as_options() -> Iterator[None]:
+def as_options(names: Mapping[str, str] = OPTIONS) -> Iterator[None]:
     """Raise errors about values with the names of their options.
+
+    Args:
+        names: the options by the values' names in errors; others keep theirs.
 
     Raises: what the block raises, or SegaSessionError instead.
     """
     try:
         yield
     except InvalidValueError as error:
-        option = OPTIONS.get(error.what)
+        option = names.get(error.what)
         if option is None:
             raise
         raise SegaSessionError(f"{option}{str(error).removeprefix(error.what)}") from error

@@ -16,6 +16,9 @@ from rich.text import Text
 from ..errors import ModelMismatchError, SegaSessionError, SessionFileError, printable
 from ..files import file_errors
 
+FAILED, INTERRUPTED = 1, 130
+"""Exit codes; the second is that with which shells report a command that Ctrl+C ended."""
+
 Force = Annotated[bool, Parameter(help="Overwrite files that are there already.", negative="")]
 
 

@@ -16,11 +16,14 @@ WORDS = {
     r"To push the image away from a concept, use inverted=True or invert\(name\)\.": (
         "To push the image away from a concept, set its field inverted to true."
     ),
+    r"Pass a picture in black and white, an array, a path, a box, or a polygon\.": (
+        "Choose a picture in black and white."
+    ),
     r'Pass edits="none", or edits="state" after update\(name, mask=None\) and protect\(None\)\.': (
         "Keep what the masks were made for, or remove the masks first."
     ),
     r", or anchored\(every=\.\.\.\)": "",
-    r"anchored\(every=, tolerance=\) is": "the pair of every and tolerance is",
+    r"anchored\(every=, tolerance=\)": "the pair of every and tolerance",
     r"print\(session\.history\) shows them\.": "sega-session info shows them.",
     r" has a journal with later edits: EditSession\.recover\(\) reads both\.": (
         " has a journal with later edits, which are left out: sega-session app reads both."

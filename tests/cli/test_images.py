@@ -101,16 +101,19 @@ def test_edits_use_what_the_checkpoint_recommends(
 
 
 def test_an_approximate_image_says_so(command: Command, model: FakeModel) -> None:
-    session = begin()
+    session = EditSession(model, "a cat", num_inference_steps=20, height=32, width=32)
+    session.add("smile")
     session.render()
     session.save("a.safetensors")
-    edit = ("edit", "a.safetensors", "--add", "hat")
-    done = command(*edit, "--mode", "preview", "--out", "a.png")
-    assert done.out.startswith(("a.png: preview, close to", "a.png: preview, a rough estimate"))
-    assert done.out.endswith(f", {model.rows} evaluations\n")
-    assert command(*edit, "--mode", "replay", "--out", "b.png").out.startswith(
-        "b.png: replay, approximate, "
-    )
+    replayed = ("edit", "a.safetensors", "--set", "smile.scale=9", "--mode", "replay")
+    assert command(*replayed, "--out", "a.png").out.startswith("a.png: replay, approximate, ")
+    edit = ("edit", "a.safetensors", "--add", "hat", "--out", "a.png", "--force", "--mode")
+    rows = model.rows
+    done = command(*edit, "preview")
+    assert done.out == f"a.png: preview, a rough estimate, {model.rows - rows} evaluations\n"
+    assert command(*edit, "anchored").out.startswith("a.png: anchored, a rough estimate, ")
+    again = ("edit", "a.png", "--set", "hat.scale=4", "--out", "b.png", "--mode", "preview")
+    assert command(*again).out.startswith("b.png: exact, ")
 
 
 def test_any_entry_of_the_history_is_rendered(command: Command, model: FakeModel) -> None:
@@ -137,7 +140,7 @@ def test_any_entry_of_the_history_is_rendered(command: Command, model: FakeModel
     assert same_images("c.png", session.another(seed=5))
     for at, message in (
         ("3", "the history has no entry 3; allowed: 0 to 2, 'with a hat'. sega-session info shows"),
-        ("with", "the history has no entry 'with'; allowed: 0 to 2, 'with a hat'. Did you mean"),
+        ("with hat", "the history has no entry 'with hat'; allowed: 0 to 2, 'with a hat'. Did you"),
     ):
         failed = command("render", "a.safetensors", "--at", at, "--out", "d.png")
         assert failed.code == 1
@@ -215,15 +218,14 @@ def test_what_a_file_cannot_do_is_said_in_the_words_of_commands(
         ),
         (
             (*edit, "--set", "hat.mask=no.png"),
-            "--set hat.mask=no.png: mask is 'no.png'; allowed: "
-            "an image file that Pillow reads. Pass a picture in black and white, an array, a path, a "
-            "box, or a polygon.",
+            "--set hat.mask=no.png: mask is 'no.png'; allowed: an image file of a known format. "
+            "Choose a picture in black and white.",
         ),
         (
             (*edit, "--set", "momentum_beta=1"),
-            "--set momentum_beta=1: momentum_beta is 1.0; "
-            "allowed: a finite number, at least 0, less than 1. At 1 the momentum would stay zero: to "
-            "turn it off, set its scale to 0.",
+            "--set momentum_beta=1: momentum_beta is 1.0; allowed: a finite number, at least 0, "
+            "less than 1. At 1 the momentum would stay zero: to turn it off, set its scale to "
+            "0.",
         ),
         (
             (*edit, "--size", "16x32"),
@@ -236,9 +238,8 @@ def test_what_a_file_cannot_do_is_said_in_the_words_of_commands(
             "--seed is -1; allowed: an integer, at least 0, less than 2**64.",
         ),
         (
-            (*edit, "--size", "31"),
-            "--size: height is 31; allowed: a multiple of 2 pixels, the "
-            "model's factor. The nearest are 30 and 32.",
+            ("edit", "--size", "31"),
+            "--size: height is 31; allowed: a multiple of 2 pixels.",
         ),
         (
             ("edit", "me.png"),
