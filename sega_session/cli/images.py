@@ -20,7 +20,6 @@ from .opening import (
     count_images,
     open_file,
     open_session,
-    read_file,
     watch,
 )
 from .options import Axis, ModeOption, PngFile, SessionFile, parse_axis, parsed
@@ -89,7 +88,7 @@ def edit(
     outputs = [*image_paths(out, count_images(file, scene.seed)), *([save] if save else ())]
     check_targets(outputs, force=force)
     session = _open(console, file, scene, edits, model, device, dtype)
-    write_render(console, session, mode, out)
+    _write_render(console, session, mode, out)
     if save is not None:
         say(console, str(session.save(save)))
 
@@ -124,17 +123,15 @@ def render(
         Hugging Face hub id. Default: the embedded one.
     """
     console = get_console()
-    with about(file):
-        _, history = read_file(file)
-        entry = history.current if at is None else history[at].id
     check_targets(image_paths(out, count_images(file, seed)), force=force)
-    pipeline = load_with_status(console, model, device, dtype)
-    session = open_file(file, pipeline)
-    session.checkout(entry)
+    session = open_file(file, load_with_status(console, model, device, dtype))
+    if at is not None:
+        with about(file):
+            session.checkout(at)
     if seed is not None:
         with as_options(), progress(console, "Inverting", "model calls") as show:
             session = session.another(edits="state", seed=seed, callback_on_step_end=watch(show))
-    write_render(console, session, mode, out)
+    _write_render(console, session, mode, out)
 
 
 def grid(
@@ -207,22 +204,6 @@ def check_source(
         raise ValueError("A file has images of its own: leave out --photo, or the file.")
 
 
-def write_render(console: Console, session: EditSession, mode: ModeName, out: Path) -> None:
-    """Render a session's current state, write the images, and print one line about them."""
-    with progress(console, "Rendering", "model calls") as show:
-        rendered = session.render(mode, callback_on_step_end=watch(show))
-    paths = rendered.save(out)
-    files = str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
-    say(console, f"{files}: {_describe(rendered)}, {rendered.evaluations} evaluations")
-
-
-def _describe(rendered: Render) -> str:
-    """Return the mode of a render, and how near its images are to the exact ones."""
-    mode = rendered.mode.partition("(")[0]
-    words = {"close": ", close to the exact image", "rough": ", a rough estimate"}
-    return mode + ("" if rendered.exact else words.get(rendered.quality or "", ", approximate"))
-
-
 def _open(
     console: Console,
     file: Path | None,
@@ -241,3 +222,19 @@ def _open(
         session = open_session(file, scene, pipeline, settings, show)
     apply_edits(session, edits, settings)
     return session
+
+
+def _write_render(console: Console, session: EditSession, mode: ModeName, out: Path) -> None:
+    """Render a session's current state, write the images, and print one line about them."""
+    with progress(console, "Rendering", "model calls") as show:
+        rendered = session.render(mode, callback_on_step_end=watch(show))
+    paths = rendered.save(out)
+    files = str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
+    say(console, f"{files}: {_describe(rendered)}, {rendered.evaluations} evaluations")
+
+
+def _describe(rendered: Render) -> str:
+    """Return the mode of a render, and how near its images are to the exact ones."""
+    mode = rendered.mode.partition("(")[0]
+    words = {"close": ", close to the exact image", "rough": ", a rough estimate"}
+    return mode + ("" if rendered.exact else words.get(rendered.quality or "", ", approximate"))

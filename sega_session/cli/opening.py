@@ -38,7 +38,7 @@ class SceneOptions:
     """The settings of the image before any edit."""
 
     photo: Annotated[
-        Path | None, Parameter(help="A photograph to begin from, instead of a file or a seed.")
+        Path | None, Parameter(help="A photograph to begin from, instead of a file.")
     ] = None
     prompt: Annotated[
         str | None,
@@ -188,10 +188,10 @@ def count_images(file: Path | None, seed: int | None) -> int:
 
 
 def open_file(file: Path, pipeline: Any) -> EditSession:
-    """Return the session of a session's file or of an image."""
+    """Return the session of an image, or of a session's file and the edits in its journal."""
     from ..session import EditSession
 
-    begin = EditSession.from_image if is_image(file) else EditSession.load
+    begin = EditSession.from_image if is_image(file) else EditSession.recover
     with about(file):
         return begin(file, pipeline)
 
@@ -266,7 +266,21 @@ def apply_edits(session: EditSession, edits: EditOptions, settings: Recommended)
                 session.momentum(**{setting.field.removeprefix("momentum_"): setting.value})
 
 
-def find_preset(settings: Recommended, name: str, opposite: str | None) -> Preset | None:
+def _addition(
+    session: EditSession, one: Addition, settings: Recommended
+) -> tuple[str, dict[str, Any]]:
+    """Return the arguments of `EditSession.add`."""
+    preset = _find_preset(settings, one.name, one.opposite)
+    arguments: dict[str, Any] = {"opposite": one.opposite}
+    if preset is not None:
+        arguments = preset.arguments(session.num_calls)
+    if one.scale is not None:
+        away = one.scale < 0 or arguments.get("inverted", False)
+        arguments |= {"scale": abs(one.scale), "inverted": away}
+    return one.name, arguments
+
+
+def _find_preset(settings: Recommended, name: str, opposite: str | None) -> Preset | None:
     """Return the recommended settings of a concept; None: nothing is recommended for it.
 
     Args:
@@ -277,20 +291,6 @@ def find_preset(settings: Recommended, name: str, opposite: str | None) -> Prese
     tables = (settings.concepts, settings.removals, settings.opposites)
     found = [table[name] for table in tables if name in table]
     return next((one for one in found if opposite in (None, one.opposite)), None)
-
-
-def _addition(
-    session: EditSession, one: Addition, settings: Recommended
-) -> tuple[str, dict[str, Any]]:
-    """Return the arguments of `EditSession.add`."""
-    preset = find_preset(settings, one.name, one.opposite)
-    arguments: dict[str, Any] = {"opposite": one.opposite}
-    if preset is not None:
-        arguments = preset.arguments(session.num_calls)
-    if one.scale is not None:
-        away = one.scale < 0 or arguments.get("inverted", False)
-        arguments |= {"scale": abs(one.scale), "inverted": away}
-    return one.name, arguments
 
 
 def _remove(session: EditSession, name: str, settings: Recommended) -> None:

@@ -20,7 +20,7 @@ INSTEAD = " instead of "
 """What precedes the words that a concept is measured against, as in the panel."""
 
 MAX_VALUES = 1_000
-"""The most values of a grid's axis."""
+"""The most values in a range."""
 
 PngFile = Annotated[Path, Parameter(validator=PathValidator(ext="png"))]
 SessionFile = Annotated[Path, Parameter(validator=PathValidator(ext="safetensors"))]
@@ -81,27 +81,24 @@ class Axis:
     values: tuple[Any, ...]
 
 
-CONCEPT_FIELDS: dict[str, Any] = {
-    **strict_json.kinds_of(Concept),
-    "mask": Path | None,
-}
-"""The kinds of the fields of a concept. A mask is the path of an image."""
-del CONCEPT_FIELDS["embedding"]
+def _kinds(values: type, left_out: set[str]) -> dict[str, Any]:
+    """Return the kinds of the fields of a class of values, by name."""
+    kinds = strict_json.kinds_of(values)
+    return {name: kind for name, kind in kinds.items() if name not in left_out}
 
-STATE_FIELDS: dict[str, Any] = {
-    name: strict_json.kinds_of(EditState)[name] for name in ("momentum_scale", "momentum_beta")
-}
 
-SCENE_FIELDS: dict[str, Any] = {
+CONCEPT_FIELDS = {**_kinds(Concept, {"embedding"}), "mask": Path | None}
+"""The fields of a concept, and their kinds. A mask is the path of an image."""
+
+STATE_FIELDS = _kinds(EditState, {"concepts", "region"})
+"""The fields of a state that have values in words."""
+
+SCENE_FIELDS = {
     "mode": ModeName,
     "seed": int,
-    **{
-        name: kind
-        for name, kind in strict_json.kinds_of(Scene).items()
-        if name not in {"seeds", "photograph", "prompt_embedding", "negative_embedding"}
-    },
+    **_kinds(Scene, {"seeds", "photograph", "prompt_embedding", "negative_embedding"}),
 }
-"""The kinds of the fields of a scene that a grid can vary, and the mode."""
+"""The mode, and the fields of a scene, that a grid can vary."""
 
 ALIASES = {"steps": "num_inference_steps"}
 """Other names of fields, which are those of the options."""
@@ -129,8 +126,8 @@ def parse_addition(text: str) -> Addition:
 
 def parse_setting(text: str) -> Setting:
     """Return the value in ``NAME.FIELD=VALUE`` or ``FIELD=VALUE``. Raises ValueError."""
-    concept, field, value = _parse_field(text, STATE_FIELDS)
-    return Setting(text, concept, field, _parse_value(field, _kind(concept, field), value))
+    concept, field, kind, value = _parse_field(text, STATE_FIELDS)
+    return Setting(text, concept, field, _parse_value(field, kind, value))
 
 
 def parse_axis(text: str) -> Axis:
@@ -138,12 +135,12 @@ def parse_axis(text: str) -> Axis:
 
     Integers can be a range, ``0..7``; texts are separated by ``|``.
     """
-    concept, field, values = _parse_field(text, STATE_FIELDS | SCENE_FIELDS)
-    kind = _kind(concept, field)
+    concept, field, kind, values = _parse_field(text, STATE_FIELDS | SCENE_FIELDS)
+    kinds = (kind, *get_args(kind))
     found: list[Any] = []
-    for one in values.split("|" if str in (kind, *get_args(kind)) else ","):
+    for one in values.split("|" if str in kinds else ","):
         first, dots, last = one.partition("..")
-        if dots and int in (kind, *get_args(kind)):
+        if dots and int in kinds:
             ends = [_parse_value(field, int, end) for end in (first, last)]
             if not 0 <= ends[1] - ends[0] < MAX_VALUES:
                 raise ValueError(
@@ -165,8 +162,8 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _parse_field(text: str, others: dict[str, Any]) -> tuple[str | None, str, str]:
-    """Return concept, field and the text after ``=``.
+def _parse_field(text: str, others: dict[str, Any]) -> tuple[str | None, str, Any, str]:
+    """Return concept, field, the field's kind, and the text after ``=``.
 
     Args:
         text: the text of an option.
@@ -189,11 +186,7 @@ def _parse_field(text: str, others: dict[str, Any]) -> tuple[str | None, str, st
         if found["concept"] is None and field in CONCEPT_FIELDS:
             hint = f"Give the concept, too, as in glasses.{field}."
         raise ValueError(f"the field is {field!r}; allowed: one of {', '.join(known)}. {hint}")
-    return found["concept"], field, found["text"]
-
-
-def _kind(concept: str | None, field: str) -> Any:
-    return CONCEPT_FIELDS[field] if concept is not None else (STATE_FIELDS | SCENE_FIELDS)[field]
+    return found["concept"], field, known[field], found["text"]
 
 
 def _parse_flag(text: str) -> bool:
@@ -201,7 +194,9 @@ def _parse_flag(text: str) -> bool:
 
 
 def _parse_mode(text: str) -> str:
-    return {name: name for name in MODES}[text]  # type: ignore[index]
+    if text not in MODES:
+        raise ValueError
+    return text
 
 
 _PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {

@@ -25,9 +25,6 @@ WORDS = {
     r", or anchored\(every=\.\.\.\)": "",
     r"anchored\(every=, tolerance=\)": "the pair of every and tolerance",
     r"print\(session\.history\) shows them\.": "sega-session info shows them.",
-    r" has a journal with later edits: EditSession\.recover\(\) reads both\.": (
-        " has a journal with later edits, which are left out: sega-session app reads both."
-    ),
     r"A photograph begins a session with EditSession\.from_photo\.": (
         "A photograph is given to sega-session edit as --photo."
     ),

@@ -147,6 +147,18 @@ def test_any_entry_of_the_history_is_rendered(command: Command, model: FakeModel
         assert failed.err.startswith(f"error: a.safetensors: {message}")
 
 
+def test_edits_that_are_only_in_a_journal_are_rendered(command: Command, model: FakeModel) -> None:
+    session = begin()
+    session.autosave("a.safetensors")
+    session.add("hat")
+    assert command("render", "a.safetensors", "--at", "1", "--out", "a.png").err == ""
+    assert same_images("a.png", session)
+    edit = ("edit", "a.safetensors", "--add", "smile", "--out", "b.png")
+    assert command(*edit, "--save", "a.safetensors", "--force").err == ""
+    labels = [entry.label for entry in EditSession.load("a.safetensors", model).history]
+    assert labels == ["unedited", "hat added", "smile added"]
+
+
 def test_a_photograph_is_edited(command: Command, model: FakeModel) -> None:
     Image.linear_gradient("L").convert("RGB").save("me.jpg")
     edit = ("edit", "--photo", "me.jpg", *SMALL, "--add", "hat", "--seed", "3")

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from sega_session import grids
 from sega_session.cli.options import (
     CONCEPT_FIELDS,
     MAX_VALUES,
+    SCENE_FIELDS,
+    STATE_FIELDS,
     parse_addition,
     parse_axis,
     parse_setting,
@@ -67,6 +70,11 @@ def test_every_field_of_a_concept_has_values_in_words() -> None:
     texts = {"mask": "a.png", "inverted": "yes", "enabled": "yes"}
     for field in CONCEPT_FIELDS:
         assert parse_setting(f"a.{field}={texts.get(field, '3')}").value is not None
+
+
+def test_a_grid_varies_what_it_can_in_python() -> None:
+    assert {*SCENE_FIELDS} == {*grids.SCENE_FIELDS, "mode"}
+    assert {*STATE_FIELDS} == {*grids.MOMENTUM_FIELDS}
 
 
 @pytest.mark.parametrize(

@@ -20,23 +20,20 @@ from sega_session.state.values import Concept
 PACKAGE = Path(sega_session.__file__).parent
 
 
+def value(part: ast.expr) -> str:
+    """Return a part of a text, or what may be there."""
+    if isinstance(part, ast.FormattedValue):
+        return "'x'" if part.conversion == ord("r") else "x"
+    return str(ast.literal_eval(part))
+
+
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Yield the texts in a module, with a name in quotes for each value in them."""
-    inside = {
-        id(part)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr)
-        for part in ast.walk(node)
-        if part is not node
-    }
+    """Yield the texts in a module, with something in the place of each value in them."""
     for node in ast.walk(tree):
-        if id(node) in inside:
-            continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.JoinedStr):
-            parts = (one.value if isinstance(one, ast.Constant) else "'x'" for one in node.values)
-            yield "".join(map(str, parts))
+            yield "".join(map(value, node.values))
 
 
 def test_every_pattern_is_of_a_message() -> None:
