@@ -130,7 +130,7 @@ def render(
             session.checkout(at)
     if seed is not None:
         with as_options(), progress(console, "Inverting", "model calls") as show:
-            session = session.another(edits="state", seed=seed, callback_on_step_end=watch(show))
+            session = session.another(seed=seed, callback_on_step_end=watch(show))
     _write_render(console, session, mode, out)
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import pytest
 from attrs import frozen
 
-from sega_session.cli import images
+from sega_session.cli import files, images
 from sega_session.cli.main import main
 from sega_session.testing import FakeModel
 
@@ -50,5 +50,6 @@ def command(
 def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     """Return the model that the commands load."""
     found = FakeModel()
-    monkeypatch.setattr(images, "load_with_status", lambda *_: found)
+    for module in (files, images):
+        monkeypatch.setattr(module, "load_with_status", lambda *_: found)
     return found

@@ -316,3 +316,14 @@ def test_quiet_prints_errors_only(command: Command, model: FakeModel) -> None:
     done = command(*edit, "--force")
     assert done.out.startswith("a.png: exact, ")
     assert done.err == "warning: 'glasses' has no effect: scale is 0. Raise scale.\n"
+
+
+def test_a_script_runs_quietly(command: Command, model: FakeModel) -> None:
+    Path("edit.json").write_text(
+        '{"format_version": 1, "scene": {"prompt": "a cat", "num_inference_steps": 4,'
+        ' "height": 32, "width": 32}, "operations": [{"op": "render", "output": "a.png"}]}'
+    )
+    done = command("run", "edit.json", "--out", "out", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert Path("out/a.png").exists()
+    assert "a.png" in command("run", "edit.json", "--out", "out", "--force").out
