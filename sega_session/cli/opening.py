@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from attrs import frozen
 from cyclopts import Parameter
 
-from ..errors import InvalidValueError, SegaSessionError, UnknownConceptError
+from ..errors import (
+    InvalidValueError,
+    SegaSessionError,
+    SessionFormatError,
+    UnknownConceptError,
+)
 from ..saving import check_carried, read_document, read_provenance
 from ..state import History, Scene
 from .options import (
@@ -165,6 +171,11 @@ def read_file(file: Path) -> tuple[Scene, History]:
         SessionFileError: the file cannot be read.
     """
     if not is_image(file):
+        if (guess_type(file.name)[0] or "").startswith("image/"):
+            raise SessionFormatError(
+                f"{file} holds no session; allowed: a session's file, or a PNG file that "
+                "sega-session wrote. A photograph is given to sega-session edit as --photo."
+            )
         document = read_document(file)
         return document.scene, document.history
     made, _ = read_provenance(file)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
+from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 from sega_session import EditSession
 from sega_session.models.loading import AVATARS
-from sega_session.models.presets import PRESETS_FILE, read_presets
+from sega_session.models.presets import PRESETS_FILE, Preset, read_presets
 from sega_session.testing import FakeModel
 
 from .conftest import Command
@@ -73,8 +75,17 @@ def test_edits_use_what_the_checkpoint_recommends(
     command: Command, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = read_presets(AVATARS / PRESETS_FILE)
+    crowd = Preset(scale=8, threshold=0.9, warmup=0.2, inverted=True)
+    settings = evolve(settings, removals={**settings.removals, "crowd": crowd})
     monkeypatch.setattr("sega_session.models.recommended_or_published", lambda _: settings)
-    names = ["smile instead of sad", "no glasses:2", "hat:-1.5", "old instead of young:3", "a: b:1"]
+    names = [
+        "smile instead of sad",
+        "no glasses:2",
+        "hat:-1.5",
+        "old instead of young:3",
+        "a: b:1",
+        "crowd:3",
+    ]
     options = [text for name in names for text in ("--add", name)]
     assert command("edit", *SMALL, *options, "--out", "a.png").code == 0
     other = EditSession(
@@ -91,6 +102,7 @@ def test_edits_use_what_the_checkpoint_recommends(
     other.add("hat", **{**settings.concepts["hat"].arguments(4), "scale": 1.5, "inverted": True})
     other.add("old", scale=3, opposite="young")
     other.add("a: b", scale=1)
+    other.add("crowd", scale=3, threshold=0.9, warmup=1, inverted=True)
     read = EditSession.from_image("a.png", model)
     assert (read.scene, read.state) == (other.scene, other.state)
     failed = command("edit", "a.png", "--remove", "glasses", "--out", "b.png")
@@ -183,6 +195,11 @@ def test_a_photograph_is_edited(command: Command, model: FakeModel) -> None:
             "and load the session's file instead.",
         ),
         (
+            ("edit", "me.jpg"),
+            "me.jpg holds no session; allowed: a session's file, or a PNG file that sega-session "
+            "wrote. A photograph is given to sega-session edit as --photo.",
+        ),
+        (
             ("edit", "--photo", "a.safetensors"),
             "--photo is 'a.safetensors'; allowed: an image file. A session's file is given without "
             "--photo.",
@@ -263,6 +280,22 @@ def test_what_a_file_cannot_do_is_said_in_the_words_of_commands(
         failed = command(*arguments, "--out", "b.png")
         assert (failed.code, failed.out, failed.err) == (1, "", f"error: {message}\n")
     assert not Path("b.png").exists()
+
+
+def test_another_model_is_refused_with_the_options_to_give(
+    command: Command, model: FakeModel
+) -> None:
+    session = EditSession(FakeModel(EulerDiscreteScheduler()), "a cat", num_inference_steps=4)
+    session.render().save("a.png")
+    session.save("a.safetensors")
+    for name in ("a.png", "a.safetensors"):
+        failed = command("edit", name, "--out", "b.png")
+        assert failed.code == 1
+        assert "; allowed: the same. " in failed.err
+        assert failed.err.endswith(
+            "Give that checkpoint as --model, and its precision as --dtype.\n"
+        )
+        assert "pipeline" not in failed.err
 
 
 def test_wrong_options_are_one_line_and_load_no_model(command: Command) -> None:
