@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from math import ceil
 from typing import TypeAlias
 
 from attrs import frozen
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 TILE, GAP, TEXT = 256, 20, 62
 """Pixels: an image's longer side, the space around it, and the height of the text below it."""
 
-PAPER, INK, PALE = "#ffffff", "#1a1a1a", "#767676"
+PAPER, INK, PALE, EMPTY = "#ffffff", "#1a1a1a", "#767676", "#e8e8e8"
 
 LARGE, SMALL = 20, 15
 """The sizes of labels and of notes, in pixels."""
@@ -182,6 +183,8 @@ def _cut(line: str, font: Font, width: int) -> str:
     if font.getlength(line) <= width:
         return line
     fitting = bisect_right(
-        range(1, len(line)), width, key=lambda length: font.getlength(line[:length] + ELLIPSIS)
+        range(1, len(line)),
+        width,
+        key=lambda length: ceil(font.getlength(line[:length] + ELLIPSIS)),
     )
     return line[:fitting].rstrip() + ELLIPSIS

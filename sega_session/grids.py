@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from functools import partial
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ from attrs import frozen
 from PIL import Image
 from tqdm import tqdm
 
-from .contact_sheet import PALE, TILE, Tile, labelled_grid
+from .contact_sheet import EMPTY, TILE, Tile, labelled_grid
 from .errors import (
     IncompleteWarning,
     InvalidValueError,
@@ -37,7 +37,7 @@ from .render import Render
 from .sega import Trajectory
 from .session import Budgets, Changes, EditSession, changed_scene
 from .state import EditState, Exact, Mask, MaskSource, Mode, Scene, as_mode, edits, first_call
-from .state.fields import check_path
+from .state.fields import as_bool, check_path, check_text, checked_by
 
 SCENE_FIELDS = tuple(
     name
@@ -55,7 +55,16 @@ WORDS = {"num_inference_steps": "steps"}
 """The words of a field in headers, where they are not its name."""
 
 LARGEST_SHEET, SMALLEST_IMAGE = 4096, 64
-"""Pixels: the sides of a sheet, without text, and of an image on it, which is shown in any case."""
+"""Pixels: images shrink so that a sheet's sides, without text, are no longer; but only so far."""
+
+
+def _as_values(values: object) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidValueError("values", values, "a list of values", "Put it into a list.")
+    found = tuple(values)
+    if not found:
+        raise InvalidValueError("values", found, "at least one value")
+    return found
 
 
 @frozen
@@ -65,10 +74,13 @@ class Vary:
     Attributes:
         field: the setting.
         values: at least one value.
+
+    Raises:
+        InvalidValueError: there is no value, or the field is not text.
     """
 
-    field: str
-    values: tuple[Any, ...]
+    field: str = attrs.field(validator=checked_by(check_text, may_be_empty=False))
+    values: tuple[Any, ...] = attrs.field(converter=_as_values)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -114,7 +126,7 @@ class Grid:
         fields = self.x.field if self.y is None else f"{self.x.field} x {self.y.field}"
         return (
             f"<Grid {fields}, {len(self.x.values)} x {len(self.cells)} cells, "
-            f"{len(self._renders())} rendered, {self.evaluations} evaluations>"
+            f"{len(self._rendered())} rendered, {self.evaluations} evaluations>"
         )
 
     @property
@@ -136,15 +148,15 @@ class Grid:
         The images of several seeds are side by side. Below approximate images is `Render.quality`,
         and what their estimated error is; below those of a cell that failed, the error.
         """
-        renders = self._renders()
+        renders = self._rendered()
         exact = all(render.exact for render in renders)
         tiles = [[self._tile(cell, marked=not exact) for cell in row] for row in self.cells]
         shown = [tile.image for row in tiles for tile in row if tile is not None]
         seeds = max((len(render.images) for render in renders), default=1)
         fitting = LARGEST_SHEET // max(seeds * len(self.x.values), len(self.cells))
         side = min(TILE, max(fitting, SMALLEST_IMAGE))
-        own = max((max(one.size) for render in renders for one in render.images), default=side)
-        largest = max((max(image.size) for image in shown), default=own)
+        single = max((max(one.size) for render in renders for one in render.images), default=side)
+        whole = max((max(image.size) for image in shown), default=single)
         varied = {self.x.field} if self.y is None else {self.x.field, self.y.field}
         cost = f"{self.evaluations} evaluations"
         count = sum(len(row) for row in self.cells)
@@ -155,7 +167,7 @@ class Grid:
             self.x.labels,
             ("",) if self.y is None else self.y.labels,
             title=f"{'' if 'prompt' in varied else self.scene.prompt.strip()}\n{cost}",
-            tile=side * largest // own,
+            tile=side * whole // single,
         )
 
     def save(self, path: str | Path) -> Path:
@@ -177,13 +189,13 @@ class Grid:
         self.sheet().save(file, format="png")
         return file.getvalue()
 
-    def _renders(self) -> list[Render]:
+    def _rendered(self) -> list[Render]:
         cells = (cell for row in self.cells for cell in row)
         return [cell.render for cell in cells if cell.render is not None]
 
     def _blank(self) -> Image.Image:
         """Return an image of the size of a cell's images side by side."""
-        blank = Image.new("RGB", (self.scene.width, self.scene.height), PALE)
+        blank = Image.new("RGB", (self.scene.width, self.scene.height), EMPTY)
         return _side_by_side([blank] * len(self.scene.seeds))
 
     def _tile(self, cell: Cell, *, marked: bool) -> Tile | None:
@@ -195,7 +207,7 @@ class Grid:
             label = render.quality or "approximate"
         if render.error_estimate is not None:
             note = f"about {100 * max(render.error_estimate):.2g} % off"
-        return Tile(_side_by_side(render.images), label, note)
+        return Tile(_side_by_side(list(render.images)), label, note)
 
 
 @frozen(eq=False)
@@ -246,14 +258,7 @@ def vary(field: str, values: Iterable[Any]) -> Vary:
     Raises:
         InvalidValueError: there is no value, or the field is not text.
     """
-    if not isinstance(field, str):
-        raise InvalidValueError("field", field, 'text, such as "glasses.scale" or "seed"')
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InvalidValueError("values", values, "a list of values", "Put it into a list.")
-    found = tuple(values)
-    if not found:
-        raise InvalidValueError("values", found, "at least one value")
-    return Vary(field, found)
+    return Vary(field, values)
 
 
 def grid(
@@ -265,7 +270,7 @@ def grid(
     callback_on_cell_end: Callable[[Cell], object] | None = None,
     progress: bool = True,
 ) -> Grid:
-    """Render the current state at every value of one setting, or of two, and evaluate nothing twice.
+    """Render the current state at every value of one setting, or of two.
 
     Cells of the session's own scene are rendered with its recordings and add to them. Each other
     scene has a session of its own with the same budgets, one after the other. In all of them,
@@ -288,7 +293,8 @@ def grid(
         callback_on_cell_end: called with each `Cell` when it is done. Raising from it ends the
             grid with that error.
         progress: False hides the progress bar, which counts cells and is the pipeline's own:
-            ``pipeline.set_progress_bar_config(disable=True)`` hides it too.
+            ``pipeline.set_progress_bar_config(disable=True)`` hides it too. Photographs that are
+            inverted again, for another seed for example, show their own.
 
     Raises:
         InvalidValueError: an unknown field, or a value outside its range. Nothing was rendered.
@@ -491,7 +497,7 @@ def _in_order(session: EditSession, states: Mapping[_Place, EditState]) -> list[
 
 def _renders(
     session: EditSession, origin: EditSession, places: Sequence[_Place]
-) -> Iterator[_Done]:
+) -> Generator[_Done]:
     """Render all cells, scene by scene.
 
     Args:
@@ -514,17 +520,24 @@ def _own_renders(
     estimated = [place for place in places if place.is_estimated]
     exact = [place for place in places if not place.is_estimated]
     if any("mode" in place.settings for place in estimated):
-        yield from _renders_of(partial(_without_recordings, origin), estimated)
+        yield from _renders_of(partial(_without_recordings, origin), estimated, origin.state)
     elif estimated:
         # Here too, so that the session has it recorded; that it fails is told by the copy.
         with suppress(*FAILURES):
             base = session.render(state=origin.state, output_type="latent", progress=False)
             yield _Done(None, base)
-        yield from _renders_of(session.copy, estimated)
+        yield from _renders_of(partial(_copy, session, origin), estimated, origin.state)
     if any(field.endswith(".mask") for place in exact for field in place.settings):
-        yield from _renders_of(session.copy, exact)
+        yield from _renders_of(partial(_copy, session, origin), exact, origin.state)
     else:
-        yield from _renders_of(partial(nullcontext, session), exact)
+        yield from _renders_of(lambda: nullcontext(session), exact, origin.state)
+
+
+def _copy(session: EditSession, origin: EditSession) -> EditSession:
+    """Return a copy of the session, with its recordings, in the state of the origin."""
+    other = session.copy()
+    other.checkout(origin.history.current)
+    return other
 
 
 def _without_recordings(origin: EditSession) -> EditSession:
@@ -535,13 +548,16 @@ def _without_recordings(origin: EditSession) -> EditSession:
 
 
 def _renders_of(
-    begin: Callable[[], AbstractContextManager[EditSession]], places: Sequence[_Place]
+    begin: Callable[[], AbstractContextManager[EditSession]],
+    places: Sequence[_Place],
+    state: EditState | None = None,
 ) -> Iterator[_Done]:
     """Render cells of one scene in one session.
 
     Args:
         begin: returns the session, of the grid's own if there are estimates or masks.
         places: the cells.
+        state: the state that the cells change; None: the session's.
     """
     if not places:
         return
@@ -550,7 +566,8 @@ def _renders_of(
             opened = begin()
         with opened as session:
             with redirect_warnings(_ignore):
-                states = {one: _state(session, session.state, one.settings) for one in places}
+                before = session.state if state is None else state
+                states = {one: _state(session, before, one.settings) for one in places}
             estimated = [place for place in places if place.is_estimated]
             if estimated:
                 if "mode" in estimated[0].settings:
@@ -582,7 +599,7 @@ def _warn_of_missing(found: Grid) -> None:
         return
     count = f"{len(cells) - len(missing)} of {len(cells)} cells were rendered"
     error = next((cell.error for cell in missing if cell.error), "")
-    reason = f"the first error is: {error}" if error else "the grid was interrupted."
+    reason = f"the first error is: {error}" if error else "^C ended the grid. Call it again."
     warn_caller(f"{count}; {reason}", IncompleteWarning)
 
 
@@ -594,27 +611,29 @@ def _ignore(_: SegaSessionWarning) -> None:
 
 
 def _label(field: str, value: Any, number: int) -> str:
-    """Return the header of a field's value; ``number`` stands for what has no short words."""
+    """Return the header of a field's value, the value of this number."""
     name, _, of_concept = field.rpartition(".")
     what = WORDS.get(field, of_concept.replace("_", " "))
-    words = f"{name} {what}".strip()
     if field == "mode":
         return str(value)
     if field == "prompt":
         return f"“{value}”"
-    if isinstance(value, bool):
+    if isinstance(as_bool(value), bool):
         return f"{name} {what if value else f'not {what}'}"
-    if value is None:
-        return f"{words} none"
-    if isinstance(value, str):
-        return f"{words} “{value}”"
-    if isinstance(value, Integral):
-        return f"{words} {int(value)}"
-    if isinstance(value, Real):
-        return f"{words} {float(value):g}"
-    if field == "seed":
+    if field == "seed" and isinstance(value, Iterable):
         return f"seeds {', '.join(map(str, value))}"
-    return f"{words} {number}"
+    return f"{name} {what} {_short(value, number)}".strip()
+
+
+def _short(value: Any, number: int) -> str:
+    """Return a value in a few letters; a number stands for one that has none, such as a mask."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return f"“{value}”"
+    if isinstance(value, Real):
+        return str(value) if isinstance(value, Integral) else f"{float(value):g}"
+    return str(number)
 
 
 def _side_by_side(images: Sequence[Image.Image]) -> Image.Image:
