@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 from PIL import Image
-from rich.console import Console
+from rich import get_console
 from rich.table import Column, Table
 
 from ..contact_sheet import Tile, contact_sheet
@@ -49,7 +49,7 @@ def demo(
     prompt
         The prompt of the base image. Default: a portrait that suits the checkpoint.
     """
-    console = Console()
+    console = get_console()
     make_folder(out)
     sheet, images = out / "contact_sheet.png", [out / f"{number}.png" for number in range(8)]
     check_targets([*images, sheet], force=force)

@@ -1,4 +1,4 @@
-"""The commands for scripts and session files: `run`, `info`, `render`, `export-script`."""
+"""The commands for scripts: `run` and `export-script`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from cyclopts.validators import Path as PathValidator
 from PIL import Image
-from rich.console import Console, Group
+from rich import get_console
+from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -21,13 +21,8 @@ from ..contact_sheet import Tile, contact_sheet
 from ..errors import printable
 from ..files import file_errors
 from ..saving import (
-    Document,
-    check_carried,
-    image_paths,
-    read_document,
     read_masks,
     read_photograph,
-    read_provenance,
 )
 from ..scripts import (
     DEFAULT_LIMITS,
@@ -38,16 +33,15 @@ from ..scripts import (
     run_script,
     script_from_history,
 )
-from ..state import EditState, History, Scene
 from .examples import find_script
 from .loading import Device, DType, load_with_status
+from .opening import is_image, read_file
 from .output import Force, about, check_targets, make_folder, progress, say
 
 if TYPE_CHECKING:
     from ..session import EditSession
 
 Limit = Annotated[int, Parameter(validator=Number(gte=1))]
-PngFile = Annotated[Path, Parameter(validator=PathValidator(ext="png"))]
 
 
 def run(
@@ -87,7 +81,7 @@ def run(
     max_seeds
         The seeds that its scene may have.
     """
-    console = Console()
+    console = get_console()
     limits = Limits(
         operations=max_operations,
         evaluations=max_evaluations,
@@ -106,52 +100,6 @@ def run(
         run_and_report(console, read, session, out, limits, path.parent)
 
 
-def info(file: Path) -> None:
-    """Print the contents of a session file or an image: scene, concepts, history, sizes.
-
-    Parameters
-    ----------
-    file
-        A file that a session was saved to, or a PNG file that a render was saved to.
-    """
-    with about(file):
-        Console().print(describe(file))
-
-
-def render(
-    file: Path,
-    *,
-    out: PngFile,
-    model: str | None = None,
-    device: Device = None,
-    dtype: DType = None,
-    force: Force = False,
-) -> None:
-    """Render the current state of a session file, or that of an image, to a PNG file.
-
-    Parameters
-    ----------
-    file
-        A file that a session was saved to, or a PNG file that a render was saved to.
-    out
-        The image's file, ending in .png; of several seeds, each image gets a number.
-    model
-        The checkpoint that the session was made with: a directory, a .safetensors file or a
-        Hugging Face hub id. Default: the embedded one.
-    """
-    console = Console()
-    with about(file):
-        scene, _ = _read(file)
-        check_targets(image_paths(out, len(scene.seeds)), force=force)
-        pipeline = load_with_status(console, model, device, dtype)
-        from ..session import EditSession
-
-        begin = EditSession.from_image if _is_image(file) else EditSession.load
-        rendered = begin(file, pipeline).render()
-        for path in rendered.save(out):
-            say(console, f"{path}: {rendered.evaluations} evaluations")
-
-
 def export_script(file: Path, *, out: Path | None = None, force: Force = False) -> None:
     """Write a session file's history as a script, which makes it again and renders its state.
 
@@ -163,11 +111,11 @@ def export_script(file: Path, *, out: Path | None = None, force: Force = False) 
         The script's file; the photographs that it needs are written beside it. Default: printed.
     """
     with about(file):
-        scene, history = _read(file)
+        scene, history = read_file(file)
         masks = read_masks(file) if any(state.masks for state in history.states()) else {}
         # Without a render, running the script would show nothing.
         script = script_from_history(scene, history, masks, "image.png")
-        photographs = None if _is_image(file) else read_photograph(file)
+        photographs = None if is_image(file) else read_photograph(file)
     if out is None:
         sys.stdout.write(script.dump())
         return
@@ -237,25 +185,6 @@ def _targets(script: Script, out: Path) -> list[Path]:
     return [*(out / name for name in own), *there]
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() == ".png"
-
-
-def _read(file: Path) -> tuple[Scene, History]:
-    """Return the scene and the history of a session's file, or of an image's only edit.
-
-    Raises:
-        SessionFormatError: the file holds neither, or the image lacks tensors it was made with.
-        SessionFileError: the file cannot be read.
-    """
-    if not _is_image(file):
-        document = read_document(file)
-        return document.scene, document.history
-    made, _ = read_provenance(file)
-    check_carried(made)
-    return made.scene, History().commit(made.state, "from an image")
-
-
 def _table(results: list[OperationResult]) -> Table:
     table = Table(
         Column("", justify="right"),
@@ -303,74 +232,3 @@ def _report(results: list[OperationResult]) -> dict[str, Any]:
         "evaluations": sum(entry.get("evaluations", 0) for entry in operations),
         "operations": operations,
     }
-
-
-def describe(file: Path) -> Group:
-    """Return the contents of a session's file or of an image for printing; no model is needed.
-
-    Raises:
-        SessionFormatError, SessionFileError: the file cannot be read.
-    """
-    if _is_image(file):
-        made, index = read_provenance(file)
-        own = {
-            "image": f"{index + 1} of {len(made.scene.seeds)}, {made.mode}",
-            "model": made.model[:12],
-            "made with": ", ".join(made.given),
-        }
-        return _describe(file, made.scene, made.sampler, made.state, own)
-    document = read_document(file)
-    own = {
-        "model": f"{document.model.digest[:12]}, {document.model.dtype}",
-        "written with": ", ".join(f"{name} {one}" for name, one in document.versions.items()),
-        "recorded": _recorded(document),
-    }
-    history = document.history
-    found = _describe(file, document.scene, document.model.sampler, history.state, own)
-    return Group(found, Text(str(history)))
-
-
-def _describe(
-    file: Path, scene: Scene, sampler: str, state: EditState, own: dict[str, str]
-) -> Group:
-    """Return a scene, a state, and what else a file holds, for printing."""
-    rows = {
-        "prompt": scene.prompt,
-        "negative prompt": scene.negative_prompt,
-        "seeds": ", ".join(map(str, scene.seeds)),
-        "size": f"{scene.width} x {scene.height}",
-        "steps": f"{scene.num_inference_steps} ({sampler})",
-        "guidance scale": f"{scene.guidance_scale:g}",
-        "guidance rescale": f"{scene.guidance_rescale:g}" if scene.guidance_rescale else "",
-        "clip skip": "" if scene.clip_skip is None else str(scene.clip_skip),
-        "photograph": ""
-        if scene.photograph is None
-        else f"{scene.photograph}, skip {scene.skip:g}",
-        "momentum": f"{state.momentum_scale:g}, beta {state.momentum_beta:g}",
-        **own,
-        "file": f"{file.stat().st_size / 1e6:.2f} MB",
-    }
-    facts = Table.grid(padding=(0, 2))
-    for what, value in rows.items():
-        if value:
-            facts.add_row(Text(what, style="dim"), Text(printable(value)))
-    if not state.concepts:
-        return Group(facts)
-    concepts = Table("concept", "scale", "threshold", "warm-up", "", title_justify="left")
-    for one in state:
-        flags = [] if one.opposite is None else [f"against {printable(one.opposite)}"]
-        flags += [] if one.mask is None else [f"in {one.mask.share:.0%} of the image"]
-        flags += ["inverted"] * one.inverted + ["disabled"] * (not one.enabled)
-        concepts.add_row(
-            *(Text(printable(one.name)), f"{one.scale:g}", f"{one.threshold:g}", str(one.warmup)),
-            Text(", ".join(flags)),
-        )
-    return Group(facts, concepts)
-
-
-def _recorded(document: Document) -> str:
-    """Return the numbers of recorded renders and of recorded evaluations, in words."""
-    renders = sum(document.calls in one.latents for one in document.recorded)
-    predictions = sum(len(run.calls) for one in document.recorded for run in one.predictions)
-    images = len(document.scene.seeds)
-    return f"{renders} renders, {predictions * images} evaluations"

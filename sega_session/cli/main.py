@@ -5,11 +5,23 @@ from __future__ import annotations
 import sys
 
 from cyclopts import App, CycloptsError
+from rich import get_console
 from rich.console import Console
 from rich.text import Text
 
-from ..errors import SegaSessionError, printable, redirect_warnings
-from . import demo, files, jupyter
+from ..errors import (
+    IncompleteWarning,
+    SegaSessionError,
+    SegaSessionWarning,
+    printable,
+    redirect_warnings,
+)
+from . import contents, demo, files, images, jupyter
+from .output import FAILED, INTERRUPTED
+from .words import in_words
+
+FLAGS = {"--debug", "--quiet"}
+"""The options of every command."""
 
 
 def _line(kind: str, text: object) -> Text:
@@ -22,7 +34,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{str(error.filename)!r}: " if error.filename is not None else ""
         return f"{where}{error.strerror}."
-    return str(error)
+    return in_words(str(error))
 
 
 def _wrong_use(error: CycloptsError) -> Text:
@@ -32,33 +44,46 @@ def _wrong_use(error: CycloptsError) -> Text:
 app = App(
     name="sega-session",
     help="Edit images along concepts, and keep what was computed.",
-    help_epilogue="An error is one line; with --debug it is a traceback.",
+    help_epilogue="With --quiet, only errors are printed, and what was asked for. An error is one "
+    "line; with --debug it is a traceback.",
     error_formatter=_wrong_use,
     error_console=Console(stderr=True, soft_wrap=True),
 )
 app.command(demo.demo)
+app.command(images.edit, validator=images.check_source)
+app.command(images.render)
+app.command(images.grid, validator=images.check_source)
 app.command(files.run)
-app.command(files.info)
-app.command(files.render)
+app.command(contents.info)
 app.command(files.export_script)
 app.command(jupyter.lab)
 app.command(jupyter.app, validator=jupyter.check_scene_or_file)
+app.register_install_completion_command()
 
 
 def main() -> None:
     """Run the command; print an error as one line on stderr, with --debug as a traceback."""
-    arguments = [one for one in sys.argv[1:] if one != "--debug"]
+    flags = FLAGS.intersection(sys.argv[1:])
+    arguments = [one for one in sys.argv[1:] if one not in flags]
+    quiet = "--quiet" in flags
+    get_console().quiet = quiet
     stderr = Console(stderr=True, soft_wrap=True)
+
+    def warn(warning: SegaSessionWarning) -> None:
+        # What is missing is said in any case.
+        if not quiet or isinstance(warning, IncompleteWarning):
+            stderr.print(_line("warning", in_words(str(warning))))
+
     try:
-        with redirect_warnings(lambda warning: stderr.print(_line("warning", warning))):
+        with redirect_warnings(warn):
             app(arguments)
     except (SegaSessionError, OSError) as error:
-        if len(arguments) < len(sys.argv) - 1:
+        if "--debug" in flags:
             raise
         stderr.print(_line("error", explain(error)))
-        sys.exit(1)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
-        sys.exit(130)  # as shells report a command that Ctrl+C ended
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from rich.text import Text
 from ..errors import ModelMismatchError, SegaSessionError, SessionFileError, printable
 from ..files import file_errors
 
+FAILED, INTERRUPTED = 1, 130
+"""Exit codes; the second is that with which shells report a command that Ctrl+C ended."""
+
 Force = Annotated[bool, Parameter(help="Overwrite files that are there already.", negative="")]
 
 
@@ -94,5 +97,6 @@ def progress(console: Console, what: str, unit: str) -> Iterator[Callable[[int, 
         yield lambda done, total: None
         return
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        # Shown from the first unit on: most files need no inversion, and some renders no call.
+        task = bar.add_task("", total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

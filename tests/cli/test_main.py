@@ -57,7 +57,7 @@ def test_the_model_can_be_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     command = ("render", "a.safetensors", "--out", "a.png", "--device", "cpu", "--model")
     done = sega_session(*command, "one.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "a.png: 0 evaluations\n"
+    assert done.stdout == "a.png: exact, 0 evaluations\n"
     shutil.rmtree(tmp_path / "hub")
     save_file({"x.lora_up.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
     for model, message in (
@@ -101,6 +101,8 @@ def test_wrong_use_is_one_line(tmp_path: Path) -> None:
         ("run", "a.json"),
         ("run", "a.json", "--out", "o", "--max-seeds", "0"),
         ("render", "a.safetensors", "--out", "a.jpg"),
+        ("render", "a.safetensors", "--out", "a.png", "--mode", "best"),
+        ("edit", "--add", "hat:large", "--out", "a.png"),
     ):
         failed = sega_session(*arguments, cwd=tmp_path)
         assert (failed.returncode, failed.stdout) == (2, "")
@@ -121,7 +123,16 @@ def test_published_scripts_are_valid() -> None:
 GOLDEN = str(Path(__file__).parents[1] / "data" / "session-v1.safetensors")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("info", GOLDEN), ("export-script", GOLDEN)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("grid", "--help"),
+        ("info", GOLDEN),
+        ("info", GOLDEN, "--json"),
+        ("export-script", GOLDEN),
+    ],
+)
 def test_commands_without_a_model_import_no_torch(arguments: tuple[str, ...]) -> None:
     code = (
         "import sys\n"
@@ -232,7 +243,7 @@ def test_targets_are_checked_before_the_work(hostile: Path) -> None:
     for arguments, message in (
         (("run", "a.json", "--out", "o", "--force"), "'o/session.safetensors' is no file."),
         (("run", "a.json", "--out", "a.json/b"), "'a.json/b' cannot be created: a file is in its"),
-        (("render", "a.safetensors", "--out", "p/a.png"), "a.safetensors: 'p/a-0.png' has no"),
+        (("render", "a.safetensors", "--out", "p/a.png"), "'p/a-0.png' has no folder to"),
         (("export-script", "a.safetensors", "--out", "p/a.json"), "'p/a.json' has no folder to"),
     ):
         failed = sega_session(*arguments, cwd=hostile)
@@ -271,3 +282,27 @@ def test_photographs_go_from_scripts_to_sessions_and_back(tmp_path: Path) -> Non
     assert "'again.json' is there already" in failed.stderr
     again = EditSession.run(tmp_path / "again.json", pipeline, tmp_path / "out")
     assert (again.scene, again.history) == (session.scene, session.history)
+
+
+def test_completion_is_installed_for_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = sega_session("--install-completion", "--shell", "bash", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    script = tmp_path / ".local" / "share" / "bash-completion" / "completions" / "sega-session"
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+    # What bash does when a user types these words and presses the tabulator.
+    shell = """
+        . "$1"
+        COMP_WORDS=(sega-session edit --gui) COMP_CWORD=2
+        _sega_session
+        echo "${COMPREPLY[@]}"
+    """
+    found = subprocess.run(
+        ["bash", "--norc", "-c", shell, "bash", str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["--guidance-scale"]
