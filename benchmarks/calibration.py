@@ -13,8 +13,8 @@ whole each.
 ``--workdir`` is a folder with the ``classifier.pt`` that tools/avatars/train_classifier.py trains;
 it requires the extra "train".
 
-For the first seed of each concept, the calibration is repeated with exact renders and with
-previews, to see what approximate renders cost. Writes calibration.md and calibration.json (the
+For a seed of four concepts, the calibration is repeated with exact renders and with previews, to
+see what approximate renders cost. Writes calibration.md and calibration.json (the
 tables) and calibration.png (steps before and after, of a seed of each concept).
 """
 
@@ -52,14 +52,14 @@ STEPS = 25
 COUNT = 10
 """Images of a slider."""
 
+PRICED = ("glasses", "moustache", "hat", "bald")
+"""The concepts whose calibration is repeated in other modes."""
+
 CANDIDATES = range(16)
 """The seeds among which the first that lack a concept are taken."""
 
 LABEL, TILE, GAP = 120, 80, 3
 """Pixels of the figure: the width of the words, an image's side, and the space between."""
-
-WAYS = ("to the recommended scale", "to high", "calibrated")
-"""The ways that ten scales are chosen; the first two in equal steps from 0."""
 
 RECOMMENDED = read_presets(AVATARS / PRESETS_FILE)
 
@@ -108,14 +108,14 @@ class Case:
 
     Attributes:
         recommended: the scale that the checkpoint recommends.
-        sliders: in the order of `WAYS`.
+        sliders: by the way that their scales are chosen, see `ways`.
     """
 
     concept: str
     seed: int
     recommended: float
     calibration: Calibration
-    sliders: tuple[Slider, ...]
+    sliders: dict[str, Slider]
 
 
 @frozen
@@ -191,29 +191,33 @@ def lacking(pipeline: Any, classifier: Classifier, count: int) -> dict[str, list
     return found
 
 
-def measured(session: EditSession, classifier: Classifier, concept: str) -> tuple[Case, Any]:
-    """Calibrate a concept; return the case and the images of its sliders."""
+def ways(calibration: Calibration, recommended: float) -> dict[str, NDArray[np.float64]]:
+    """Return the scales of a slider, by the way that they are chosen."""
+    return {
+        "to the recommended scale": np.linspace(0, recommended, COUNT),
+        "to high": np.linspace(0, calibration.high, COUNT),
+        "calibrated": np.array(calibration.steps(COUNT)),
+    }
+
+
+def measured(
+    session: EditSession, classifier: Classifier, concept: str
+) -> tuple[Case, dict[str, Images]]:
+    """Calibrate a concept; return the case, and the images of its sliders."""
     with reduced():
         calibration = session.calibrate(concept)
     recommended = session[concept].scale
-    chosen = (
-        np.linspace(0, recommended, COUNT),
-        np.linspace(0, calibration.high, COUNT),
-        calibration.steps(COUNT),
-    )
-    sliders, shown = [], []
-    for scales in chosen:
-        images = np.concatenate([image_at(session, concept, float(scale)) for scale in scales])
-        sliders.append(
-            Slider(
-                tuple(map(float, scales)),
-                tuple(confidence(classifier, images, concept).tolist()),
-                path(list(images)),
-            )
+    sliders, shown = {}, {}
+    for way, scales in ways(calibration, recommended).items():
+        each = [image_at(session, concept, scale) for scale in scales.tolist()]
+        shown[way] = images = np.concatenate(each)
+        sliders[way] = Slider(
+            tuple(scales.tolist()),
+            tuple(confidence(classifier, images, concept).tolist()),
+            path(list(images)),
         )
-        shown.append(images)
     (seed,) = session.seeds
-    return Case(concept, seed, recommended, calibration, tuple(sliders)), shown
+    return Case(concept, seed, recommended, calibration, sliders), shown
 
 
 def costs(pipeline: Any, case: Case) -> Iterator[Cost]:
@@ -259,7 +263,6 @@ def table(cases: list[Case], prices: list[Cost], minutes: float) -> str:
     made_on = machine()
     versions = ", ".join(f"{name} {number}" for name, number in made_on["versions"].items())
     seeds = max(sum(case.concept == one.concept for one in cases) for case in cases)
-    recommended, to_high, calibrated = WAYS
     lines = [
         "# Even steps of a slider",
         "",
@@ -268,10 +271,11 @@ def table(cases: list[Case], prices: list[Cost], minutes: float) -> str:
         f"{RECOMMENDED.guidance_scale:g}, networks in bfloat16; {minutes:.1f} minutes with "
         f"{made_on['threads']} thread of {made_on['cpu']}; Python {made_on['python']}, {versions}.",
         "",
-        f"Ten images of a slider, all rendered exactly, at scales that are chosen in three ways: "
-        f"*{recommended}* and *{to_high}* of the calibration, in equal steps from 0; "
-        f"*{calibrated}*: `session.calibrate(concept).steps(10)`. Numbers are the median / the "
-        "worst of the seeds. If the nine steps between neighbours were even, each would have 0.11.",
+        "Ten images of a slider, all rendered exactly, at scales that are chosen in three ways: in "
+        "equal steps from 0 *to the recommended scale*; in equal steps from 0 *to high* of the "
+        "calibration; and *calibrated*: `session.calibrate(concept).steps(10)`. Numbers are the "
+        "median / the worst of the seeds. If the nine steps between neighbours were even, each "
+        "would have 0.11.",
         "",
         "## The images",
         "",
@@ -308,7 +312,7 @@ def table(cases: list[Case], prices: list[Cost], minutes: float) -> str:
     for concept, own in by_concept(cases).items():
         low = [case.calibration.low for case in own]
         high = [case.calibration.high for case in own]
-        sure = min(case.sliders[-1].confidence[-1] for case in own)
+        sure = min(case.sliders["calibrated"].confidence[-1] for case in own)
         lines.append(
             f"| {concept} | {own[0].recommended:g} | {min(low):.2f} to {max(low):.2f} | "
             f"{min(high):.2f} to {max(high):.2f} | {sure:.2f} |"
@@ -317,9 +321,9 @@ def table(cases: list[Case], prices: list[Cost], minutes: float) -> str:
         "",
         "## The mode of the renders",
         "",
-        "The four renders of a calibration besides the unedited image, for the first seed of each "
-        "concept. *Off* is the largest difference between the share of the change that a scale has "
-        "and the share that exact renders find: median / worst of the concepts.",
+        "The four renders of a calibration besides the unedited image, for the first seed of "
+        f"{', '.join(PRICED)}. *Off* is the largest difference between the share of the change "
+        "that a scale has and the share that exact renders find: median / worst of the concepts.",
         "",
         "| mode | evaluations | off |",
         "| --- | --- | --- |",
@@ -333,10 +337,11 @@ def table(cases: list[Case], prices: list[Cost], minutes: float) -> str:
 
 def rows(cases: list[Case], value: Callable[[Slider], float]) -> Iterator[str]:
     """Yield the lines of a table of one number of the sliders."""
-    yield f"| concept | {' | '.join(WAYS)} |"
-    yield "| --- " * (1 + len(WAYS)) + "|"
+    chosen = list(cases[0].sliders)
+    yield f"| concept | {' | '.join(chosen)} |"
+    yield "| --- " * (1 + len(chosen)) + "|"
     for concept, own in {**by_concept(cases), "**all**": cases}.items():
-        cells = [spread([value(case.sliders[way]) for case in own]) for way in range(len(WAYS))]
+        cells = [spread([value(case.sliders[way]) for case in own]) for way in chosen]
         yield f"| {concept} | {' | '.join(cells)} |"
 
 
@@ -344,13 +349,14 @@ def by_concept(cases: list[Case]) -> dict[str, list[Case]]:
     return {one: [case for case in cases if case.concept == one] for one in RECOMMENDED.concepts}
 
 
-def sheet(strips: dict[str, list[Images]]) -> Image.Image:
-    """Draw the images of a seed of each concept, to the recommended scale and calibrated."""
+def sheet(strips: dict[str, dict[str, Images]]) -> Image.Image:
+    """Draw the images of a seed of each concept, at equal steps of the scale and calibrated."""
     width, height = LABEL + COUNT * (TILE + GAP), len(strips) * (2 * (TILE + GAP) + 3 * GAP)
     drawn = Image.new("RGB", (width, height), "white")
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(14)
     top = 0
-    for concept, (before, _, after) in strips.items():
+    for concept, shown in strips.items():
+        before, *_, after = shown.values()
         for words, images in ((f"{concept}\nequal steps", before), ("calibrated", after)):
             draw.multiline_text((GAP, top + TILE // 3), words, "black", font)
             for index, pixels in enumerate(images):
@@ -376,7 +382,7 @@ def main() -> None:
     found = lacking(pipeline, classifier, arguments.seeds)
     cases: list[Case] = []
     prices: list[Cost] = []
-    strips: dict[str, list[Images]] = {}
+    strips: dict[str, dict[str, Images]] = {}
     # After each seed the results are written, so that a run that is stopped leaves some.
     for index in range(arguments.seeds):
         for concept, seeds in found.items():
@@ -385,9 +391,10 @@ def main() -> None:
             cases.append(case)
             if index == 0:
                 strips[concept] = images
-                prices += costs(pipeline, case)
-            shares = [f"{slider.largest_change:.2f}" for slider in case.sliders]
-            print(concept, seeds[index], *shares, flush=True)
+                if concept in PRICED:
+                    prices += costs(pipeline, case)
+            largest = [f"{slider.largest_change:.2f}" for slider in case.sliders.values()]
+            print(concept, seeds[index], *largest, flush=True)
         minutes = (time.perf_counter() - start) / 60
         write(arguments.output, cases, prices, strips, minutes)
 
@@ -396,7 +403,7 @@ def write(
     folder: Path,
     cases: list[Case],
     prices: list[Cost],
-    strips: dict[str, list[Images]],
+    strips: dict[str, dict[str, Images]],
     minutes: float,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -404,7 +411,6 @@ def write(
     results = {
         "machine": machine(),
         "minutes": round(minutes, 1),
-        "ways": WAYS,
         "cases": [attrs.asdict(case) for case in cases],
         "modes": [attrs.asdict(one) for one in prices],
     }

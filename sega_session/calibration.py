@@ -11,7 +11,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from .errors import InvalidValueError
-from .state.fields import check_integer, check_number
+from .state.fields import as_int, check_integer, check_number, check_text, checked_by
 
 Images: TypeAlias = NDArray[np.floating[Any]]
 """``(images, height, width, 3)`` in [0, 1]."""
@@ -33,16 +33,15 @@ BEGIN, END = 0.05, 0.95
 """The shares of the whole change at the ends of the range: outside it, little changes."""
 
 
-def _ascending(_: object, __: object, value: tuple[float, ...]) -> None:
-    if len(value) < 2 or value[0] < 0 or any(a >= b for a, b in pairwise(value)):
-        raise InvalidValueError("scales", value, "at least two, ascending from at least 0")
+def _check_scales(what: str, value: tuple[Any, ...]) -> None:
+    numbers = [check_number(what, one, at_least=0) for one in value]
+    if len(numbers) < 2 or any(one >= other for one, other in pairwise(numbers)):
+        raise InvalidValueError(what, value, "at least two, ascending")
 
 
-def _changing(_: object, __: object, value: tuple[float, ...]) -> None:
-    for change in value:
-        check_number("changes", change, at_least=0)
-    if not sum(value) > 0:
-        raise InvalidValueError("changes", value, "at least one above 0")
+def _check_changes(what: str, value: tuple[Any, ...]) -> None:
+    if not sum(check_number(what, one, at_least=0) for one in value) > 0:
+        raise InvalidValueError(what, value, "at least one above 0")
 
 
 @frozen(kw_only=True)
@@ -67,10 +66,10 @@ class Calibration:
         InvalidValueError: the scales do not ascend, or no image differs from the others.
     """
 
-    concept: str
-    scales: tuple[float, ...] = field(converter=tuple, validator=_ascending)
-    changes: tuple[float, ...] = field(converter=tuple, validator=_changing)
-    evaluations: int
+    concept: str = field(validator=checked_by(check_text, may_be_empty=False))
+    scales: tuple[float, ...] = field(converter=tuple, validator=checked_by(_check_scales))
+    changes: tuple[float, ...] = field(converter=tuple, validator=checked_by(_check_changes))
+    evaluations: int = field(converter=as_int, validator=checked_by(check_integer, at_least=0))
 
     def __attrs_post_init__(self) -> None:
         if len(self.changes) != len(self.scales) - 1:
@@ -154,7 +153,7 @@ def measure_changes(
         below, above = max(
             pairwise(sorted(images)), key=lambda pair: distance(*(images[one] for one in pair))
         )
-        middle = ((below**0.5 + above**0.5) / 2) ** 2
+        middle = (below + above) / 4 + (below * above) ** 0.5 / 2
         images[middle] = render(middle)
     scales = sorted(images)
     return tuple(scales), path([images[one] for one in scales])
