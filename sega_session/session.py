@@ -32,6 +32,7 @@ import torch
 from PIL.Image import Image, fromarray
 from torch import Tensor
 
+from .calibration import Calibration, Images, measure_changes
 from .engine import (
     CacheInfo,
     Conditionings,
@@ -106,6 +107,7 @@ from .scripts import (
 from .sega import Guider, embedding_condition, heat_map
 from .state import (
     MAX_SIDE,
+    Anchored,
     BatchPlan,
     Concept,
     EditState,
@@ -138,6 +140,9 @@ logger = logging.getLogger("sega_session")
 
 STREAM: tuple[ModeName, ...] = ("preview", "anchored", "exact")
 """The modes of `EditSession.stream`."""
+
+CALIBRATING: Mode = Anchored(every=5)
+"""The mode of `EditSession.calibrate`; see benchmarks/results/calibration.md."""
 
 EXPECTED_CALLS = 8
 """The model calls that `EditSession.expected_heat_map` evaluates."""
@@ -1019,6 +1024,50 @@ class EditSession:
                 yield render
             if render.exact:
                 return
+
+    def calibrate(self, name: str) -> Calibration:
+        """Find the scales in which a concept changes the images of the current state.
+
+        The images without the concept are rendered exactly, unless they are recorded, and those at
+        four other scales, up to the concept's scale, approximately. If nothing changes visibly up
+        to there, scales up to four times as high are tried. The other concepts apply as they are.
+        Neither the history nor the state that estimates start from changes.
+
+        >>> calibration = session.calibrate("glasses")
+        >>> session.reweight("glasses", calibration.scale(0.5))
+
+        Args:
+            name: the name of a concept with a scale above 0.
+
+        Returns:
+            The range, and scales in it whose images look evenly spaced.
+
+        Raises:
+            UnknownConceptError: no concept has this name.
+            InvalidValueError: the concept does not change the images visibly.
+
+        And as `render` does.
+        """
+        state = self.state
+        concept = state.concept(name)
+        reasons = idle_reasons(concept, self.num_calls, self._renderer.first)
+        reason = next(reasons, "" if concept.enabled else "it is muted. Call enable() first.")
+        if reason:
+            raise InvalidValueError("name", name, "a concept that has an effect", f"In this state, {reason}")
+        without = edits.update(state, name, scale=0.0)
+        evaluations = 0
+
+        def images_at(scale: float) -> Images:
+            nonlocal evaluations
+            mode = CALIBRATING if scale else Exact()
+            at = edits.update(state, name, scale=scale)
+            render = self._render(at, mode, without, "np")
+            evaluations += render.evaluations
+            return cast(Images, render.images)
+
+        with self._rendering:
+            scales, changes = measure_changes(images_at, concept.scale)
+        return Calibration(concept=name, scales=scales, changes=changes, evaluations=evaluations)
 
     @torch.no_grad()
     def measure(self, render: Render) -> Measurement:
