@@ -289,6 +289,14 @@ def test_what_photographs_do_not_allow(field: str, value: Any, message: str) -> 
     assert session.pipeline.rows == before
 
 
+def test_photographs_are_not_inverted_to_check_values() -> None:
+    session = photographed()
+    before = session.pipeline.rows
+    with pytest.raises(InvalidValueError, match="scale is -1"):
+        grid(session, x=vary("guidance_scale", [2]), y=vary("glasses.scale", [1, -1]))
+    assert session.pipeline.rows == before
+
+
 # What it costs.
 
 
@@ -450,28 +458,23 @@ def test_the_session_stays_as_it_was() -> None:
     assert render.before == history[2].state
 
 
-@pytest.mark.parametrize("field", ["seed", "mode", "glasses.mask"])
-def test_edits_meanwhile_do_not_change_the_grid(field: str) -> None:
-    values = {"seed": [7, 8], "mode": ["preview", "exact"], "glasses.mask": [LEFT, RIGHT]}[field]
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("seed", [7, 8]), ("mode", ["preview", "exact"]), ("glasses.mask", [LEFT, RIGHT])],
+)
+def test_edits_meanwhile_do_not_change_the_grid(field: str, values: list[Any]) -> None:
+    x, y = vary("glasses.scale", [1, 2]), vary(field, values)
     session = begin()
 
     def edit(_: Cell) -> None:
         session.add(f"hat {len(session)}")
 
-    found = grid(
-        session,
-        x=vary("glasses.scale", [1, 2]),
-        y=vary(field, values),
-        callback_on_cell_end=edit,
-    )
+    found = grid(session, x=x, y=y, callback_on_cell_end=edit)
     assert len(session) == 6
-    for row, undisturbed in zip(
-        found.cells,
-        grid(begin(), x=vary("glasses.scale", [1, 2]), y=vary(field, values)).cells,
-        strict=True,
-    ):
-        for cell, expected in zip(row, undisturbed, strict=True):
-            assert torch.equal(rendered(cell).latents, rendered(expected).latents)
+    undisturbed = grid(begin(), x=x, y=y)
+    for row, others in zip(found.cells, undisturbed.cells, strict=True):
+        for cell, other in zip(row, others, strict=True):
+            assert torch.equal(rendered(cell).latents, rendered(other).latents)
 
 
 # Warnings.
