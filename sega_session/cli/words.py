@@ -39,6 +39,7 @@ WORDS = {
     r"Lower height and width, use fewer seeds or cache_bytes, or load .* help too\.": (
         "Choose a smaller size, fewer seeds, or --dtype float16."
     ),
+    r"Call it again\.": "Run it again.",
     r", the pipeline is ": ", this one is ",
     r"allowed: a DiffusionModel, or one of": "allowed: one of",
     r"has no step\(\) or no order, which": "lacks what",
