@@ -20,10 +20,7 @@ from rich.text import Text
 from ..contact_sheet import Tile, contact_sheet
 from ..errors import printable
 from ..files import file_errors
-from ..saving import (
-    read_masks,
-    read_photograph,
-)
+from ..saving import read_masks, read_photograph
 from ..scripts import (
     DEFAULT_LIMITS,
     Limits,

@@ -39,6 +39,7 @@ WORDS = {
     r"Lower height and width, use fewer seeds or cache_bytes, or load .* help too\.": (
         "Choose a smaller size, fewer seeds, or --dtype float16."
     ),
+    r"Call it again\.": "Run it again.",
     r", the pipeline is ": ", this one is ",
     r"allowed: a DiffusionModel, or one of": "allowed: one of",
     r"has no step\(\) or no order, which": "lacks what",
@@ -51,7 +52,7 @@ WORDS = {
 _WORDS = tuple((re.compile(pattern), words) for pattern, words in WORDS.items())
 
 QUOTED = re.compile(r"""(?<!\w)('[^']*'|"[^"]*")""")
-"""A value in a message. It may be a user's text, in which nothing is replaced or left out."""
+"""A value in a message. It may be a user's text, which is not read as sentences."""
 
 PYTHON = re.compile(r"\w\(|\b[a-z_]+=(?![0-9])|\b[A-Z]\w*\.[a-z_]|\bEditSession\b")
 """What a sentence in Python has: a call, an argument, an attribute."""

@@ -80,7 +80,7 @@ def test_what_is_done_is_kept_when_a_grid_is_interrupted(
     model.on_evaluate = interrupt
     ended = command(*GRID, "seed=0..3", "--quiet")
     assert (ended.code, ended.out) == (130, "")
-    assert ended.err == "warning: 1 of 4 cells were rendered; the grid was interrupted.\n"
+    assert ended.err == ("warning: 1 of 4 cells were rendered; ^C ended the grid. Run it again.\n")
     before = Path("a.png").read_bytes()
     model.calls = 6
     ended = command(*GRID, "seed=0..3", "--force")

@@ -82,9 +82,9 @@ def test_edits_use_what_the_checkpoint_recommends(
         "smile instead of sad",
         "no glasses:2",
         "hat:-1.5",
-        "old instead of young:3",
-        "a: b:1",
         "crowd:3",
+        "a: b:1",
+        "old instead of young:3",
     ]
     options = [text for name in names for text in ("--add", name)]
     assert command("edit", *SMALL, *options, "--out", "a.png").code == 0
@@ -100,9 +100,9 @@ def test_edits_use_what_the_checkpoint_recommends(
     other.add("smile", **settings.opposites["smile"].arguments(4))
     other.add("no glasses", **{**settings.removals["no glasses"].arguments(4), "scale": 2})
     other.add("hat", **{**settings.concepts["hat"].arguments(4), "scale": 1.5, "inverted": True})
-    other.add("old", scale=3, opposite="young")
-    other.add("a: b", scale=1)
     other.add("crowd", scale=3, threshold=0.9, warmup=1, inverted=True)
+    other.add("a: b", scale=1)
+    other.add("old", scale=3, opposite="young")
     read = EditSession.from_image("a.png", model)
     assert (read.scene, read.state) == (other.scene, other.state)
     failed = command("edit", "a.png", "--remove", "glasses", "--out", "b.png")
