@@ -16,7 +16,7 @@ from ..errors import (
     printable,
     redirect_warnings,
 )
-from . import contents, demo, files, images, jupyter
+from . import contents, demo, files, images, jupyter, sweep
 from .output import FAILED, INTERRUPTED
 from .words import in_words
 
@@ -53,6 +53,7 @@ app.command(demo.demo)
 app.command(images.edit, validator=images.check_source)
 app.command(images.render)
 app.command(images.grid, validator=images.check_source)
+app.command(sweep.sweep)
 app.command(files.run)
 app.command(contents.info)
 app.command(files.export_script)
