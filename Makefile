@@ -11,7 +11,7 @@ demo: .venv/installed
 
 # The site, in docs/_build/html. A broken link or reference is an error.
 docs: .venv/installed-docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 # With a tenth of the fuzzing, the kills and the soaks.
 test: .venv/installed-test

@@ -20,7 +20,6 @@ exclude_patterns = ["_build"]
 # Markdown.
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
 
 # The notebooks are committed with their outputs, which tests/slow/test_notebooks.py compares.
 nb_execution_mode = "off"
@@ -30,7 +29,7 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 default_role = "py:obj"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-napoleon_use_ivar = True
+napoleon_attr_annotations = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
@@ -41,10 +40,11 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_theme_options = {"top_of_page_buttons": []}
+html_show_copyright = False
 
 
 def setup(app: Sphinx) -> None:
     """Bring the pages together before they are read."""
     pages.copy_pages()
     app.connect("source-read", pages.finish_page)
+    app.connect("autodoc-process-signature", pages.hide_signature)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from sphinx.application import Sphinx
 
@@ -87,13 +89,28 @@ def with_links(text: str, page: Path) -> str:
     return LINK.sub(lead, text)
 
 
+def hide_signature(
+    app: Sphinx,
+    what: str,
+    name: str,
+    value: object,
+    options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str] | None:
+    """Leave out the arguments of errors and warnings, which only this package raises."""
+    return ("", "") if what == "exception" and signature else None
+
+
 def commands() -> str:
     """Return the reference of the command: its own help, as Markdown."""
     from cyclopts.docs.markdown import generate_markdown_docs
 
     from sega_session.cli.main import app
 
-    return generate_markdown_docs(app, generate_toc=False, no_root_title=True, heading_level=1)
+    # Cyclopts takes the program that runs now for the command.
+    with mock.patch.object(sys, "argv", [app.name[0]]):
+        return generate_markdown_docs(app, generate_toc=False, no_root_title=True, heading_level=2)
 
 
 def script() -> str:

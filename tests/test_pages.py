@@ -16,7 +16,7 @@ from sega_session.cli.main import app
 from sega_session.scripts.schema import script_schema
 from tests.support.markdown import DOCS
 
-DOCUMENTED = re.compile(r"^\.\. auto\w+:: ([\w.]+)$", re.MULTILINE)
+DOCUMENTED = re.compile(r"^\.\. (?:auto|py:)\w+:: ([\w.]+)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,9 @@ def pages() -> Any:
     return module
 
 
-def documented(page: str) -> set[str]:
-    return set(DOCUMENTED.findall((DOCS / page).read_text()))
+def documented(pages: str) -> set[str]:
+    """Return the names that pages document."""
+    return {name for path in DOCS.glob(pages) for name in DOCUMENTED.findall(path.read_text())}
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -38,7 +39,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     public = {f"sega_session.{name}" for name in package.__all__ if not name.startswith("_")}
     widgets: Any = sega_widgets
     public |= {f"sega_widgets.{name}" for name in widgets.__all__}
-    assert public - documented("api.md") - documented("errors.md") == set()
+    assert public - documented("api*.md") - documented("errors.md") == set()
 
 
 def test_every_error_says_what_to_do() -> None:
@@ -60,6 +61,7 @@ def test_the_commands_are_those_of_the_program(pages: Any) -> None:
         if not name.startswith("-"):
             assert re.search(rf"^#+ .*\b{name}\b", text, re.MULTILINE), name
     assert "--max-evaluations" in text
+    assert "sega-session info FILE" in text
 
 
 def test_the_script_page_has_every_class_and_key(pages: Any) -> None:

@@ -8,7 +8,6 @@ Takes a minute on two cores.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,9 +20,13 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SIDE = 256
 """Pixels of a picture, twice those of the model's images."""
 
-SCALES = (1, 2, 3, 4, 6)
-THRESHOLDS = (0, 0.5, 0.8, 0.95, 0.99)
-WARMUPS = (0, 5, 10, 20, 30)
+SERIES = (
+    ("curly hair", "scale", (1, 2, 3, 4, 6)),
+    ("blue hair", "threshold", (0, 0.5, 0.8, 0.9, 0.99)),
+    ("curly hair", "warmup", (0, 5, 10, 20, 30)),
+)
+"""A concept, one of its fields, and the values that it is shown with."""
+
 MARK = (255, 0, 90)
 """The colour of the places where a concept acts."""
 
@@ -33,24 +36,29 @@ def main() -> None:
     pipeline = load_avatars()
     pipeline.set_progress_bar_config(disable=True)
     found = recommended(pipeline)
-    session = EditSession(pipeline, "a portrait of a person", seed=33, guidance_scale=5)
+    assert found is not None
+    session = EditSession(pipeline, found.prompt, seed=found.seed, guidance_scale=5)
+
+    def add(concept: str) -> None:
+        session.add(concept, **found.concepts[concept].arguments(session.num_calls))
+
     write("base", session.render().image)
-
-    session.add("glasses", scale=4, threshold=0.95)
-    glasses = session.render()
-    write("glasses", glasses.image)
-    write("where", marked(session, glasses, "glasses"))
-    for field, values in (("scale", SCALES), ("threshold", THRESHOLDS), ("warmup", WARMUPS)):
+    for concept, field, values in SERIES:
+        add(concept)
+        session.render()
         for value in values:
-            state = edits.update(session.state, "glasses", **{field: value})
+            state = edits.update(session.state, concept, **{field: value})
             write(f"{field}-{value}", session.render(state=state).image)
+        session.remove(concept)
 
-    name = "glasses"
-    for prompt in ("smile", "hat"):
-        settings: dict[str, Any] = found.concepts[prompt].arguments(session.num_calls) if found else {}
-        session.add(prompt, **settings)
-        name += f"-{prompt}"
-        write(name, session.render().image)
+    name = ""
+    for concept in ("glasses", "smile", "blue hair"):
+        add(concept)
+        name += f"-{concept.replace(' ', '-')}"
+        render = session.render()
+        write(name[1:], render.image)
+        if concept == "glasses":
+            write("where", marked(session, render, concept))
 
 
 def marked(session: EditSession, render: Render, concept: str) -> Image.Image:
