@@ -23,7 +23,6 @@ myst_heading_anchors = 4
 
 # The notebooks are committed with their outputs, which tests/slow/test_notebooks.py compares.
 nb_execution_mode = "off"
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", 1000)]
 
 # Docstrings. A name in single backticks is a link where it is one.
 default_role = "py:obj"

@@ -162,5 +162,5 @@ def test_install_lines_work_in_a_checkout() -> None:
 
 
 def test_limits_are_the_defaults() -> None:
-    (stated,) = re.findall(r"`Limits\((operations=[^)]*)\)`", README.read_text())
+    (stated,) = re.findall(r"`Limits\((operations=[^)]*)\)`", (DOCS / "scripts.md").read_text())
     assert eval(f"Limits({stated})", {"Limits": Limits}) == Limits()
