@@ -7,7 +7,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
-import pages  # noqa: E402
+import pages
 
 project = "sega-session"
 author = "The authors of sega-session"

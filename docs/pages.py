@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cyclopts.docs.markdown import generate_markdown_docs
 from sphinx.application import Sphinx
+
+from sega_session.cli.main import app as command
+from sega_session.scripts.schema import script_schema
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -104,74 +108,60 @@ def hide_signature(
 
 def commands() -> str:
     """Return the reference of the command: its own help, as Markdown."""
-    from cyclopts.docs.markdown import generate_markdown_docs
-
-    from sega_session.cli.main import app
-
     # Cyclopts takes the program that runs now for the command.
-    with mock.patch.object(sys, "argv", [app.name[0]]):
-        return generate_markdown_docs(app, generate_toc=False, no_root_title=True, heading_level=2)
+    with mock.patch.object(sys, "argv", [command.name[0]]):
+        return generate_markdown_docs(
+            command, generate_toc=False, no_root_title=True, heading_level=2
+        )
 
 
 def script() -> str:
     """Return the keys of a script and of its operations, from the JSON Schema."""
-    from sega_session.scripts.schema import script_schema
-
     kinds = script_schema()["$defs"]
     operations = kinds["Script"]["properties"]["operations"]["items"]["anyOf"]
-    parts = ["## The document", *_keys(kinds.pop("Script"))]
-    parts += ["## The scene", *_keys(kinds.pop("ScriptScene"))]
-    parts += ["### ScriptPhotograph", *_keys(kinds.pop("ScriptPhotograph")), "## Operations"]
-    for one in operations:
-        kind = kinds.pop(_name(one))
-        parts += [f"### {kind['properties'].pop('op')['const']}", *_keys(kind)]
-    parts.append("## Other values")
-    for name, kind in kinds.items():
-        parts += [f"### {name}", *_keys(kind)]
+    scene = ("Script", "ScriptScene", "ScriptPhotograph")
+    names = [*scene, *map(_name, operations)]
+    names += [name for name in kinds if name not in names]
+    titles = {name: _title(name, kinds[name]) for name in names}
+    parts = []
+    for name in names:
+        parts += [f"## {titles[name]}", kinds[name]["description"], _table(kinds[name], titles)]
     return "\n\n".join(parts)
 
 
-def _keys(kind: Mapping[str, Any]) -> list[str]:
-    """Return the description of an object, and the table of its keys."""
-    rows = [
-        f"| `{key}` | {_value(value)} | {_default(key, value, kind['required'])} |"
-        for key, value in kind["properties"].items()
-    ]
-    if not rows:
-        return [kind["description"]]
-    return [kind["description"], "\n".join(["| key | value | default |", "| --- | --- | --- |", *rows])]
+def _title(name: str, kind: Mapping[str, Any]) -> str:
+    """Return the name of an operation, or of another class."""
+    title: str = kind["properties"].get("op", {"const": name})["const"]
+    return title
 
 
-def _value(schema: Mapping[str, Any]) -> str:
+def _table(kind: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """Return the table of an object's keys."""
+    rows = []
+    for key, value in kind["properties"].items():
+        default = f"`{json.dumps(value['default'])}`" if "default" in value else ""
+        default = "required" if key in kind["required"] else default
+        rows.append(f"| `{key}` | {_values(value, titles)} | {default} |")
+    return "\n".join(["| key | value | default |", "| --- | --- | --- |", *rows])
+
+
+def _values(schema: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """Return the values that a schema allows, in words."""
     match schema:
         case {"$ref": _}:
-            name = _name(schema)
-            return "the scene below" if name == "ScriptScene" else f"[{name}](#{name.lower()})"
-        case {"anyOf": members}:
-            if len(members) > 5:
-                return "operations"
-            return " or ".join(map(_value, members))
+            title = titles[_name(schema)]
+            found = f"[{title}](#{title.lower()})"
+        case {"anyOf": kinds}:
+            found = ", ".join(_values(one, titles) for one in kinds)
         case {"enum": values}:
-            return ", ".join(f'`"{one}"`' for one in values)
+            found = ", ".join(f"`{json.dumps(one)}`" for one in values)
         case {"const": value}:
-            return f"`{value}`"
-        case {"type": "array", "items": items}:
-            found = _value(items)
-            return "a list of operations" if found == "operations" else f"a list: {found}"
-        case {"type": "object"}:
-            return "an object"
-        case {"type": kinds}:
-            return " or ".join([kinds] if isinstance(kinds, str) else kinds)
-    return "any"
-
-
-def _default(key: str, schema: Mapping[str, Any], required: list[str]) -> str:
-    if key in required:
-        return "required"
-    if "default" not in schema:
-        return ""
-    return f"`{json.dumps(schema['default'])}`"
+            found = f"`{json.dumps(value)}`"
+        case {"items": kind}:
+            found = f"a list of {_values(kind, titles)}"
+        case {"type": kind}:
+            found = kind if isinstance(kind, str) else " or ".join(kind)
+    return found
 
 
 def _name(reference: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The pages of docs/: complete, and made from what they describe. `make docs` checks their links."""
+"""The pages of docs/ are complete. `make docs` checks their links."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_script_page_has_every_class_and_key(pages: Any) -> None:
             assert f"### {title}\n" in text
         assert all(f"| `{key}` |" in text for key in properties if key != "op")
         assert kind["description"] in text
-    assert '| `scale` | number | `5.0` |' in text
+    assert "| `scale` | number | `5.0` |" in text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from diffusers import SemanticStableDiffusionPipeline

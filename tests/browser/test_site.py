@@ -23,7 +23,7 @@ NOTEBOOK = "tutorials/01_first_edit"
 class Quiet(SimpleHTTPRequestHandler):
     """A handler of requests that logs none."""
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base names it
         """Log nothing."""
 
 
