@@ -58,7 +58,11 @@ PLACEHOLDER = re.compile(r"<!-- generated: (\w+) -->")
 
 
 def copy_pages() -> None:
-    """Copy the pages that belong elsewhere, where they have changed."""
+    """Copy the pages that belong elsewhere, where they have changed, and remove old copies."""
+    for folder in {page.parent for page in COPIED} - {DOCS}:
+        for path in folder.glob("*"):
+            if path not in COPIED:
+                path.unlink()
     for page, source in COPIED.items():
         content = source.read_bytes()
         if not page.exists() or page.read_bytes() != content:
@@ -158,7 +162,7 @@ def _values(schema: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         case {"const": value}:
             found = f"`{json.dumps(value)}`"
         case {"items": kind}:
-            found = f"a list of {_values(kind, titles)}"
+            found = f"list of {_values(kind, titles)}"
         case {"type": kind}:
             found = kind if isinstance(kind, str) else " or ".join(kind)
     return found
