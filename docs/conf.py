@@ -28,7 +28,7 @@ nb_execution_mode = "off"
 default_role = "py:obj"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-napoleon_attr_annotations = True
+napoleon_attr_annotations = False
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
@@ -46,4 +46,4 @@ def setup(app: Sphinx) -> None:
     """Bring the pages together before they are read."""
     pages.copy_pages()
     app.connect("source-read", pages.finish_page)
-    app.connect("autodoc-process-signature", pages.hide_signature)
+    app.connect("autodoc-process-signature", pages.plain_signature)

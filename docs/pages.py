@@ -11,11 +11,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import attrs
 from cyclopts.docs.markdown import generate_markdown_docs
 from sphinx.application import Sphinx
 
@@ -97,17 +98,39 @@ def with_links(text: str, page: Path) -> str:
     return LINK.sub(lead, text)
 
 
-def hide_signature(
+def plain_signature(
     app: Sphinx,
     what: str,
     name: str,
-    value: object,
+    value: Any,
     options: object,
     signature: str | None,
     returned: str | None,
 ) -> tuple[str, str] | None:
-    """Leave out the arguments of errors and warnings, which only this package raises."""
-    return ("", "") if what == "exception" and signature else None
+    """Return the arguments of a class as they are shown; None: as Sphinx shows them.
+
+    Errors and warnings are raised by this package only, so theirs are left out. Those of an attrs
+    class are its fields, with the types that their converters return.
+    """
+    if what == "exception" and signature:
+        return "", ""
+    if what == "class" and attrs.has(value):
+        return f"({', '.join(_arguments(attrs.fields(value)))})", ""
+    return None
+
+
+def _arguments(fields: Iterable[attrs.Attribute[Any]]) -> Iterator[str]:
+    """Yield the arguments of an attrs class."""
+    by_name = False
+    for one in fields:
+        if one.kw_only and not by_name:
+            by_name = True
+            yield "*"
+        default = ""
+        if one.default is not attrs.NOTHING:
+            made = isinstance(one.default, attrs.Factory)  # type: ignore[arg-type]
+            default = " = ..." if made else f" = {one.default!r}"
+        yield f"{one.alias}: {one.type}{default}"
 
 
 def commands() -> str:

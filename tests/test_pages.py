@@ -12,6 +12,7 @@ import sega_widgets
 import sega_session
 from sega_session import errors
 from sega_session.cli.main import app
+from sega_session.models import Recommended
 from sega_session.scripts.schema import script_schema
 from tests.support.markdown import DOCS, ROOT
 
@@ -71,6 +72,19 @@ def test_the_script_page_has_every_class_and_key(pages: Any) -> None:
         assert kind["description"] in section
         assert re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE) == [*kind["properties"]]
     assert "| `scale` | number | `5.0` |" in text
+
+
+def test_signatures_are_those_of_the_fields(pages: Any) -> None:
+    def signature(value: object, what: str = "class") -> Any:
+        return pages.plain_signature(None, what, "", value, None, "(given)", None)
+
+    assert signature(sega_session.Limits)[0] == (
+        "(*, operations: int = 1000, evaluations: int = 100000, pixels: int = 16777216, "
+        "seeds: int = 64)"
+    )
+    assert signature(Recommended)[0].endswith("opposites: Mapping[str, Preset] = ...)")
+    assert signature(errors.InvalidValueError, "exception") == ("", "")
+    assert signature(sega_session.EditSession) is None
 
 
 @pytest.mark.parametrize(
