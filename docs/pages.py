@@ -25,7 +25,6 @@ from sega_session.scripts.schema import script_schema
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-EXAMPLES = ROOT / "examples"
 
 COPIED: Mapping[Path, Path] = {
     DOCS / page: ROOT / source
@@ -44,7 +43,7 @@ COPIED: Mapping[Path, Path] = {
         },
         **{
             f"tutorials/{path.name}": f"examples/{path.name}"
-            for path in sorted(EXAMPLES.glob("*.ipynb"))
+            for path in sorted((ROOT / "examples").glob("*.ipynb"))
         },
     }.items()
 }
