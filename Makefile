@@ -4,10 +4,14 @@ BIN = .venv/bin
 JS = "widgets/sega_widgets/static/*.js" "tests/*/*.js"
 PYTEST = $(BIN)/python -m pytest --numprocesses 2
 
-.PHONY: demo test test-fast test-slow test-js test-browser check clean
+.PHONY: demo docs test test-fast test-slow test-js test-browser check clean
 
 demo: .venv/installed
 	$(BIN)/sega-session demo --force
+
+# The site, in docs/_build/html. A broken link or reference is an error.
+docs: .venv/installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 # With a tenth of the fuzzing, the kills and the soaks.
 test: .venv/installed-test
@@ -26,9 +30,9 @@ test-slow: .venv/installed-test
 test-js: .venv/installed-js
 	$(BIN)/node --test "tests/js/*.test.js"
 
-# Parts of the studio alone, then the whole in JupyterLab and on its page, with the chromium of the
-# system: browsers from elsewhere may not run.
-test-browser: .venv/installed-browser .venv/installed-js
+# Parts of the studio alone, the whole in JupyterLab and on its page, and the documentation, with the
+# chromium of the system: browsers from elsewhere may not run.
+test-browser: .venv/installed-browser .venv/installed-js docs
 	command -v chromium || { \
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
 	  $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; \
@@ -44,7 +48,7 @@ check: .venv/installed-test .venv/installed-js
 	$(BIN)/node node_modules/prettier/bin/prettier.cjs --check --log-level warn $(JS)
 
 clean:
-	rm -rf .venv node_modules
+	rm -rf .venv node_modules docs/_build
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -55,6 +59,10 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,check]"
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 .venv/installed-browser: .venv/installed

@@ -470,6 +470,8 @@ def first_page(rows: Sequence[FirstRow]) -> str:
     """Return the comparison of first renders as a Markdown table."""
     one = rows[0]
     lines = [
+        "# First renders",
+        "",
         f"First renders of {one.steps} steps: the median of {one.rounds} rounds, and the smallest "
         "and the largest value.",
         "P1 is our own loop without a cache, P0 diffusers' `SemanticStableDiffusionPipeline`. A",

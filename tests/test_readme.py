@@ -1,6 +1,6 @@
-"""Compare the tables of README.md with the code and the measurements.
+"""Compare the tables of README.md and docs/ with the code and the measurements.
 
-tests/slow/test_readme_code.py runs its code.
+tests/slow/test_page_code.py runs their code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from diffusers import SemanticStableDiffusionPipeline
@@ -18,12 +17,9 @@ from diffusers import SemanticStableDiffusionPipeline
 import sega_session
 from sega_session import EditSession, Limits
 from sega_session.testing import FakeModel
+from tests.support.markdown import DOCS, README, ROOT, table, tables
 
-ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
-
-Row = dict[str, str]
 
 
 def test_the_first_block_is_the_first_example() -> None:
@@ -32,31 +28,13 @@ def test_the_first_block_is_the_first_example() -> None:
     assert blocks[0] == code
 
 
-def tables(path: Path) -> list[list[Row]]:
-    """Return the tables of a Markdown file: the rows, with the cells by column."""
-    found = []
-    for block in re.findall(r"(?:^\|.*\|\n)+", path.read_text(), flags=re.MULTILINE):
-        header, _, *rows = (
-            [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-            for line in block.splitlines()
-        )
-        found.append([dict(zip(header, row, strict=True)) for row in rows])
-    return found
-
-
-def table(*columns: str) -> list[Row]:
-    """Return the one table of README.md that begins with these columns."""
-    (found,) = (rows for rows in tables(README) if tuple(rows[0])[: len(columns)] == columns)
-    return found
-
-
 def names(cell: str) -> list[str]:
     """Return the first words of a cell's code."""
     return re.findall(r"`(\w+)", cell)
 
 
 def test_the_calls_exist() -> None:
-    for row in table("to", "call"):
+    for row in table(DOCS / "edits.md", "to", "call"):
         for call in re.findall(r"(\w+)\(", row["call"]):
             assert any(hasattr(one, call) for one in (EditSession, sega_session)), call
 
@@ -68,7 +46,7 @@ def test_the_arguments_of_diffusers_exist() -> None:
         for call in (EditSession, EditSession.add, EditSession.momentum, EditSession.render)
         for name in inspect.signature(call).parameters
     }
-    for row in table("diffusers", "here"):
+    for row in table(DOCS / "diffusers.md", "diffusers", "here"):
         assert set(names(row["diffusers"])) <= set(theirs)
         arguments = re.findall(r"(\w+)=", row["here"]) or names(row["here"])
         assert set(arguments) <= ours
@@ -76,9 +54,11 @@ def test_the_arguments_of_diffusers_exist() -> None:
 
 def test_the_development_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for row in table("command", "does"):
-        target = row["command"].strip("`").removeprefix("make ")
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for row in table(ROOT / "CONTRIBUTING.md", "command", "runs"):
+        command = row["command"].strip("`")
+        target = command.removeprefix("make ")
+        there = (ROOT / command).exists() or re.search(rf"^{target}:", makefile, re.MULTILINE)
+        assert there, command
 
 
 def counts(model: Any, **arguments: Any) -> dict[str, int]:
@@ -116,7 +96,7 @@ def counts(model: Any, **arguments: Any) -> dict[str, int]:
 
 
 def check_costs(model: Any) -> None:
-    costs = table("edit", "evaluations", "from scratch")
+    costs = table(README, "edit", "evaluations", "from scratch")
     recorded, scratch = counts(model), counts(model, cache_bytes=0)
     assert {row["edit"]: int(row["evaluations"]) for row in costs} == recorded
     for row in costs[:-1]:
@@ -133,12 +113,12 @@ def test_adding_without_momentum() -> None:
     session.momentum(scale=0)
     session.render(output_type="latent")
     session.add("hat")
-    assert f"adding a concept takes {session.plan()} evaluations" in README.read_text()
+    assert f"adding a concept takes {session.plan()} evaluations" in (DOCS / "cache.md").read_text()
 
 
 def test_the_modes_are_as_measured() -> None:
     measured = {row["mode"]: row for row in tables(RESULTS / "fidelity.md")[0]}
-    quoted = table("mode", "evaluations", "PSNR median")
+    quoted = table(DOCS / "modes.md", "mode", "evaluations", "PSNR median")
     assert len(quoted) == 8
     for row in quoted:
         assert row.items() <= measured[row["mode"]].items()
@@ -151,7 +131,7 @@ def test_the_seconds_are_as_measured() -> None:
         for row in results["rows"]
         if (row["concepts"], row["steps"]) == (2, 50)
     }
-    quoted = table("edit", "mode", "evaluations", "model calls")
+    quoted = table(DOCS / "numbers.md", "edit", "mode", "evaluations", "model calls")
     assert len(quoted) == 12
     for row in quoted:
         edit, mode, *cells = row.values()
@@ -161,7 +141,7 @@ def test_the_seconds_are_as_measured() -> None:
             *(f"{one['of_p1']:.1%}", f"{one['of_p0']:.1%}"),
         ]
     fit, overhead = results["fit"], results["overhead"]
-    (row,) = table("ms per evaluation", "ms per model call")
+    (row,) = table(DOCS / "numbers.md", "ms per evaluation", "ms per model call")
     assert list(row.values()) == [
         *(f"{fit['ms_per_evaluation']:.1f}", f"{fit['ms_per_model_call']:.1f}"),
         *(f"{fit['r_squared']:.2f}", f"{overhead['ratio']:.2%}"),
@@ -169,15 +149,17 @@ def test_the_seconds_are_as_measured() -> None:
 
 
 def test_install_lines_work_in_a_checkout() -> None:
-    lines = re.findall(r"^pip install .*$", README.read_text(), flags=re.MULTILINE)
+    texts = [path.read_text() for path in (README, DOCS / "install.md")]
+    lines = re.findall(r"^ *pip install .*$", "".join(texts), flags=re.MULTILINE)
     assert len(lines) >= 4
     for line in lines:
-        assert line.startswith("pip install -c constraints.txt ")
+        assert line.lstrip().startswith("pip install -c constraints.txt ")
         assert '"sega-session' not in line  # which is on no index
     python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert f"Python {python.removeprefix('>=')} or later" in README.read_text()
+    for text in texts:
+        assert f"Python {python.removeprefix('>=')} or later" in text
 
 
 def test_limits_are_the_defaults() -> None:
-    (stated,) = re.findall(r"`Limits\((operations=[^)]*)\)`", README.read_text())
+    (stated,) = re.findall(r"`Limits\((operations=[^)]*)\)`", (DOCS / "scripts.md").read_text())
     assert eval(f"Limits({stated})", {"Limits": Limits}) == Limits()

@@ -14,7 +14,7 @@ class Measurement:
         psnr: peak signal-to-noise ratio in dB; infinite where the images are equal.
         ssim: structural similarity, at most 1 (Wang et al. 2004).
         missed: the distance from the exact image, relative to the change that the edit makes:
-            |x - x_exact| / |x_exact - x_before|. 0 is exact; the image before the edit has 1.
+            ``|x - x_exact| / |x_exact - x_before|``. 0 is exact; the image before the edit has 1.
         evaluations: evaluations made for the comparison, see `Render.evaluations`.
     """
 

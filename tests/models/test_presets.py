@@ -124,11 +124,12 @@ def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) ->
         assert preset.arguments(session.num_calls) == {**used, **rest}
 
 
-def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
+def test_pages_and_examples_use_what_is_recommended(pipeline: Any) -> None:
     found = recommended(pipeline)
     assert found is not None
     root = Path(__file__).parents[2]
-    files = [root / "README.md", *sorted((root / "examples").glob("*.[ip]*y*"))]
+    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    files = [*pages, *sorted((root / "examples").glob("*.[ip]*y*"))]
     adds = re.compile(r'add\(\\?"([a-z ]+)\\?", scale=([0-9.]+), threshold=([0-9.]+)')
     directions = re.compile(
         r'add\("([a-z ]+)", opposite="([a-z ]+)", scale=([0-9.]+), threshold=([0-9.]+)\)'
@@ -141,10 +142,10 @@ def test_readme_and_examples_use_what_is_recommended(pipeline: Any) -> None:
             if preset and path.stem != "published_example":
                 seen.add(path.name)
                 assert (float(scale), float(threshold)) == (preset.scale, preset.threshold), path
-    shown = directions.findall(files[0].read_text("utf-8"))
+    shown = directions.findall((root / "docs" / "edits.md").read_text("utf-8"))
     assert len(shown) == 2
     for prompt, opposite, scale, threshold in shown:
         preset = measured[prompt]
         assert preset.opposite == opposite
         assert (float(scale), float(threshold)) == (preset.scale, preset.threshold)
-    assert {"README.md", "first_edit.py", "01_first_edit.ipynb"} <= seen
+    assert {"README.md", "history.md", "first_edit.py", "01_first_edit.ipynb"} <= seen

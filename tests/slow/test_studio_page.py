@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sybil import Document, Example
-from sybil.parsers.markdown import CodeBlockParser, SkipParser
+import pytest
 
+from tests.support.markdown import DOCS, parse_page, run_page
 from tests.widgets.fakes import send
 
-PAGE = Path(__file__).parents[2] / "docs" / "studio.md"
 
-
-def run_python(example: Example) -> None:
-    exec(compile(example.parsed, f"docs/studio.md, line {example.line}", "exec"), example.namespace)
-
-
-def test_the_parts_work_together() -> None:
-    document = Document.parse(str(PAGE), CodeBlockParser("python", run_python), SkipParser())
-    for example in document.examples():
-        example.evaluate()
+def test_the_parts_work_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = parse_page(DOCS / "studio.md")
+    run_page(document)
     found = document.namespace
+    found["panel"].close()
     session, worker = found["session"], found["worker"]
     with worker:
         send(found["concepts"], {"kind": "add", "text": "glasses"})
