@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sega_session import EditSession
@@ -46,6 +46,7 @@ def calibrations(draw: st.DrawFn) -> Calibration:
     )
 
 
+@settings(deadline=None)
 @given(calibrations(), st.integers(2, 30))
 def test_steps_ascend_within_the_range(calibration: Calibration, count: int) -> None:
     steps = calibration.steps(count)
@@ -57,6 +58,7 @@ def test_steps_ascend_within_the_range(calibration: Calibration, count: int) -> 
     assert steps[-1] <= calibration.scales[-1] + margin
 
 
+@settings(deadline=None)
 @given(calibrations().filter(lambda one: min(one.changes) > 1e-3), st.floats(0, 1))
 def test_a_scale_has_its_share_of_the_change(calibration: Calibration, share: float) -> None:
     roots = np.sqrt(calibration.scales)
