@@ -27,7 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -152,8 +152,7 @@ def image_at(session: EditSession, concept: str, scale: float) -> Images:
     with reduced():
         session.render(state=state, output_type="latent")
     # The latents are recorded now, so this only decodes, in float32.
-    images: Images = session.render(state=state, output_type="np").images
-    return images
+    return cast(Images, session.render(state=state, output_type="np").images)
 
 
 def reduced() -> torch.autocast:
@@ -233,17 +232,16 @@ def costs(pipeline: Any, case: Case) -> Iterator[Cost]:
                 with reduced():
                     done = session.render(mode, state=state, output_type="np")
                 evaluations += done.evaluations
-                images: Images = done.images
-                return images
+                return cast(Images, done.images)
 
             scales, changes = measure_changes(render, case.recommended)
         found[mode] = Calibration(
             concept=case.concept, scales=scales, changes=changes, evaluations=evaluations
         )
-    scales = np.linspace(0, found["exact"].scales[-1], 1001)
-    exact = shares(found["exact"], scales)
+    at = np.linspace(0, found["exact"].scales[-1], 1001)
+    exact = shares(found["exact"], at)
     for mode, one in found.items():
-        off = float(np.abs(shares(one, scales) - exact).max())
+        off = float(np.abs(shares(one, at) - exact).max())
         yield Cost(case.concept, mode, off, one.evaluations)
 
 
