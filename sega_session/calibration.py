@@ -22,8 +22,7 @@ RENDERS = 5
 VISIBLE = 0.01
 """The least root mean square change of the pixels that is looked for: 40 dB.
 
-On the embedded model, concepts that show change the pixels by 0.02 to 0.1; see
-benchmarks/results/calibration.md.
+On the embedded model, concepts that show change the pixels by 0.02 or more.
 """
 
 DOUBLINGS = 2
