@@ -86,7 +86,7 @@ def test_a_flat_part_is_passed_over() -> None:
         ({"scales": (0,), "changes": ()}, "scales is .*allowed: at least two, ascending"),
         ({"scales": (0, 1, 1, 4)}, "at least two, ascending"),
         ({"scales": (0, 1, 4, 2)}, "at least two, ascending"),
-        ({"scales": (-1, 1, 2, 4)}, "scales is -1; allowed: a finite number, at least 0"),
+        ({"scales": (-1, 1, 2, 4)}, "scales is -1.0; allowed: a finite number, at least 0"),
         ({"scales": (0, 1, float("nan"), 4)}, "scales is nan; allowed: a finite number"),
         ({"changes": (0.1, 0.7)}, "allowed: 3, one fewer than the scales"),
         ({"changes": (0.1, -0.7, 0.2)}, "changes is -0.7; allowed: a finite number, at least 0"),
