@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from .errors import InvalidValueError
-from .state.fields import as_int, check_integer, check_number, check_text, checked_by
+from .state.fields import as_float, as_int, check_integer, check_number, check_text, checked_by
 
 Images: TypeAlias = NDArray[np.floating[Any]]
 """``(images, height, width, 3)`` in [0, 1]."""
@@ -22,8 +22,7 @@ RENDERS = 5
 VISIBLE = 0.01
 """The least root mean square change of the pixels that is looked for: 40 dB.
 
-On the embedded model, concepts that show change the pixels by 0.02 to 0.1; see
-benchmarks/results/calibration.md.
+On the embedded model, concepts that show change the pixels by 0.02 or more.
 """
 
 DOUBLINGS = 2
@@ -31,6 +30,10 @@ DOUBLINGS = 2
 
 BEGIN, END = 0.05, 0.95
 """The shares of the whole change at the ends of the range: outside it, little changes."""
+
+
+def _as_floats(value: Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(as_float, value))
 
 
 def _check_scales(what: str, value: tuple[Any, ...]) -> None:
@@ -67,8 +70,8 @@ class Calibration:
     """
 
     concept: str = field(validator=checked_by(check_text, may_be_empty=False))
-    scales: tuple[float, ...] = field(converter=tuple, validator=checked_by(_check_scales))
-    changes: tuple[float, ...] = field(converter=tuple, validator=checked_by(_check_changes))
+    scales: tuple[float, ...] = field(converter=_as_floats, validator=checked_by(_check_scales))
+    changes: tuple[float, ...] = field(converter=_as_floats, validator=checked_by(_check_changes))
     evaluations: int = field(converter=as_int, validator=checked_by(check_integer, at_least=0))
 
     def __attrs_post_init__(self) -> None:

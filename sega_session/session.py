@@ -1053,7 +1053,9 @@ class EditSession:
         reasons = idle_reasons(concept, self.num_calls, self._renderer.first)
         reason = next(reasons, "" if concept.enabled else "it is muted. Call enable() first.")
         if reason:
-            raise InvalidValueError("name", name, "a concept that has an effect", f"In this state, {reason}")
+            raise InvalidValueError(
+                "name", name, "a concept that has an effect", f"In this state, {reason}"
+            )
         without = edits.update(state, name, scale=0.0)
         evaluations = 0
 
