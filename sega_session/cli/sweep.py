@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from attrs import evolve
 from cyclopts import Parameter
 from cyclopts.validators import Number
+from rich import get_console
 from rich.console import Console
 
 from ..errors import SegaSessionError, SegaSessionWarning, redirect_warnings
@@ -50,7 +51,7 @@ def sweep(
         A checkpoint: a directory in diffusers' layout, a .safetensors file or a Hugging Face hub
         id. Default: the sweep's own, or else the embedded one.
     """
-    console = Console()
+    console = get_console()
     # Imported here, since torch takes seconds that `--help` does not need.
     from ..sweeps import Sweep
 
@@ -87,7 +88,8 @@ def sweep(
     except KeyboardInterrupt:
         say(console, "Interrupted. The table has what is there; the same command goes on.")
         raise
-    say(console, f"{result.images} images, {result.evaluations} evaluations: {result.table}")
+    say(console, f"{result.images} images, {result.evaluations} evaluations")
+    say(console, f"Table: {result.table}")
     if result.sheets:
         say(console, f"Contact sheets: {result.sheets[0].parent}")
     if result.errors:
@@ -100,7 +102,7 @@ def sweep(
 def _once() -> Callable[[SegaSessionWarning], None]:
     """Return a handler that prints each warning once; every unit may give the same ones."""
     shown: set[str] = set()
-    stderr = Console(stderr=True)
+    stderr = Console(stderr=True, quiet=get_console().quiet)
 
     def handle(warning: SegaSessionWarning) -> None:
         text = str(warning)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .. import files as strict
-from ..errors import SegaSessionError, shorten
+from ..errors import ScriptError, SegaSessionError, shorten
 from ..scripts import Script, path_inside
 from ..state import MASK_PREFIX, read_mask
 from .edits import edits_of
@@ -29,7 +29,7 @@ _LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{100}}")
 Place: TypeAlias = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
 
-SCRIPT, OPERATIONS = "script", "operations"
+SCRIPT, OPERATIONS, STEPS = "script", "operations", "num_inference_steps"
 EDIT_KEYS = ("name", OPERATIONS, SCRIPT)
 
 
@@ -46,11 +46,12 @@ def read_document(path: Path) -> dict[str, Any]:
     """
     document = _parse(strict.read_regular(path, MAX_BYTES))
     read = cache(partial(_read_mask, path.parent))
-    edits = document.get("edits")
+    edits, scene = document.get("edits"), document.get("scene")
+    steps = scene.get(STEPS) if isinstance(scene, dict) else None
     if isinstance(edits, list):
         places = (("edits", index) for index in range(len(edits)))
         document["edits"] = [
-            _resolved(edit, path.parent, read, place) if isinstance(edit, dict) else edit
+            _resolved(edit, path.parent, read, steps, place) if isinstance(edit, dict) else edit
             for edit, place in zip(edits, places, strict=True)
         ]
     return document
@@ -76,9 +77,20 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 
 def _resolved(
-    edit: dict[str, Any], folder: Path, read: Callable[[str], str], place: Place
+    edit: dict[str, Any], folder: Path, read: Callable[[str], str], steps: Any, place: Place
 ) -> dict[str, Any]:
-    """Return an edit with the operations of its script and the contents of its masks."""
+    """Return an edit with the operations of its script and the contents of its masks.
+
+    Args:
+        edit: the edit, as in the file.
+        folder: the folder that it names files in.
+        read: returns a mask as text.
+        steps: the steps of the sweep's scenes; None: the file does not say.
+        place: of the edit in the file.
+
+    Raises:
+        StrictError: a key is unknown, or a script or a mask cannot be used.
+    """
     for key in edit:
         if key not in EDIT_KEYS:
             problem = f"{shorten(key)} is unknown; allowed: {', '.join(EDIT_KEYS)}"
@@ -90,12 +102,24 @@ def _resolved(
     try:
         if isinstance(script, str):
             found = Script.load(path_inside(folder, script, SCRIPT))
+            _check_steps(found, steps)
             resolved[OPERATIONS] = strict.unstructure(edits_of(found), omit_defaults=True)
         elif script is not None:
             raise strict.StrictError(f"{shorten(script)} is not text", (*place, SCRIPT))
         return {key: _with_masks(value, read) for key, value in resolved.items()}
     except SegaSessionError as error:
         raise strict.StrictError(str(error).removesuffix("."), place) from error
+
+
+def _check_steps(script: Script, steps: Any) -> None:
+    """Raise ScriptError if the warm-ups of a script count another number of steps."""
+    own = script.scene.num_inference_steps
+    if own not in (None, steps):
+        given = "the scene of the sweep does not say" if steps is None else f"the sweep has {steps}"
+        raise ScriptError(
+            f"{SCRIPT} was made for {own} steps, which its warm-ups count, and {given}; allowed: "
+            f"the same number. Write {STEPS} = {own} under [scene], or change the script."
+        )
 
 
 def _with_masks(value: Any, read: Callable[[str], str]) -> Any:

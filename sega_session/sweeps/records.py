@@ -13,7 +13,7 @@ from .storing import write_file
 
 FORMAT_VERSION = 1
 
-MAX_BYTES = 16 * 2**20
+MAX_BYTES = 4 * 2**20
 """The size of the largest record that is read."""
 
 _DIGEST = re.compile(r"([0-9a-f]{32})?")
@@ -64,15 +64,15 @@ class Record:
         return self.digests[edit * count : (edit + 1) * count]
 
 
-def image_path(digest: str) -> Path:
-    """Return the path of an image in a sweep's folder."""
-    return Path("images", digest[:2], f"{digest}.png")
+def image_file(digest: str) -> str:
+    """Return the path of an image in a sweep's folder, with / between its parts."""
+    # Folders of a hundred thousand files are slow on shared disks.
+    return f"images/{digest[:2]}/{digest}.png"
 
 
 def record_path(out: Path, key: str) -> Path:
     """Return the path of a unit's record."""
-    # Folders of a hundred thousand files are slow on shared disks.
-    return out / "units" / key[:2] / f"{key}.json"
+    return out / f"units/{key[:2]}/{key}.json"
 
 
 def read_record(out: Path, key: str) -> Record | None:

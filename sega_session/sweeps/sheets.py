@@ -30,6 +30,9 @@ MAX_SHEETS = 32
 TILE = 160
 """The longer side of an image on a sheet, in pixels."""
 
+BLANK = "#eeeeee"
+"""The colour in the place of an image that failed."""
+
 _NAME = re.compile(r"(\d{4})\.png")
 
 
@@ -86,12 +89,12 @@ def _sheet(prompt: str, rows: Sequence[Sequence[Row]], out: Path) -> Image.Image
 
 
 def _tile(row: Row, out: Path) -> Tile | None:
-    """Return an image with its mode if it is not exact; None if it is not there."""
-    with (
-        suppress(*IMAGE_DAMAGE, *IMAGE_BOMBS),
-        Image.open(out / row.file, formats=["PNG"]) as image,
-    ):
+    """Return an image with its mode if it is not exact; None if its file was removed."""
+    if row.error:
+        return Tile(Image.new("RGB", (TILE, TILE), BLANK), "", "failed")
+    with suppress(*IMAGE_DAMAGE, *IMAGE_BOMBS), Image.open(out / row.file, formats=["PNG"]) as file:
+        image = file.convert("RGB")
         # Whole images would fill the memory.
         image.thumbnail((TILE, TILE))
-        return Tile(image.convert("RGB"), "" if row.mode == EXACT else row.mode)
+        return Tile(image, "", "" if row.mode == EXACT else row.mode)
     return None

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from attrs.validators import instance_of, optional
 
 from .. import files as strict
-from ..errors import InvalidValueError, ScriptError
+from ..errors import InvalidValueError, ScriptError, SessionFileError
 from ..scripts import operations as ops
 from ..state import Anchored, ModeName, Scene, fields
 from .document import read_document
@@ -52,6 +52,16 @@ def _check_seeds(what: str, value: Any) -> None:
     _check_distinct(what, value)
 
 
+def _seeds_of(text: str) -> list[int]:
+    """Return the seeds of a range in a file. Raises StrictError."""
+    seeds = _as_seeds(text)
+    try:
+        _check_seeds("seeds", seeds)
+    except InvalidValueError as error:
+        raise strict.StrictError(str(error).removesuffix(".")) from None
+    return list(seeds)
+
+
 def _check_prompts(what: str, value: Any) -> None:
     if not isinstance(value, tuple) or not value:
         raise InvalidValueError(what, value, "at least one text in a list")
@@ -78,7 +88,7 @@ def _check_distinct(what: str, values: Iterable[Any]) -> None:
         seen.add(one)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Sweep:
     """Images of all prompts x seeds x edits, in this order.
 
@@ -131,6 +141,12 @@ class Sweep:
                 f"at most {largest} with {len(self.edits)} edits, {MAX_UNIT} images in a unit",
             )
 
+    def __repr__(self) -> str:
+        return (
+            f"<Sweep {len(self.prompts)} prompts x {len(self.seeds)} seeds x {len(self.edits)} "
+            f"edits: {self.num_images} images in {self.num_units} units>"
+        )
+
     @property
     def num_units(self) -> int:
         """The number of units: groups of seeds of one prompt."""
@@ -161,7 +177,9 @@ class Sweep:
         try:
             document = read_document(path)
             if isinstance(document.get("seeds"), str):
-                document["seeds"] = list(_as_seeds(document["seeds"]))
+                document["seeds"] = _seeds_of(document["seeds"])
             return strict.structure(document, cls)
         except strict.StrictError as error:
             raise ScriptError(f"{error}.", file=path) from None
+        except SessionFileError as error:
+            raise ScriptError(str(error)) from error

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from attrs import astuple, fields, frozen
 
-from .records import Record, image_path
+from .records import Record, image_file
 from .storing import write_file
 from .sweep import Sweep
 from .units import EXACT, Unit, record_of
@@ -86,7 +86,7 @@ def _rows(sweep: Sweep, unit: Unit, record: Record) -> Iterator[Row]:
                 prompt=unit.prompt,
                 seed=seed,
                 edit=edit.name,
-                file=image_path(digest).as_posix() if digest else "",
+                file=image_file(digest) if digest else "",
                 mode=mode,
                 exact=str(mode == EXACT).lower() if digest else "",
                 evaluations=record.evaluations[number],

@@ -20,7 +20,7 @@ from ..saving import Provenance, png_text
 from ..scripts import Limits, Script, ScriptScene, run_script
 from ..session import EditSession
 from ..state import Anchored, EditState, Exact, ModeName, Scene, as_mode
-from .records import Record, image_path, read_record, write_record
+from .records import Record, image_file, read_record, write_record
 from .storing import write_file
 from .sweep import Sweep
 
@@ -223,7 +223,7 @@ def _found(names: Names, mode: ModeName | Anchored, out: Path) -> Column | None:
     """Return the images of an edit if all are there, exact ones or those of the mode."""
     for one in dict.fromkeys((EXACT, str(as_mode(mode)))):
         digests = tuple(map(_digest, names(one)))
-        if all((out / image_path(digest)).is_file() for digest in digests):
+        if all((out / image_file(digest)).is_file() for digest in digests):
             return Column(mode=one, digests=digests)
     return None
 
@@ -241,8 +241,8 @@ def _rendered(
     if as_mode(mode) != Exact():
         # What the other modes start from. It is recorded after the first time.
         session.checkout(0)
-        evaluations += session.render(output_type="latent").evaluations
-    render = session.render(mode, state=state)
+        evaluations += session.render(output_type="latent", progress=False).evaluations
+    render = session.render(mode, state=state, progress=False)
     evaluations += render.evaluations
     images = len(render.images)
     seconds = (time.perf_counter() - start) / images
@@ -250,7 +250,7 @@ def _rendered(
     digests = []
     for image, provenance in zip(render.images, names(shown), strict=True):
         digests.append(_digest(provenance))
-        _write_image(out / image_path(digests[-1]), image, provenance)
+        _write_image(out / image_file(digests[-1]), image, provenance)
     return Column(
         mode=shown,
         evaluations=evaluations // images,

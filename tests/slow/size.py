@@ -20,6 +20,7 @@ PART_OF_EVENTS = min(10_000, EVENTS)
 # Fewer are not enough to fill the cache.
 EDITS = max(2_000, sized(2_000))
 WALKS = sized(60)
+SWEEP_ROWS = max(10_000, sized(10_000))
 
 
 def parts(count: int, part: int) -> range:
