@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -63,7 +63,7 @@ def run_on_ray(
     *,
     workers: int | None,
     address: str | None,
-) -> Iterator[UnitResult]:
+) -> Generator[UnitResult]:
     """Run units on Ray, and yield the result of each as it comes, in any order.
 
     A Ray that this process is connected to already is used, and left as it is. Otherwise the
