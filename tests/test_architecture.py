@@ -38,6 +38,7 @@ IMPORTS_WITHOUT_TORCH = (
     "import sega_session.files",
     "from sega_session.state import Concept, EditState, History, Scene, anchored, edits",
     "import sega_session.scripts",
+    "from sega_session.sweeps import Sweep",
     "import sega_session.cli",
 )
 

@@ -1,4 +1,4 @@
-"""The record of a unit: what became of its images. It is written after them, and is their proof."""
+"""The record of a unit: the outcome of each of its edits, written when all images are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGEST = re.compile(r"([0-9a-f]{32})?")
 
 @frozen(kw_only=True)
 class Record:
-    """What became of a unit, by edit.
+    """The outcome of a unit, by edit.
 
     Attributes:
         prompt, seeds: the unit's, for people who read the file.
@@ -55,7 +55,7 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether no edit failed."""
+        """True if no edit failed."""
         return not any(self.errors)
 
     def of_edit(self, edit: int) -> tuple[str, ...]:

@@ -75,8 +75,9 @@ def run_sweep(
         out: the folder for all results; created if it is missing. With Ray, all machines must
             share it.
         pipeline: a pipeline for a sweep in this process; None: the one that ``load`` returns.
-        load: returns the pipeline, in each worker; with Ray it must be picklable. None: it is
-            loaded as the sweep's `model` and `dtype` say.
+        load: returns the pipeline that the sweep's `model` and `dtype` name, which tell finished
+            units of one model from those of another; it is called in each worker, and with Ray
+            must be picklable. None: `load_pipeline` is called.
         workers: the number of Ray's workers, each with a device of its own; None: all devices of
             the Ray at ``ray_address``, or no Ray if that is None too.
         ray_address: the address of a Ray that runs, "auto" for one that this machine is part of;

@@ -148,7 +148,7 @@ def fail_unit(sweep: Sweep, unit: Unit, reason: str, out: Path) -> UnitResult:
 
 @frozen(kw_only=True)
 class Column:
-    """What became of one edit of a unit; see `Record`."""
+    """The outcome of one edit of a unit; see `Record`."""
 
     mode: str = ""
     evaluations: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,20 @@ def test_the_sheets_are_those_of_this_sweep(tmp_path: Path) -> None:
     short = run_sweep(small_sweep(seeds=range(16)), tmp_path, pipeline=model)
     assert [one.name for one in short.sheets] == ["0001.png", "0002.png"]
     assert {*(tmp_path / "sheets").iterdir()} == {*short.sheets, mine}
+
+
+def test_several_may_use_one_folder(tmp_path: Path) -> None:
+    sweep = small_sweep(seeds=range(6))
+    models = [FakeModel() for _ in range(3)]
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run_sweep, sweep, tmp_path, pipeline=model) for model in models]
+        results = [one.result() for one in runs]
+    assert [(one.images, one.errors) for one in results] == [(36, 0)] * 3
+    assert len(table_of(tmp_path)) == len(images_of(tmp_path)) == 36
+    assert not [name for name in files_of(tmp_path) if "/." in name]
+    for name in images_of(tmp_path):
+        with Image.open(tmp_path / name) as image:
+            image.load()
 
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
