@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -63,7 +63,7 @@ def run_on_ray(
     *,
     workers: int | None,
     address: str | None,
-) -> Iterator[UnitResult]:
+) -> Generator[UnitResult]:
     """Run units on Ray, and yield the result of each as it comes, in any order.
 
     A Ray that this process is connected to already is used, and left as it is. Otherwise the
@@ -251,12 +251,12 @@ class _Pool:
         except RayTaskError as error:
             if isinstance(error.cause, SessionFileError):
                 raise error.cause from error
-            seat.units.popleft()
+            seat.units.remove(unit)
             yield self._give_up(unit, f"{type(error.cause).__name__}: {error.cause}")
         except RayError:
             yield from self._replace(seat)
         else:
-            seat.units.popleft()
+            seat.units.remove(unit)
             seat.failed_starts = 0
             self._losses.pop(unit.index, None)
             yield result
@@ -284,7 +284,7 @@ class _Pool:
         yield self._give_up(
             suspect,
             f"the process that rendered it ended, {TRIES} times; often memory ran out. Lower "
-            "seeds_together or cache_bytes, then run the sweep again.",
+            "seeds_together, then run the sweep again.",
         )
 
     def _close(self, seat: _Seat, reason: Exception) -> None:

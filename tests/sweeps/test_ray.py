@@ -52,10 +52,12 @@ def faulty(fault: Callable[[str], object]) -> Callable[[], FakeModel]:
     return load
 
 
-def run(sweep: Sweep, out: Path, load: Callable[[], Any] = FakeModel) -> list[UnitResult]:
-    """Run a sweep with two workers, and return the results of its units."""
+def run(
+    sweep: Sweep, out: Path, load: Callable[[], Any] = FakeModel, *, workers: int = 1
+) -> list[UnitResult]:
+    """Run a sweep on Ray, and return the results of its units."""
     results: list[UnitResult] = []
-    run_sweep(sweep, out, load=load, workers=2, callback_on_unit_end=results.append)
+    run_sweep(sweep, out, load=load, workers=workers, callback_on_unit_end=results.append)
     return results
 
 
@@ -65,7 +67,7 @@ def without_seconds(out: Path) -> list[dict[str, str]]:
 
 def test_the_table_is_that_of_one_process(tmp_path: Path) -> None:
     sweep = small_sweep(seeds="0-5", seeds_together=1)
-    results = run(sweep, tmp_path / "ray")
+    results = run(sweep, tmp_path / "ray", workers=2)
     run_sweep(sweep, tmp_path / "here", pipeline=FakeModel())
     assert sorted(one.index for one in results) == list(range(12))
     here = without_seconds(tmp_path / "here")
