@@ -1,3 +1,4 @@
+from .calibration import Calibration as Calibration
 from .engine import CacheInfo as CacheInfo
 from .engine import Measurement as Measurement
 from .errors import AutosaveWarning as AutosaveWarning
