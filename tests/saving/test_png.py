@@ -111,10 +111,13 @@ def test_other_programs_find_the_words_they_know() -> None:
     assert parameters(MADE, 1) == (
         "a portrait of a woman\n"
         "Steps: 50, Sampler: DDIM, CFG scale: 7.5, Seed: 8, Size: 384x512, "
-        'Model hash: 0123456789, SEGA concepts: "glasses 6, a beard -4.5"'
+        'Model hash: 0123456789, SEGA concepts: "glasses 6, a beard -4.5", '
+        "SEGA mode: anchored(every=5)"
     )
     bare = Provenance(
-        scene=attrs.evolve(SCENE, negative_prompt="blurry\nNegative prompt: x", guidance_scale=7),
+        scene=attrs.evolve(
+            SCENE, negative_prompt="blurry\nNegative prompt: x", guidance_scale=7, clip_skip=1
+        ),
         state=EditState(),
         mode="exact",
         sampler="DPM++ 2M, Karras",
@@ -122,9 +125,9 @@ def test_other_programs_find_the_words_they_know() -> None:
     )
     assert parameters(bare) == (
         "a portrait of a woman\n"
-        "Negative prompt: blurry Negative prompt: x\n"
+        "Negative prompt: blurry Negative prompt : x\n"
         'Steps: 50, Sampler: "DPM++ 2M, Karras", CFG scale: 7, Seed: 7, Size: 384x512, '
-        "Model hash: abc"
+        "Model hash: abc, Clip skip: 2, SEGA mode: exact"
     )
 
 
