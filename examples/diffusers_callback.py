@@ -4,8 +4,8 @@
 ``callback_on_step_end`` can add the same in any pipeline with the same sampler and number of steps:
 one with a ControlNet, for inpainting, or of a class that sessions do not support.
 
-The other way round nothing is needed: `EditSession.render` calls a ``callback_on_step_end`` that was
-written for diffusers as diffusers does, as long as it leaves the latents as they are.
+The other way round nothing is needed: `EditSession.render` calls a ``callback_on_step_end`` as
+diffusers does, so one that was written for diffusers works, unless it changes the latents.
 """
 
 import torch

@@ -1,10 +1,10 @@
 """SEGA in diffusers' Modular pipelines: a guider that adds what concepts add, without a session.
 
-A Modular pipeline asks its guider which inputs to evaluate at each step, and for the prediction that
-follows. This one adds the recipe of an `EditState` to classifier-free guidance. It records nothing:
-use it where a workflow of blocks (ControlNet, inpainting) needs a fixed edit. It is for blocks that
-pass "prompt_embeds" and "text_embeds" to their guider, as those of Stable Diffusion XL do, and for
-samplers with one model call a step.
+A Modular pipeline asks its guider which inputs to evaluate at each step, and for the prediction
+that follows. This one adds the recipe of an `EditState` to classifier-free guidance. It records
+nothing: use it where a workflow of blocks (ControlNet, inpainting) needs a fixed edit. It is for
+blocks that pass "prompt_embeds" and "text_embeds" to their guider, as those of Stable Diffusion XL
+do, and for samplers with one model call a step.
 
 diffusers calls its guiders experimental.
 """

@@ -67,15 +67,16 @@ class Sessions:
         # Held by one request at a time, since all use the pipeline.
         self._lock = RLock()
 
+    def __contains__(self, token: object) -> bool:
+        return token in self._open
+
     def __len__(self) -> int:
         return len(self._open)
 
     def begin(self, prompt: str, seed: int) -> str:
         """Begin a session and return its token."""
         with self._lock:
-            session = EditSession(
-                self._pipeline, prompt, seed=seed, cache_bytes=self._cache_bytes
-            )
+            session = EditSession(self._pipeline, prompt, seed=seed, cache_bytes=self._cache_bytes)
             token = secrets.token_hex(16)
             session.autosave(self._path(token))
             self._keep(token, session)

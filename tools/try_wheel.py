@@ -1,7 +1,7 @@
 """Install a wheel into a new virtual environment outside of the checkout, and use it there.
 
     python tools/try_wheel.py dist/*.whl                     # with the versions of constraints.txt
-    python tools/try_wheel.py dist/*.whl --versions lowest   # with the lower bounds of pyproject.toml
+    python tools/try_wheel.py dist/*.whl --versions lowest   # with pyproject.toml's lower bounds
     python tools/try_wheel.py dist/*.whl --versions newest   # with what pip chooses
 
 torch keeps the version of constraints.txt, so that the one that suits the machine is installed.

@@ -6,7 +6,6 @@ The text ``sega_session`` is JSON and exact: `read_provenance` reads it back. Th
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import BinaryIO
@@ -226,14 +225,14 @@ def _parameters(provenance: Provenance, index: int) -> str:
         "Model hash": provenance.model[:10],
         # Counted from 1 there: 1 leaves out no layer.
         "Clip skip": clip_skip,
-        "SEGA concepts": ", ".join(_format_concept(one) for one in provenance.state if one.enabled),
+        "SEGA concepts": "; ".join(_format_concept(one) for one in provenance.state if one.enabled),
         "SEGA mode": provenance.mode,
     }
     lines = [_words(scene.prompt)]
     if scene.negative_prompt:
         lines.append(f"Negative prompt: {_words(scene.negative_prompt)}")
-    settings = ", ".join(f"{name}: {_quote(fact)}" for name, fact in facts.items() if fact)
-    return "\n".join([*lines, _BREAKS.sub(" ", settings)])
+    lines.append(", ".join(f"{name}: {_value(fact)}" for name, fact in facts.items() if fact))
+    return "\n".join(lines)
 
 
 def _words(prompt: str) -> str:
@@ -249,6 +248,6 @@ def _format_concept(concept: Concept) -> str:
     return f"{direction} {sign}{concept.scale:g}"
 
 
-def _quote(fact: str) -> str:
-    """Quote a setting if readers would take it for several."""
-    return json.dumps(fact, ensure_ascii=False) if re.search('[,:"]', fact) else fact
+def _value(fact: str) -> str:
+    """Return a setting without the characters at which readers split the line."""
+    return " ".join(re.sub('[,:"]', " ", _BREAKS.sub(" ", fact)).split())

@@ -36,9 +36,7 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: s
     used = [at for at in range(len(columns)) if any(row[at] for row in body)]
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        shown = (
-            f'<{tag} style="text-align: left">{html.escape(cells[at])}</{tag}>' for at in used
-        )
+        shown = (f'<{tag} style="text-align: left">{html.escape(cells[at])}</{tag}>' for at in used)
         return f"<tr>{''.join(shown)}</tr>"
 
     below = ""
