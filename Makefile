@@ -4,10 +4,20 @@ BIN = .venv/bin
 JS = "widgets/sega_widgets/static/*.js" "tests/*/*.js"
 PYTEST = $(BIN)/python -m pytest --numprocesses 2
 
-.PHONY: demo test test-fast test-slow test-js test-browser check clean
+.PHONY: demo package test test-fast test-slow test-js test-browser check clean
 
 demo: .venv/installed
 	$(BIN)/sega-session demo --force
+
+# Builds the wheel and the source archive in dist, and checks both. Then installs the wheel into an
+# empty environment elsewhere, with the versions TRY (tested, lowest or newest), and uses it there.
+TRY ?= tested
+package: .venv/installed-package
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+	$(if $(TRY),$(BIN)/python tools/try_wheel.py --versions $(TRY) dist/*.whl)
 
 # With a tenth of the fuzzing, the kills and the soaks.
 test: .venv/installed-test
@@ -54,7 +64,11 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,check]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[check]"
+	touch $@
+
+.venv/installed-package: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[package]"
 	touch $@
 
 .venv/installed-browser: .venv/installed
