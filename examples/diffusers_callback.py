@@ -40,14 +40,15 @@ def print_step(owner, step, timestep, tensors):
 
 if __name__ == "__main__":
     pipeline = load_avatars()
-    scene = {"prompt": "a portrait of a person", "guidance_scale": 5}
-    session = EditSession(pipeline, seed=33, **scene)
+    prompt, scale, seed = "a portrait of a person", 5, 8
+    session = EditSession(pipeline, prompt, seed=seed, guidance_scale=scale)
     session.add("glasses", scale=4, threshold=0.95)
     session.render(callback_on_step_end=print_step).image.save("from_the_session.png")
 
     # The same image, from diffusers' own loop.
     pipeline(
-        **scene,
-        generator=torch.Generator().manual_seed(33),
+        prompt,
+        guidance_scale=scale,
+        generator=torch.Generator().manual_seed(seed),
         callback_on_step_end=add_guidance(session.sem_guidance()),
     ).images[0].save("from_diffusers.png")

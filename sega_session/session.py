@@ -1643,7 +1643,7 @@ class EditSession:
                 decoded = self._model.decode(latents.to(self._spec.device), "pil")
             except SegaSessionError:
                 return ""
-            return html_figure(decoded.images, self._scene, caption)
+            return html_figure([*decoded.images], self._scene, caption)
         return ""
 
     @property
