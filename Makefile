@@ -4,7 +4,7 @@ BIN = .venv/bin
 JS = "widgets/sega_widgets/static/*.js" "tests/*/*.js"
 PYTEST = $(BIN)/python -m pytest --numprocesses 2
 
-.PHONY: demo docs test test-fast test-slow test-js test-browser check clean
+.PHONY: demo docs package test test-fast test-slow test-js test-browser check clean
 
 demo: .venv/installed
 	$(BIN)/sega-session demo --force
@@ -12,6 +12,16 @@ demo: .venv/installed
 # The site, in docs/_build/html. A broken link or reference is an error.
 docs: .venv/installed-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+# Builds the wheel and the source archive in dist, and checks both. Then installs the wheel into an
+# empty environment elsewhere, with the versions TRY (tested, lowest or newest), and uses it there.
+TRY ?= tested
+package: .venv/installed-package
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+	$(if $(TRY),$(BIN)/python tools/try_wheel.py --versions $(TRY) dist/*.whl)
 
 # With a tenth of the fuzzing, the kills and the soaks.
 test: .venv/installed-test
@@ -58,7 +68,11 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,check]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[check]"
+	touch $@
+
+.venv/installed-package: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[package]"
 	touch $@
 
 .venv/installed-docs: .venv/installed

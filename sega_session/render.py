@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -31,6 +31,9 @@ Quality: TypeAlias = Literal["exact", "close", "rough"]
 
 ROUGH = 0.015
 """The error estimate from which on images are called rough; see benchmarks/NOTES.md."""
+
+SHOWN = 320
+"""The longer side in pixels, at most, of each image of a batch in a notebook."""
 
 
 class ModelReference:
@@ -157,10 +160,7 @@ class Render:
         """Return the images and a caption for notebooks; None unless they are PIL's."""
         if not isinstance(self.images, list):
             return None
-        alt = html.escape(self.made_by.scene.prompt)
-        shown = "".join(f'<img alt="{alt}" src="{_data_url(image)}"> ' for image in self.images)
-        caption = html.escape(self._summary())
-        return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+        return html_figure(self.images, self.made_by.scene, self._summary())
 
     def _summary(self) -> str:
         """Return mode, quality, number and size of the images, and cost."""
@@ -263,6 +263,30 @@ class Render:
             with file_errors(target, "cannot be written"):
                 image.save(target, pnginfo=text)
         return targets
+
+
+def html_figure(images: Sequence[Any], scene: Scene, caption: str) -> str:
+    """Return images with a caption for notebooks; several are a grid, each with its seed.
+
+    Args:
+        images: of PIL. Several are shown with at most `SHOWN` pixels a side.
+        scene: the scene that they show.
+        caption: the text below.
+    """
+    alt = html.escape(scene.prompt)
+    cells = []
+    for image, seed in zip(images, scene.seeds, strict=True):
+        shown = image.copy()
+        label = ""
+        if len(images) > 1:
+            shown.thumbnail((SHOWN, SHOWN))
+            label = f"<div>seed {seed}</div>"
+        cells.append(f'<div><img alt="{alt}" src="{_data_url(shown)}">{label}</div>')
+    grid = "display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 4px"
+    return (
+        f'<figure style="margin: 0"><div style="{grid}">{"".join(cells)}</div>'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
 
 
 def _data_url(image: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import math
 import secrets
@@ -54,6 +55,7 @@ from .errors import (
     ModelMismatchError,
     NoEffectWarning,
     ScriptError,
+    SegaSessionError,
     shorten,
     warn_caller,
 )
@@ -73,7 +75,7 @@ from .models import (
     given_embeddings,
     identify,
 )
-from .render import MadeBy, ModelReference, Render, StepCallback, watch_steps
+from .render import MadeBy, ModelReference, Render, StepCallback, html_figure, watch_steps
 from .saving import (
     SEM_GUIDANCE,
     Autosave,
@@ -505,6 +507,12 @@ class EditSession:
             f"{'seed' if len(self.seeds) == 1 else 'seeds'} {seeds}, "
             f"concepts: {', '.join(map(shorten, names)) or 'none'}>"
         )
+
+    @torch.no_grad()
+    def _repr_html_(self) -> str:
+        """Return the last exact image if it is recorded, and the concepts. Evaluates nothing."""
+        summary = f"<p>{html.escape(repr(self))}</p>"
+        return summary + self._html_of_recorded() + self.state._repr_html_()
 
     if not TYPE_CHECKING:  # Type checkers know which attributes there are.
 
@@ -1674,6 +1682,26 @@ class EditSession:
         return cls.from_photo(pixels, pipeline, seed=seed, **settings, **budgets)
 
     # Private.
+
+    def _html_of_recorded(self) -> str:
+        """Return the images of the current state, or else of the last exact render, if recorded."""
+        for state in (self.state, self._reference):
+            if state is None:
+                continue
+            key = self._renderer.trajectory(state).final
+            latents = self._renderer.store.peek(key)
+            if latents is None:
+                continue
+            caption = "exact"
+            if state != self.state:
+                caption = f"the last exact image; since then: {diff(state, self.state)}"
+            try:
+                self._model.check_unchanged()
+                decoded = self._model.decode(latents.to(self._spec.device), "pil")
+            except SegaSessionError:
+                return ""
+            return html_figure([*decoded.images], self._scene, caption)
+        return ""
 
     @property
     def _budgets(self) -> Budgets:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 from torch import Tensor
 
+from ..state import html_table
+
 
 @frozen(repr=False)
 class Measurement:
@@ -31,6 +33,17 @@ class Measurement:
             "evaluations": str(self.evaluations),
         }
         return f"<Measurement {'; '.join(f'{name} {one}' for name, one in numbers.items())}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks, with one row per image."""
+        rows = [
+            (str(image), f"{psnr:.1f} dB", f"{ssim:.4f}", f"{missed:.3f}")
+            for image, (psnr, ssim, missed) in enumerate(
+                zip(self.psnr, self.ssim, self.missed, strict=True)
+            )
+        ]
+        caption = f"evaluations: {self.evaluations}"
+        return html_table(("image", "PSNR", "SSIM", "missed"), rows, caption)
 
 
 def measure(found: Tensor, exact: Tensor, before: Tensor, evaluations: int) -> Measurement:

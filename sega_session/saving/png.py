@@ -6,7 +6,6 @@ The text ``sega_session`` is JSON and exact: `read_provenance` reads it back. Th
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import BinaryIO
@@ -49,6 +48,7 @@ MAX_PARTS = 5 * 10**4
 PHOTOGRAPH = "A photograph begins a session with EditSession.from_photo."
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_FORMAT_WORDS = re.compile(r"(Negative prompt|Steps):", re.IGNORECASE)
 
 
 @frozen(kw_only=True)
@@ -215,6 +215,7 @@ def _size(text: str) -> int:
 def _parameters(provenance: Provenance, index: int) -> str:
     """Return the prompts, one a line, and a line of settings."""
     scene = provenance.scene
+    clip_skip = "" if scene.clip_skip is None else str(scene.clip_skip + 1)
     facts = {
         "Steps": str(scene.num_inference_steps),
         "Sampler": provenance.sampler,
@@ -222,13 +223,21 @@ def _parameters(provenance: Provenance, index: int) -> str:
         "Seed": str(scene.seeds[index]),
         "Size": f"{scene.width}x{scene.height}",
         "Model hash": provenance.model[:10],
-        "SEGA concepts": ", ".join(_format_concept(one) for one in provenance.state if one.enabled),
+        # Counted from 1 there: 1 leaves out no layer.
+        "Clip skip": clip_skip,
+        "SEGA concepts": "; ".join(_format_concept(one) for one in provenance.state if one.enabled),
+        "SEGA mode": provenance.mode,
     }
-    lines = [scene.prompt]
+    lines = [_words(scene.prompt)]
     if scene.negative_prompt:
-        lines.append(f"Negative prompt: {scene.negative_prompt}")
-    lines.append(", ".join(f"{name}: {_quote(fact)}" for name, fact in facts.items() if fact))
-    return "\n".join(_BREAKS.sub(" ", line) for line in lines)
+        lines.append(f"Negative prompt: {_words(scene.negative_prompt)}")
+    lines.append(", ".join(f"{name}: {_value(fact)}" for name, fact in facts.items() if fact))
+    return "\n".join(lines)
+
+
+def _words(prompt: str) -> str:
+    """Return a prompt in one line, in which readers find no words of the format."""
+    return _FORMAT_WORDS.sub(r"\1 :", _BREAKS.sub(" ", prompt))
 
 
 def _format_concept(concept: Concept) -> str:
@@ -239,6 +248,6 @@ def _format_concept(concept: Concept) -> str:
     return f"{direction} {sign}{concept.scale:g}"
 
 
-def _quote(fact: str) -> str:
-    """Quote a setting if readers would take it for several."""
-    return json.dumps(fact, ensure_ascii=False) if re.search('[,:"]', fact) else fact
+def _value(fact: str) -> str:
+    """Return a setting without the characters at which readers split the line."""
+    return " ".join(re.sub('[,:"]', " ", _BREAKS.sub(" ", fact)).split())

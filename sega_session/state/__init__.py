@@ -22,6 +22,7 @@ from .modes import (
     anchored,
     as_mode,
 )
+from .notebook import html_table
 from .photographs import Fit, PhotoSource, photograph_digest, read_photographs
 from .pixels import IMAGE_BOMBS, IMAGE_DAMAGE, MAX_SIDE, Pixels
 from .timeline import Timeline
@@ -61,6 +62,7 @@ __all__ = [
     "edits",
     "fields",
     "first_call",
+    "html_table",
     "idle_reasons",
     "mask_of",
     "photograph_digest",

@@ -23,6 +23,7 @@ from .fields import (
     checked_by,
 )
 from .masks import Mask
+from .notebook import call_text, html_table
 from .pixels import MAX_SIDE
 
 BatchPlan = Literal["together", "canonical"]
@@ -63,7 +64,7 @@ def _check_seeds(_: object, __: object, value: tuple[Any, ...]) -> None:
         raise InvalidValueError("seed", value, "an integer, or at least one in a list")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Scene:
     """The settings that are fixed for a session, and make the image before any edit.
 
@@ -131,6 +132,9 @@ class Scene:
         default=0.0, converter=as_float, validator=checked_by(check_number, at_least=0, below=1)
     )
 
+    def __repr__(self) -> str:
+        return call_text(self)
+
     def __attrs_post_init__(self) -> None:
         if self.skip and self.photograph is None:
             raise InvalidValueError(
@@ -159,7 +163,7 @@ def _check_mask(what: str, value: object) -> None:
         )
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Concept:
     """A semantic direction and how strongly it steers, with the meanings of diffusers.
 
@@ -223,6 +227,12 @@ class Concept:
     inverted: bool = field(default=False, converter=as_bool, validator=checked_by(check_flag))
     enabled: bool = field(default=True, converter=as_bool, validator=checked_by(check_flag))
 
+    def __repr__(self) -> str:
+        return call_text(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(COLUMNS, [_cells(self)])
+
     def __attrs_post_init__(self) -> None:
         if self.embedding is None and not self.prompt.strip():
             raise InvalidValueError("prompt", self.prompt, "text, not empty")
@@ -242,7 +252,7 @@ class Concept:
             )
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class EditState:
     """The concepts of one point in a session, in the order they were added, and momentum.
 
@@ -277,6 +287,16 @@ class EditState:
         default=None, validator=attrs.validators.optional(checked_by(_check_mask))
     )
 
+    def __repr__(self) -> str:
+        return call_text(self)
+
+    def _repr_html_(self) -> str:
+        momentum = f"momentum {self.momentum_scale:g}, beta {self.momentum_beta:g}"
+        region = "" if self.region is None else f"; edits confined to {self.region.share:.0%}"
+        if not self.concepts:
+            return f"<p>no concepts; {momentum}{region}</p>"
+        return html_table(COLUMNS, map(_cells, self), momentum + region)
+
     def __iter__(self) -> Iterator[Concept]:
         return iter(self.concepts)
 
@@ -299,3 +319,25 @@ class EditState:
             if concept.name == name:
                 return concept
         raise UnknownConceptError(name, (concept.name for concept in self.concepts))
+
+
+COLUMNS = ("concept", "prompt", "against", "scale", "threshold", "calls", "weight", "mask", "")
+"""The columns of a table of concepts."""
+
+
+def _cells(concept: Concept) -> tuple[str, ...]:
+    """Return a concept's row of such a table; what is usual is left empty."""
+    prompt = "embeddings" if concept.embedding is not None else concept.prompt
+    end = concept.cooldown
+    calls = f"from {concept.warmup}" if end is None else f"{concept.warmup} to {end - 1}"
+    return (
+        concept.name,
+        prompt if prompt != concept.name else "",
+        concept.opposite or "",
+        f"{concept.scale:g}",
+        f"{concept.threshold:g}",
+        calls if end != concept.warmup else "none",
+        f"{concept.weight:g}" if concept.weight != 1 else "",
+        "" if concept.mask is None else f"{concept.mask.share:.0%} of the image",
+        ", ".join(["inverted"] * concept.inverted + ["muted"] * (not concept.enabled)),
+    )

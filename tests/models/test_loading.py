@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import socket
@@ -28,16 +29,49 @@ from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.single_files import TEXT, UNET, VAE, save_single_file
 
 
+def printed(code: str, *arguments: str) -> tuple[str, str]:
+    """Return what a program prints to its two streams."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return done.stdout, done.stderr
+
+
 def test_nothing_is_printed() -> None:
     code = (
         "import sega_session, sega_session.testing\n"
         "from sega_session import *\n"
         "sega_session.load_avatars(device='cpu')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    assert printed(code) == ("", "")
+
+
+def test_a_first_edit_prints_the_progress_bar_at_most(tmp_path: Path) -> None:
+    tiny_stable_diffusion().save_pretrained(tmp_path)
+    # As most checkpoints have one: transformers recommends torchvision for it.
+    (tmp_path / "feature_extractor").mkdir()
+    (tmp_path / "feature_extractor" / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 16}})
     )
-    assert (done.stdout, done.stderr) == ("", "")
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    index["feature_extractor"] = ["transformers", "CLIPImageProcessor"]
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    code = (
+        "import sys\n"
+        "from sega_session import EditSession, load_pipeline\n"
+        "pipeline = load_pipeline(sys.argv[1], device='cpu')\n"
+        "assert pipeline.feature_extractor is not None\n"
+        "pipeline.set_progress_bar_config(disable=True)\n"
+        "session = EditSession(pipeline, 'a cat', num_inference_steps=3)\n"
+        "session.add('hat', warmup=1)\n"
+        "session.measure(session.render('preview'))\n"
+        "session._repr_html_()"
+    )
+    assert printed(code, str(tmp_path)) == ("", "")
 
 
 def test_the_users_settings_stay() -> None:
@@ -197,10 +231,7 @@ def test_one_file_is_loaded_without_a_word(folder: Path) -> None:
         f"path, config = {str(folder / 'one.safetensors')!r}, {str(folder / 'configs')!r}\n"
         "sega_session.load_pipeline(path, device='cpu', config=config)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
-    )
-    assert (done.stdout, done.stderr) == ("", "")
+    assert printed(code) == ("", "")
 
 
 OTHER_FILES: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sega_session import EditSession, load_avatars, recommended
-from sega_session.cli.demo import demo_edits
+from sega_session.cli.demo import demo_steps
 from sega_session.errors import CheckpointError
 from sega_session.models import (
     PRESETS_FILE,
@@ -115,8 +115,9 @@ def test_the_demo_starts_as_the_embedded_checkpoint_recommends(pipeline: Any) ->
     assert found is not None
     assert recommended_or_published(pipeline) == found
     session = EditSession(pipeline, found.prompt, guidance_scale=found.guidance_scale)
-    for _, edit in demo_edits(found.concepts)[:4]:
-        edit(session)
+    for step in demo_steps(found.concepts)[:4]:
+        step.edit(session)
+    assert len(session) == 3
     for concept in session.concepts:
         preset = found.concepts[concept.name]
         used = {"scale": concept.scale, "threshold": concept.threshold, "warmup": concept.warmup}

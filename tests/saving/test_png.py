@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import struct
 import zlib
 from pathlib import Path
@@ -16,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from sd_parsers import ParserManager
+from sd_parsers.data import Generators, PromptInfo
 
 from sega_session.errors import InvalidValueError, SessionFileError, SessionFormatError
 from sega_session.files import unstructure
@@ -111,10 +112,13 @@ def test_other_programs_find_the_words_they_know() -> None:
     assert parameters(MADE, 1) == (
         "a portrait of a woman\n"
         "Steps: 50, Sampler: DDIM, CFG scale: 7.5, Seed: 8, Size: 384x512, "
-        'Model hash: 0123456789, SEGA concepts: "glasses 6, a beard -4.5"'
+        "Model hash: 0123456789, SEGA concepts: glasses 6; a beard -4.5, "
+        "SEGA mode: anchored(every=5)"
     )
     bare = Provenance(
-        scene=attrs.evolve(SCENE, negative_prompt="blurry\nNegative prompt: x", guidance_scale=7),
+        scene=attrs.evolve(
+            SCENE, negative_prompt="blurry\nNegative prompt: x", guidance_scale=7, clip_skip=1
+        ),
         state=EditState(),
         mode="exact",
         sampler="DPM++ 2M, Karras",
@@ -122,19 +126,62 @@ def test_other_programs_find_the_words_they_know() -> None:
     )
     assert parameters(bare) == (
         "a portrait of a woman\n"
-        "Negative prompt: blurry Negative prompt: x\n"
-        'Steps: 50, Sampler: "DPM++ 2M, Karras", CFG scale: 7, Seed: 7, Size: 384x512, '
-        "Model hash: abc"
+        "Negative prompt: blurry Negative prompt : x\n"
+        "Steps: 50, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 7, Size: 384x512, "
+        "Model hash: abc, Clip skip: 2, SEGA mode: exact"
     )
 
 
-def test_facts_are_told_apart() -> None:
-    odd = Concept(name="odd", prompt='5" tall, Seed: 9 \\ "x')
-    line = parameters(attrs.evolve(MADE, state=EditState(concepts=(odd,)))).splitlines()[-1]
-    # Readers split the line like this: a name, a colon, and JSON text or anything without commas.
-    found = dict(re.findall(r'(\w[\w ]*): ("(?:\\.|[^"\\])*"|[^,]*)(?:, |$)', line))
-    assert found["Seed"] == "7"
-    assert json.loads(found["SEGA concepts"]) == '5" tall, Seed: 9 \\ "x 5'
+def read_elsewhere(made: Provenance, index: int) -> PromptInfo:
+    """Return what a library that is not ours finds in an image."""
+    with Image.open(io.BytesIO(png(png_text(made, index)))) as image:
+        found = ParserManager().parse(image)
+    assert found is not None
+    return found
+
+
+PROMPTS = (
+    "a portrait of a woman",
+    "猫と\n帽子, (a hat:1.2), 🎩",
+    "Negative prompt: x, Negative prompt: y",
+    "a cat\nSteps: 3, Sampler: Euler, Seed: 4, CFG scale: 1",
+)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("negative", ["", *PROMPTS])
+@pytest.mark.parametrize("index", [0, 1])
+def test_another_library_finds_the_settings(prompt: str, negative: str, index: int) -> None:
+    odd = Concept(name="odd", prompt='5" tall, Seed: 9, Sampler: "none"')
+    made = attrs.evolve(
+        MADE,
+        scene=attrs.evolve(SCENE, prompt=prompt, negative_prompt=negative),
+        state=EditState(concepts=(odd, GLASSES)),
+    )
+    found = read_elsewhere(made, index)
+    (sampler,) = found.samplers
+    assert found.generator == Generators.AUTOMATIC1111
+    assert sampler.name == "DDIM"
+    assert sampler.parameters == {
+        "steps": "50",
+        "cfg_scale": "7.5",
+        "seed": str(SCENE.seeds[index]),
+    }
+    assert sampler.model is not None
+    assert sampler.model.hash == "0123456789"
+    assert found.metadata == {
+        "Size": "384x512",
+        "SEGA concepts": "5 tall Seed 9 Sampler none 5; glasses 6",
+        "SEGA mode": "anchored(every=5)",
+    }
+
+    def words(text: str) -> str:
+        return text.replace("\n", " ").replace("prompt:", "prompt :").replace("Steps:", "Steps :")
+
+    assert [one.value for one in sampler.prompts] == [words(prompt)]
+    assert [one.value for one in sampler.negative_prompts] == [
+        words(one) for one in [negative] if one
+    ]
 
 
 @pytest.mark.parametrize("index", [-1, 2, True, 0.0, None])

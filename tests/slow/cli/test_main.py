@@ -16,13 +16,22 @@ def test_demo(tmp_path: Path) -> None:
     done = sega_session("demo", "--out", "images", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr == ""
-    for label in ("base", "add glasses", "add beard", "invert smile", "remove beard"):
-        assert label in done.stdout
+    for line in (
+        "images/0.png: base, 100 of 100 evaluations",
+        "images/1.png: add glasses, 128 of 150 evaluations",
+        "images/6.png: undo twice, 0 of 250 evaluations",
+        "images/7.png: back to the base, 0 of 100 evaluations",
+    ):
+        assert line in done.stdout
     assert "images/contact_sheet.png" in done.stdout
     names = sorted(path.name for path in (tmp_path / "images").iterdir())
     assert names == [*(f"{i}.png" for i in range(8)), "contact_sheet.png"]
     with PIL.Image.open(tmp_path / "images" / "contact_sheet.png") as sheet:
         assert sheet.width > 1000
+    shown = [(tmp_path / "images" / f"{number}.png").read_bytes() for number in range(8)]
+    assert shown[6] == shown[3]
+    assert shown[7] == shown[0]
+    assert len({*shown}) == 6
 
 
 def test_scripts_and_session_files(tmp_path: Path) -> None:
