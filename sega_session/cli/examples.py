@@ -1,4 +1,4 @@
-"""The examples that the package brings along: notebooks, and scripts that are found by name."""
+"""The examples that the package brings along: notebooks; scripts and sweeps, found by name."""
 
 from __future__ import annotations
 
@@ -20,15 +20,29 @@ def find_script(script: Path) -> Path:
     Raises:
         ScriptError: there is no such file, and no such example.
     """
-    if script.suffix or len(script.parts) != 1 or script.exists():
-        return script
-    examples = {path.stem: path for path in sorted((_folder() / "scripts").glob("*.json"))}
-    if script.name not in examples:
+    return _find(script, "scripts/*.json", "a script's file")
+
+
+def find_sweep(sweep: Path) -> Path:
+    """Return a sweep's file: the path itself, or that of the example of this name.
+
+    Raises:
+        ScriptError: there is no such file, and no such example.
+    """
+    return _find(sweep, "sweeps/*.toml", "a sweep's file")
+
+
+def _find(path: Path, pattern: str, what: str) -> Path:
+    """Return a path, or the example of its name among the files that match a pattern."""
+    if path.suffix or len(path.parts) != 1 or path.exists():
+        return path
+    examples = {one.stem: one for one in sorted(_folder().glob(pattern))}
+    if path.name not in examples:
         raise ScriptError(
-            f"{str(script)!r} is no file; allowed: a script's file, or an example's name: "
+            f"{str(path)!r} is no file; allowed: {what}, or an example's name: "
             f"{', '.join(examples)}."
         )
-    return examples[script.name]
+    return examples[path.name]
 
 
 def _folder() -> Path:

@@ -14,8 +14,10 @@ from rich import get_console
 from rich.console import Console
 
 from ..errors import SegaSessionError, SegaSessionWarning, redirect_warnings
+from .examples import find_sweep
 from .loading import Device, DType, load_with_status
 from .output import make_folder, progress, say
+from .words import in_words
 
 if TYPE_CHECKING:
     from ..sweeps import UnitResult
@@ -39,7 +41,7 @@ def sweep(
     Parameters
     ----------
     file
-        The sweep, a TOML file.
+        The sweep, a TOML file, or an example's name: portraits.
     out
         The folder for all output; created if it is missing.
     workers
@@ -55,7 +57,7 @@ def sweep(
     # Imported here, since torch takes seconds that `--help` does not need.
     from ..sweeps import Sweep
 
-    found = Sweep.load(file)
+    found = Sweep.load(find_sweep(file))
     found = evolve(found, model=model or found.model, dtype=dtype or found.dtype)
     make_folder(out)
     from ..models import load_quietly
@@ -108,6 +110,6 @@ def _once() -> Callable[[SegaSessionWarning], None]:
         text = str(warning)
         if text not in shown:
             shown.add(text)
-            say(stderr, f"warning: {text}")
+            say(stderr, f"warning: {in_words(text)}")
 
     return handle

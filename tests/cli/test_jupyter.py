@@ -22,7 +22,7 @@ from sega_widgets.panel import EditPanel
 
 from sega_session.cli import examples
 from sega_session.cli import jupyter as cli_jupyter
-from sega_session.cli.examples import example_files, find_script
+from sega_session.cli.examples import example_files, find_script, find_sweep
 from sega_session.cli.jupyter import (
     PAGE,
     TEMPLATE,
@@ -108,7 +108,7 @@ def test_lab_copies_the_notebooks_and_leaves_changed_ones(served: Served, tmp_pa
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
         *("01_first_edit.ipynb", "02_panel.ipynb", "03_history_and_files.ipynb"),
-        *("04_your_photo.ipynb", "05_masks.ipynb", "panel.png"),
+        *("04_your_photo.ipynb", "05_masks.ipynb", "06_grids_and_sweeps.ipynb", "panel.png"),
     ]
     assert (folder / "panel.png").read_bytes() == (TREE / "examples" / "panel.png").read_bytes()
 
@@ -127,8 +127,9 @@ def test_a_wheel_has_the_examples_inside(tmp_path: Path, monkeypatch: pytest.Mon
     assert [path.name for path in example_files()] == [path.name for path in beside]
     assert {path.parent for path in example_files()} == {tmp_path / "examples"}
     assert find_script(Path("avatars")) == tmp_path / "examples" / "scripts" / "avatars.json"
+    assert find_sweep(Path("portraits")) == tmp_path / "examples" / "sweeps" / "portraits.toml"
     wheel = (TREE / "pyproject.toml").read_text()
-    for name in [*(path.name for path in beside), "scripts"]:
+    for name in [*(path.name for path in beside), "scripts", "sweeps"]:
         assert f'"examples/{name}" = "sega_session/examples/{name}"' in wheel
 
 
@@ -141,6 +142,8 @@ def test_scripts_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert find_script(Path(given)) == Path(given)
     with pytest.raises(ScriptError, match=r"^'none' is no file; .* name: avatars, boulevard"):
         find_script(Path("none"))
+    with pytest.raises(ScriptError, match=r"^'none' is no file; .* a sweep's file, .*: portraits"):
+        find_sweep(Path("none"))
     Path("avatars").touch()
     assert find_script(Path("avatars")) == Path("avatars")
 
