@@ -25,7 +25,7 @@ from typing import (
     cast,
     get_args,
 )
-from weakref import WeakSet
+from weakref import WeakMethod, WeakSet
 
 import attrs
 import numpy as np
@@ -334,6 +334,18 @@ def _is_nearer(render: Render, shown: Render) -> bool:
     return all(own < others for own, others in pairs)
 
 
+def _weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that calls a method of an object without keeping the object alive."""
+    reference = WeakMethod(method)
+
+    def call(*arguments: Any) -> None:
+        alive = reference()
+        if alive is not None:
+            alive(*arguments)
+
+    return call
+
+
 class EditSession:
     """One image (or a batch, one image per seed) and the concepts that edit it.
 
@@ -488,7 +500,7 @@ class EditSession:
         )
         self._made_by = self._identification()
         self._renders: WeakSet[Render] = WeakSet()
-        self._timeline = Timeline(before=self._prepare, after=self._note)
+        self._timeline = Timeline(before=_weakly(self._prepare), after=_weakly(self._note))
         self._autosave: Autosave | None = None
         # The state of the last exact render, which the other modes start from.
         self._reference: EditState | None = None

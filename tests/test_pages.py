@@ -61,7 +61,7 @@ def test_the_commands_are_those_of_the_program(pages: Any) -> None:
         if not name.startswith("-"):
             assert re.search(rf"^#+ .*\b{name}\b", text, re.MULTILINE), name
     assert "--max-evaluations" in text
-    assert "sega-session info FILE" in text
+    assert re.search(r"^sega-session info .*FILE$", text, re.MULTILINE)
 
 
 def test_the_script_page_has_every_class_and_key(pages: Any) -> None:

@@ -161,6 +161,20 @@ def test_a_render_keeps_neither_the_session_nor_the_pipeline() -> None:
     assert render.image.size == (16, 16)
 
 
+def test_a_session_that_is_dropped_is_freed_at_once() -> None:
+    """Without waiting for the garbage collector: it holds gigabytes."""
+    session = EditSession(FakeModel(), "a cat", num_inference_steps=2)
+    session.add("hat", warmup=1)
+    session.render(output_type="latent")
+    alive = ref(session)
+    gc.disable()
+    try:
+        del session
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("output_type", ["pil", "latent"])
 def test_a_render_is_pickled_as_its_images_and_little_else(output_type: Any) -> None:
     session = EditSession(tiny_stable_diffusion(), "a cat", seed=[1, 2], num_inference_steps=4)
