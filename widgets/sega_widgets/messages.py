@@ -36,6 +36,7 @@ SAID = (
     (errors.SessionFormatError, "The file is no session, or is damaged"),
     (errors.UnsupportedPipelineError, "This model is not supported"),
     (errors.AutosaveWarning, "The last edits are not saved"),
+    (errors.IncompleteWarning, "Not all images were rendered"),
     (errors.NoEffectWarning, "This does not change the image"),
     (errors.PromptTruncatedWarning, "The model reads only the beginning of this text"),
     (errors.SegaSessionError, "This was not done"),
