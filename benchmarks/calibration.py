@@ -140,7 +140,8 @@ class Cost:
     evaluations: int
 
 
-def opened(pipeline: Any, concept: str, seed: int) -> EditSession:
+def unedited(pipeline: Any, seed: int | Sequence[int]) -> EditSession:
+    """Return a session whose unedited images are recorded."""
     session = EditSession(
         pipeline,
         RECOMMENDED.prompt,
@@ -150,6 +151,11 @@ def opened(pipeline: Any, concept: str, seed: int) -> EditSession:
     )
     with reduced():
         session.render(output_type="latent")
+    return session
+
+
+def opened(pipeline: Any, concept: str, seed: int) -> EditSession:
+    session = unedited(pipeline, seed)
     session.add(concept, **RECOMMENDED.concepts[concept].arguments(session.num_calls))
     return session
 
@@ -179,16 +185,7 @@ def confidence(classifier: Classifier, images: Images, concept: str) -> NDArray[
 @torch.no_grad()
 def lacking(pipeline: Any, classifier: Classifier, count: int) -> dict[str, list[int]]:
     """Return the first seeds whose unedited image lacks each concept."""
-    session = EditSession(
-        pipeline,
-        RECOMMENDED.prompt,
-        seed=CANDIDATES,
-        num_inference_steps=STEPS,
-        guidance_scale=RECOMMENDED.guidance_scale,
-    )
-    with reduced():
-        session.render(output_type="latent")
-    images = session.render(output_type="np").images
+    images = unedited(pipeline, CANDIDATES).render(output_type="np").images
     labels = classifier.predict(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous() * 2 - 1)
     found = {}
     for edit in ADDITIONS:

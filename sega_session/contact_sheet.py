@@ -72,7 +72,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> Image.Image:
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left, top = GAP + column * cell_width, GAP + row * cell_height
-        sheet.paste(_fitted(tile.image, TILE), (left, top))
+        sheet.paste(fitted(tile.image, TILE), (left, top))
         _wrapped(tile.label, LARGE, TILE, 1).draw(draw, left, top + TILE + 4)
         _wrapped(tile.note, SMALL, TILE, 1, PALE).draw(draw, left, top + TILE + 30)
     return sheet
@@ -104,7 +104,7 @@ def labelled_grid(
         raise ValueError(f"cells must be {len(rows)} rows of {len(columns)} tiles")
     large, small = min(LARGE, max(12, tile // 12)), min(SMALL, max(10, tile // 16))
     shown = [one for row in cells for one in row if one is not None]
-    images = {one: _fitted(one.image, tile) for one in shown}
+    images = {one: fitted(one.image, tile) for one in shown}
     cell_width = max((image.width for image in images.values()), default=tile)
     cell_height = max((image.height for image in images.values()), default=tile)
     # The text below the images; no space for it where there is none.
@@ -151,7 +151,7 @@ def labelled_grid(
     return sheet
 
 
-def _fitted(image: Image.Image, side: int) -> Image.Image:
+def fitted(image: Image.Image, side: int) -> Image.Image:
     """Return an image scaled so that its longer side has so many pixels."""
     scale = side / max(image.size)
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)

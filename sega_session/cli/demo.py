@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich import get_console
 from rich.table import Column, Table
 
+from ..contact_sheet import fitted
 from ..files import file_errors
 from .loading import Device, DType, load_with_status
 from .output import Force, check_targets, make_folder, progress, say
@@ -225,10 +226,7 @@ def demo_sheet(rows: Sequence[Row], columns: int = 4) -> Image.Image:
     for index, row in enumerate(rows):
         line, column = divmod(index, columns)
         left, top = GAP + column * across, GAP + line * down
-        scale = TILE / max(row.image.size)
-        shown = round(row.image.width * scale), round(row.image.height * scale)
-        image = row.image.convert("RGB").resize(shown, Image.Resampling.LANCZOS)
-        sheet.paste(image, (left, top))
+        sheet.paste(fitted(row.image, TILE), (left, top))
         draw.text((left, top + TILE + 8), row.label, INK, large)
         draw.text((left + TILE, top + TILE + 13), row.quality, PALE, small, anchor="ra")
         sheet.paste(_bar(row, TILE / most), (left, top + TILE + 44))

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from .. import files
 from ..errors import ModelMismatchError, SegaSessionError, SessionFileError, printable
-from ..files import file_errors
 
 FAILED, INTERRUPTED = 1, 130
 """Exit codes; the second is that with which shells report a command that Ctrl+C ended."""
@@ -30,8 +30,7 @@ def say(console: Console, text: str) -> None:
 def make_folder(folder: Path) -> None:
     """Create a folder unless it is there. Raises SessionFileError."""
     try:
-        with file_errors(folder, "cannot be created"):
-            folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
     except SessionFileError as error:
         if isinstance(error.__cause__, FileExistsError | NotADirectoryError):
             raise SessionFileError(

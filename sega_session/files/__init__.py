@@ -4,7 +4,7 @@ This package knows nothing of SEGA and does not import torch. Everything that ot
 re-exported here; its modules are private.
 """
 
-from .atomic import append_line, locked, replace_file
+from .atomic import append_line, locked, make_folder, replace_file
 from .errors import file_errors
 from .reading import open_regular, read_regular
 from .safetensors_reader import MAX_TENSORS, TensorFile, TensorInfo, open_tensors
@@ -45,6 +45,7 @@ __all__ = [
     "format_path",
     "kinds_of",
     "locked",
+    "make_folder",
     "members_of",
     "open_regular",
     "open_tensors",

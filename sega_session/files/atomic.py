@@ -27,6 +27,12 @@ LOCK_SECONDS = 10.0
 """The longest time that a writer waits for another writer."""
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder, and those above it, unless it is there. Raises SessionFileError."""
+    with file_errors(folder, "cannot be created"):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[Path]:
     """Exclude other writers of a file, and yield its path with symbolic links followed.

@@ -12,11 +12,11 @@ from typing import Any
 from attrs import frozen
 
 from ..errors import InvalidValueError
+from ..files import make_folder
 from ..models import as_model, identify, load_quietly
 from ..state.fields import check_path
 from .in_process import run_here
 from .sheets import write_sheets
-from .storing import make_folder
 from .sweep import Sweep
 from .table import TABLE, write_table
 from .units import Unit, UnitResult, record_of, units_of

@@ -6,13 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from ..files import file_errors, locked, replace_file
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder, and those above it, unless it is there. Raises SessionFileError."""
-    with file_errors(folder, "cannot be created"):
-        folder.mkdir(parents=True, exist_ok=True)
+from ..files import locked, make_folder, replace_file
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
