@@ -19,6 +19,7 @@ from sega_session import EditSession, Limits
 from sega_session.testing import FakeModel
 from tests.support.markdown import DOCS, README, ROOT, table, tables
 
+CHANGELOG = ROOT / "CHANGELOG.md"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -158,6 +159,12 @@ def test_install_lines_work_in_a_checkout() -> None:
     python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     for text in texts:
         assert f"Python {python.removeprefix('>=')} or later" in text
+
+
+def test_the_version_is_the_newest_of_the_changelog() -> None:
+    versions = re.findall(r"^## (\d\S*) - \d{4}-\d\d-\d\d$", CHANGELOG.read_text(), re.MULTILINE)
+    assert versions[0] == sega_session.__version__
+    assert f"sega_session-{sega_session.__version__}-py3" in (DOCS / "install.md").read_text()
 
 
 def test_limits_are_the_defaults() -> None:

@@ -76,7 +76,10 @@ FAILURES = (
     SafetensorError,
     SingleFileComponentError,
 )
-"""The errors of diffusers' conversion, which does not check that the tensors it needs are there."""
+"""The errors of diffusers and transformers, which check few of the tensors that they need."""
+
+MISFIT = "You set `ignore_mismatched_sizes`"
+"""The beginning of transformers' error about shapes, which points to a log for the rest."""
 
 
 def load_file(
@@ -115,12 +118,24 @@ def load_file(
     except FAILURES as error:
         reason = f"its tensors do not fit a {name}: {reason_of(error)}"
         raise _cannot_load(path, reason) from error
+    if (missing := missing_tensor(pipeline)) is not None:
+        raise _cannot_load(path, missing)
+    return pipeline
+
+
+def missing_tensor(pipeline: Any) -> str | None:
+    """Return which tensor of a pipeline was given no values, if there is one."""
     for part, network in pipeline.components.items():
         tensors = network.named_parameters() if isinstance(network, torch.nn.Module) else ()
         for tensor, value in tensors:
             if value.is_meta:
-                raise _cannot_load(path, f"it lacks the {part}'s {tensor}")
-    return pipeline
+                return lacks(part, tensor)
+    return None
+
+
+def lacks(part: str, tensor: str) -> str:
+    """Return the reason why a checkpoint without a tensor cannot be loaded."""
+    return f"it lacks the {part}'s {tensor}"
 
 
 def reason_of(error: Exception, hidden: str | None = None) -> str:
@@ -130,7 +145,10 @@ def reason_of(error: Exception, hidden: str | None = None) -> str:
         error: the error.
         hidden: a word that is not to be shown; None: there is none.
     """
-    reason = textwrap.shorten(str(error).split("\n", 1)[0], 200, placeholder=" ...").rstrip(". ")
+    if str(error).startswith(MISFIT):
+        return "a tensor has another shape than the config of its model says"
+    sentence = re.split(r"\n|\. If you want to", str(error), maxsplit=1)[0]
+    reason = textwrap.shorten(sentence, 200, placeholder=" ...").rstrip(". ")
     return re.sub(rf"(?<!\w){re.escape(hidden)}(?!\w)", "...", reason) if hidden else reason
 
 
@@ -259,10 +277,17 @@ def _missing_parts(
     parts = {}
     for name, (library, kind) in entries.items():
         prefixes = PREFIXES.get(kind)
-        lacks = prefixes is not None and not any(one.startswith(prefixes) for one in shapes)
-        if lacks and any((config / name).glob(f"*{SUFFIX}")):
+        absent = prefixes is not None and not any(one.startswith(prefixes) for one in shapes)
+        if absent and any((config / name).glob(f"*{SUFFIX}")):
             part = getattr(transformers if library == "transformers" else diffusers, kind)
-            parts[name] = part.from_pretrained(
-                str(config), subfolder=name, dtype=dtype, local_files_only=True
+            parts[name], found = part.from_pretrained(
+                str(config),
+                subfolder=name,
+                dtype=dtype,
+                local_files_only=True,
+                output_loading_info=True,
             )
+            # transformers gives them random values, and logs it.
+            if found["missing_keys"]:
+                raise ValueError(lacks(name, min(found["missing_keys"])))
     return parts

@@ -11,10 +11,20 @@ from typing import Any, TypeAlias
 import diffusers
 import torch
 import transformers
+from transformers import PreTrainedModel
 
 from ..errors import CheckpointError, InvalidValueError, suggest
 from ..state.fields import check_path
-from .checkpoint_files import INDEX, PICKLES, SUFFIX, load_file, reason_of
+from .checkpoint_files import (
+    FAILURES,
+    INDEX,
+    PICKLES,
+    SUFFIX,
+    lacks,
+    load_file,
+    missing_tensor,
+    reason_of,
+)
 from .hub import class_on_hub, hub_answers
 from .quiet import DiffusionPipeline, without_bars, without_notices
 
@@ -89,12 +99,19 @@ def load_pipeline(
     precision = partial(_precision, device, None if dtype is None else _dtype(dtype))
     path = _path(name_or_path)
     _check_arguments(path, variant, revision, token, config)
-    if path is None:
-        return _load_from_hub(str(name_or_path), precision, variant, revision, token).to(device)
-    if path.is_file():
+    if path is not None and path.is_file():
         folder = None if config is None else check_path("config", config).expanduser()
         return load_file(path, precision, folder, token).to(device)
-    return _load_directory(path, precision, variant).to(device)
+    if path is None:
+        pipeline = _load_from_hub(str(name_or_path), precision, variant, revision, token)
+    else:
+        pipeline = _load_directory(path, precision, variant)
+    if (missing := missing_tensor(pipeline) or _missing_in_files(pipeline, variant)) is not None:
+        raise CheckpointError(
+            f"checkpoint {str(name_or_path)!r} cannot be loaded: {missing}. Give a directory with "
+            f"{INDEX} and all the files it names, undamaged."
+        )
+    return pipeline.to(device)
 
 
 def load_quietly(
@@ -154,7 +171,7 @@ def _load_directory(path: Path, precision: Precision, variant: str | None) -> An
                 variant=variant,
                 local_files_only=True,
             )
-    except (OSError, ValueError) as error:
+    except FAILURES as error:
         raise CheckpointError(
             f"checkpoint {str(path)!r} cannot be loaded: {reason_of(error)}. Give a directory with "
             f"{INDEX} and all the files it names, undamaged."
@@ -176,7 +193,7 @@ def _load_from_hub(
             return DiffusionPipeline.from_pretrained(
                 name, dtype=precision(class_on_hub(name, INDEX, access)), variant=variant, **access
             )
-    except (OSError, ValueError) as error:
+    except FAILURES as error:
         reason = reason_of(error, revision)
         if not answers:
             reason = "the hub does not answer, and not all of it was downloaded before"
@@ -185,6 +202,29 @@ def _load_from_hub(
             f"all the files it names, a {SUFFIX} file, or a hub id such as "
             '"stable-diffusion-v1-5/stable-diffusion-v1-5" that this machine can reach.'
         ) from error
+
+
+def _missing_in_files(pipeline: Any, variant: str | None) -> str | None:
+    """Return what the files of transformers' models lack, if anything.
+
+    transformers gives tensors that are missing random values, and logs it.
+    """
+    for name, part in pipeline.components.items():
+        # Quantized models cannot be read without their values.
+        if not isinstance(part, PreTrainedModel) or hasattr(part.config, "quantization_config"):
+            continue
+        of_variant = variant is not None and any(Path(part.name_or_path).glob(f"*.{variant}.*"))
+        with without_notices(), without_bars():
+            _, found = type(part).from_pretrained(
+                part.name_or_path,
+                variant=variant if of_variant else None,
+                device_map="meta",
+                output_loading_info=True,
+                local_files_only=True,
+            )
+        if found["missing_keys"]:
+            return lacks(name, min(found["missing_keys"]))
+    return None
 
 
 def _check_arguments(

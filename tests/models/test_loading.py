@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -302,24 +302,61 @@ def test_a_damaged_file_is_named(folder: Path, tmp_path: Path) -> None:
             load_pipeline(path, device="cpu", config=folder / "configs")
 
 
-def test_a_file_without_some_tensors_is_refused(folder: Path, tmp_path: Path) -> None:
-    """Whatever is missing, misnamed or of another shape, one error says it."""
-    whole, path = load_file(folder / "one.safetensors"), tmp_path / "a.safetensors"
+def damaged(file: Path, *, count: int) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors of a file with one missing, of another shape, or misnamed."""
     choose = random.Random(1)
     changes: list[Callable[[dict[str, Tensor], str], object]] = [
         lambda tensors, name: tensors.pop(name),
         lambda tensors, name: tensors.update({name: torch.zeros(3, 2)}),
         lambda tensors, name: tensors.update({f"{name}.1": tensors.pop(name)}),
     ]
-    names = sorted(whole)
-    for name in choose.sample(names, 8):
+    whole = load_file(file)
+    for name in choose.sample(sorted(whole), count):
         for change in changes:
             tensors = dict(whole)
             change(tensors, name)
-            save_file(tensors, path)
-            with pytest.raises(CheckpointError, match="cannot be loaded: it") as caught:
-                load_pipeline(path, device="cpu", config=folder / "configs")
-            assert len(str(caught.value)) < 600
+            yield tensors
+
+
+def check_is_refused(source: Path, reason: str, **arguments: Any) -> None:
+    with pytest.raises(CheckpointError, match=f"cannot be loaded: .*{reason}") as caught:
+        load_pipeline(source, device="cpu", **arguments)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_file_without_some_tensors_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Whatever is missing, misnamed or of another shape, one error says it."""
+    path = tmp_path / "a.safetensors"
+    for tensors in damaged(folder / "one.safetensors", count=8):
+        save_file(tensors, path)
+        check_is_refused(path, "its? (lacks|tensors)", config=folder / "configs")
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_a_folder_without_some_tensors_is_refused(
+    part: str, variant: str | None, folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "whole", copy)
+    (file,) = (copy / part).glob("*.safetensors")
+    if variant is not None:
+        file = file.rename(file.with_name(f"{file.stem}.{variant}.safetensors"))
+        load_pipeline(copy, device="cpu", variant=variant)
+    for tensors in damaged(file, count=3):
+        save_file(tensors, file, {"format": "pt"})
+        check_is_refused(copy, f"(it lacks the {part}'s|shape)", variant=variant)
+
+
+def test_parts_that_a_file_lacks_must_be_whole_in_the_folder(folder: Path, tmp_path: Path) -> None:
+    path, config = tmp_path / "a.safetensors", tmp_path / "whole"
+    shutil.copytree(folder / "whole", config)
+    tensors = load_file(folder / "one.safetensors")
+    save_file({name: one for name, one in tensors.items() if not name.startswith(TEXT)}, path)
+    (file,) = (config / "text_encoder").glob("*.safetensors")
+    for damage in damaged(file, count=3):
+        save_file(damage, file, {"format": "pt"})
+        check_is_refused(path, "(it lacks the text_encoder's|shape)", config=config)
 
 
 def test_a_config_that_is_none_is_named(folder: Path, tmp_path: Path) -> None:
