@@ -8,7 +8,7 @@ The benchmark uses the embedded checkpoint with 50 steps, guidance scale 5, warm
 0.1 / 0.4. It makes edits of two to four concepts, which were not chosen on these seeds: at their
 recommended settings, and at strong ones, where every scale is 1.6 times as large and every
 threshold lower by 0.05. Every edit starts from an exact render, and its evaluations are counted in
-a session that rendered nothing else since. 100 % is a render of the edited state from scratch.
+a session that rendered nothing else since. 100% is a render of the edited state from scratch.
 
 Modes that are not in `CHIEF` are measured at recommended settings on the first 16 seeds only.
 

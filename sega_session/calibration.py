@@ -82,12 +82,12 @@ class Calibration:
 
     @property
     def low(self) -> float:
-        """The scale at which the images begin to change: 5 % of the change is done."""
+        """The scale at which the images begin to change: 5% of the change is done."""
         return self.scale(0)
 
     @property
     def high(self) -> float:
-        """The scale from which on the images change little: 95 % of the change is done."""
+        """The scale from which on the images change little: 95% of the change is done."""
         return self.scale(1)
 
     def scale(self, share: float) -> float:

@@ -206,7 +206,7 @@ class Grid:
         if marked:
             label = render.quality or "approximate"
         if render.error_estimate is not None:
-            note = f"about {100 * max(render.error_estimate):.2g} % off"
+            note = f"about {100 * max(render.error_estimate):.2g}% off"
         return Tile(_side_by_side(list(render.images)), label, note)
 
 

@@ -78,7 +78,7 @@ def test_headers_wrap() -> None:
 
 def test_there_is_no_space_for_what_is_not_there() -> None:
     bare = labelled_grid([[Tile(square(RED), "")]], [""], [""], tile=100)
-    noted = labelled_grid([[Tile(square(RED), "rough", "12 % off")]], ["a"], ["b"], tile=100)
+    noted = labelled_grid([[Tile(square(RED), "rough", "12% off")]], ["a"], ["b"], tile=100)
     assert bare.width == 140
     assert noted.width > bare.width
     assert noted.height > bare.height

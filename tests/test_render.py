@@ -99,7 +99,7 @@ def test_the_repr_is_one_short_line() -> None:
     assert render.error_estimate is not None
     for error, word in ((ROUGH / 2, "approximate"), (ROUGH, "rough")):
         assert repr(evolve(render, error_estimate=(0.0, error))) == (
-            f"<Render preview, {word}, about {100 * error:.2g} % off, "
+            f"<Render preview, {word}, about {100 * error:.2g}% off, "
             f"2 images 16x16, {render.evaluations} evaluations>"
         )
     assert repr(fake_session().render()) == "<Render exact, 1 image 16x16, 12 evaluations>"

@@ -485,7 +485,7 @@ def report(results: Sequence[Result], options: argparse.Namespace) -> None:
             print("\n".join(["", "[[mutant]]", *lines, 'why = ""']))
     print(
         f"\n{len(results)} faults: {counts['killed']} killed, {counts['timed out']} timed out, "
-        f"{counts['explained']} explained, {counts['survived']} survived: {100 * score:.1f} %"
+        f"{counts['explained']} explained, {counts['survived']} survived: {100 * score:.1f}%"
     )
 
 

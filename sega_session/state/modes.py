@@ -99,11 +99,11 @@ def anchored(*, every: int | None = None, tolerance: float | None = None) -> Anc
 
     Args:
         every: the mean distance of anchors in changed model calls, 1 or more; closer at first. 2
-            makes about 40 % of the evaluations of a render from scratch, 5 about 20 %, and 1 all
+            makes about 40% of the evaluations of a render from scratch, 5 about 20%, and 1 all
             that are not recorded.
         tolerance: instead, a target above 0 for the error of the latents (root mean square).
             Anchors are placed by the error measured during the render, at most 4 calls apart. 0.1,
-            which "anchored" means, makes about 30 % of the evaluations.
+            which "anchored" means, makes about 30% of the evaluations.
 
     Raises:
         InvalidValueError: both or none are given, or a value is outside its range.

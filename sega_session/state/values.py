@@ -45,7 +45,7 @@ MAX_STEPS = 10_000
 MAX_PIXELS = 2**28
 """The most pixels of all images of a scene: 1,024 images of 512 x 512."""
 
-SHARE_HINT = "It is a share, not a percentage: 0.95 keeps the strongest 5 %."
+SHARE_HINT = "It is a share, not a percentage: 0.95 keeps the strongest 5%."
 INVERT_HINT = "To push the image away from a concept, use inverted=True or invert(name)."
 
 
@@ -178,7 +178,7 @@ class Concept:
         mask: the region that the concept is confined to; None: the whole image.
         scale: s_e, the strength of the direction, >= 0 (diffusers: edit_guidance_scale).
         threshold: λ, the share of latent entries that the concept leaves alone, per channel and
-            inside its mask; 0 <= λ < 1, 0.95 keeps the strongest 5 % (diffusers: edit_threshold).
+            inside its mask; 0 <= λ < 1, 0.95 keeps the strongest 5% (diffusers: edit_threshold).
         warmup: the first model call, counted from 0, at which the concept is applied; later
             starts change less of the composition (diffusers: edit_warmup_steps).
         cooldown: the first model call at which it is no longer applied; None: never

@@ -101,7 +101,7 @@ def tiny_flux(
         axes_dims_rope=(4, 6, 6),
     )
     with torch.no_grad():
-        # Of a random transformer's output the text would change less than 1 %, and what changes
+        # Of a random transformer's output the text would change less than 1%, and what changes
         # would be near to the rounding of float32.
         transformer.time_text_embed.text_embedder.linear_1.weight.mul_(30)
     pipeline = FluxPipeline(

@@ -68,10 +68,10 @@ def fake_render(**fields: Any) -> Any:
 @pytest.mark.parametrize(
     ("errors", "quality", "label", "error"),
     [
-        ((0.002, 0.25), "rough", "Rough preview", "about 25 % off"),
-        ((0.25, 0.002), "close", "Close preview", "about 0.2 % off"),
-        ((0.0, 1.5), "rough", "Rough preview", "about 150 % off"),
-        ((0.0, 0.00001), "close", "Close preview", "less than 0.01 % off"),
+        ((0.002, 0.25), "rough", "Rough preview", "about 25% off"),
+        ((0.25, 0.002), "close", "Close preview", "about 0.2% off"),
+        ((0.0, 1.5), "rough", "Rough preview", "about 150% off"),
+        ((0.0, 0.00001), "close", "Close preview", "less than 0.01% off"),
         (None, "unknown", "Approximate", "error not known"),
     ],
 )

@@ -22,7 +22,7 @@ class Accuracy:
             "earlier" for an image of another state, "missing" and "failed" where there is none.
         label: what to write on the image, such as "Rough preview".
         short: the same for a small image.
-        error: the estimated error, such as "about 6 % off"; may be empty.
+        error: the estimated error, such as "about 6% off"; may be empty.
         tip: a sentence.
     """
 
@@ -71,8 +71,8 @@ def describe_image(prompt: str, state: EditState) -> str:
 def _describe_error(error: float) -> str:
     percent = 100 * error
     if percent < SMALLEST:
-        return f"less than {SMALLEST:g} % off"
-    return f"about {percent:.0f} % off" if percent >= 10 else f"about {percent:.2g} % off"
+        return f"less than {SMALLEST:g}% off"
+    return f"about {percent:.0f}% off" if percent >= 10 else f"about {percent:.2g}% off"
 
 
 def _describe_concept(concept: Concept) -> str:

@@ -74,7 +74,7 @@ export function createDivider(move, signal) {
     before.classList.toggle("sega-faded", position < 0.1);
     after.classList.toggle("sega-faded", position > 0.9);
     setAttribute(range, "aria-label", `${left} or ${right}`);
-    setAttribute(range, "aria-valuetext", `${Math.round(position * 100)} % ${left}`);
+    setAttribute(range, "aria-valuetext", `${Math.round(position * 100)}% ${left}`);
   }
 
   return { element, drag, show };

@@ -723,8 +723,8 @@ function inRange(value) {
 /** @param {number} part */
 function perCent(part) {
   const rounded = Math.round(100 * part);
-  if (part > 0 && rounded === 0) return "less than 1\u00a0%";
-  return `${part < 1 ? Math.min(99, rounded) : 100}\u00a0%`;
+  if (part > 0 && rounded === 0) return "less than 1%";
+  return `${part < 1 ? Math.min(99, rounded) : 100}%`;
 }
 
 /** @param {string | null} name @param {boolean} empty @param {boolean} full */

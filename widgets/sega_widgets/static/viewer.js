@@ -364,7 +364,7 @@ function createZoom(stage, togglePixels) {
 
   /** @param {boolean} alone true if one image is shown */
   function update(alone) {
-    const percent = `${stage.percent()} %`;
+    const percent = `${stage.percent()}%`;
     fit.textContent = alone ? percent : "Fit";
     setAttribute(fit, "aria-label", `Zoom: ${percent}. Fit into its place`);
     fit.title = "Fit into its place (0)";

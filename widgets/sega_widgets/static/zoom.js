@@ -122,7 +122,7 @@ function confineShare(share, half) {
 }
 
 /**
- * Return the zoom to change to from the whole image: 100 %, or twice as large if that is smaller.
+ * Return the zoom to change to from the whole image: 100%, or twice as large if that is smaller.
  *
  * @param {Size} image
  * @param {Size} place
