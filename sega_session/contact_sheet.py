@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from math import ceil
 from typing import TypeAlias
 
@@ -26,6 +27,22 @@ ROW_HEADER = 170
 
 ELLIPSIS = "…"
 
+TYPEFACES = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "LiberationSans-Regular.ttf",
+    "arial.ttf",
+    "Arial Unicode.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "msyh.ttc",
+    "malgun.ttf",
+    "YuGothM.ttc",
+)
+"""Fonts of Linux, macOS and Windows that have letters beyond ASCII; Pillow's own font has few."""
+
+NO_CHARACTER = "\uffff"
+"""A code point that no font has a glyph for; they draw the same box for it as for all others."""
+
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -43,6 +60,7 @@ class _Text:
     """Lines of text of one size and colour."""
 
     lines: tuple[str, ...]
+    font: Font
     size: int
     ink: str = INK
 
@@ -50,11 +68,15 @@ class _Text:
     def height(self) -> int:
         return len(self.lines) * round(LEADING * self.size)
 
+    @property
+    def width(self) -> int:
+        return max((ceil(self.font.getlength(line)) for line in self.lines), default=0)
+
     def draw(self, draw: ImageDraw.ImageDraw, x: int, y: int, anchor: str = "la") -> None:
         """Draw the lines below ``y``; ``anchor`` says what ``x`` is, as in PIL."""
-        font = ImageFont.load_default(self.size)
         for number, line in enumerate(self.lines):
-            draw.text((x, y + number * round(LEADING * self.size)), line, self.ink, font, anchor)
+            top = y + number * round(LEADING * self.size)
+            draw.text((x, top), line, self.ink, self.font, anchor)
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> Image.Image:
@@ -113,7 +135,7 @@ def labelled_grid(
 
     fitting = max(cell_height // round(LEADING * large), 1)
     beside = [_wrapped(text, large, ROW_HEADER, fitting) for text in rows]
-    beside_width = max((_width(line, large) for text in beside for line in text.lines), default=0)
+    beside_width = max((text.width for text in beside), default=0)
     left = GAP + (beside_width + GAP // 2 if beside_width else 0)
     width = left + len(columns) * (cell_width + GAP)
     name, _, rest = title.partition("\n")
@@ -158,14 +180,35 @@ def fitted(image: Image.Image, side: int) -> Image.Image:
     return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
-def _width(text: str, size: int) -> int:
-    """Return the width of text in pixels."""
-    return round(ImageFont.load_default(size).getlength(text))
+def _font(text: str, size: int) -> Font:
+    """Return Pillow's own font, or the first of this machine's that has more of the characters."""
+    own = ImageFont.load_default(size)
+    if text.isascii():
+        return own
+    return min((own, *_installed(size)), key=lambda font: sum(_missing(font, text)))
+
+
+@cache
+def _installed(size: int) -> tuple[Font, ...]:
+    """Return those of `TYPEFACES` that this machine has."""
+    found = []
+    for name in TYPEFACES:
+        try:
+            found.append(ImageFont.truetype(name, size))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+def _missing(font: Font, text: str) -> Iterator[bool]:
+    """Yield for each character whether a font lacks it."""
+    box = bytes(font.getmask(NO_CHARACTER))
+    return (bytes(font.getmask(character)) == box for character in text)
 
 
 def _wrapped(text: str, size: int, width: int, most: int, ink: str = INK) -> _Text:
     """Return text in at most ``most`` lines of at most ``width`` pixels; the rest is cut."""
-    font = ImageFont.load_default(size)
+    font = _font(text, size)
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -175,7 +218,7 @@ def _wrapped(text: str, size: int, width: int, most: int, ink: str = INK) -> _Te
             lines.append(word)
     if len(lines) > most:
         lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
-    return _Text(tuple(_cut(line, font, width) for line in lines), size, ink)
+    return _Text(tuple(_cut(line, font, width) for line in lines), font, size, ink)
 
 
 def _cut(line: str, font: Font, width: int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
+from sega_session import contact_sheet as sheets
 from sega_session.contact_sheet import Tile, contact_sheet, labelled_grid
 
 LONG = "a very long description of the settings of these images " * 20
@@ -104,3 +107,27 @@ def test_long_labels_of_a_contact_sheet_are_cut() -> None:
     assert (found[:, 20 + 256 : 40 + 256] == 255).all()
     short = pixels(contact_sheet([Tile(square(RED), "a", "b")] * 2))
     assert short.shape == found.shape
+
+
+def family(text: str) -> str | None:
+    """Return the name of the font that a text is drawn with."""
+    font = sheets._font(text, 20)  # noqa: SLF001
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font.getname()[0]
+
+
+def test_letters_that_pillows_font_lacks_are_drawn_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dejavu = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    monkeypatch.setattr(sheets, "TYPEFACES", ("no such font.ttf", str(dejavu)))
+    sheets._installed.cache_clear()  # noqa: SLF001
+    try:
+        with_letters = pixels(contact_sheet([Tile(square(RED), "Größe")]))
+        boxes = pixels(contact_sheet([Tile(square(RED), "Gr\uffff\uffffe")]))
+        fonts = {text: family(text) for text in ("grow", "Größe", "猫")}
+    finally:
+        sheets._installed.cache_clear()  # noqa: SLF001
+    assert (with_letters != boxes).any()
+    # Where no font has a character, Pillow's own draws a box for it.
+    assert fonts == {"grow": "Aileron", "Größe": "DejaVu Sans", "猫": "Aileron"}
