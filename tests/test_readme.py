@@ -161,6 +161,14 @@ def test_install_lines_work_in_a_checkout() -> None:
         assert f"Python {python.removeprefix('>=')} or later" in text
 
 
+def test_the_archive_has_what_the_pages_link_to() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    included = set(tools["hatch"]["build"]["targets"]["sdist"]["include"])
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)", README.read_text())
+    assert len(links) > 10
+    assert {README.name, *(link.split("/")[0] for link in links)} <= included
+
+
 def test_the_version_is_the_newest_of_the_changelog() -> None:
     versions = re.findall(r"^## (\d\S*) - \d{4}-\d\d-\d\d$", CHANGELOG.read_text(), re.MULTILINE)
     assert versions[0] == sega_session.__version__

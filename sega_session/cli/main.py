@@ -69,11 +69,14 @@ def main() -> None:
     quiet = "--quiet" in flags
     get_console().quiet = quiet
     stderr = Console(stderr=True, soft_wrap=True)
+    said: set[str] = set()
 
     def warn(warning: SegaSessionWarning) -> None:
-        # What is missing is said in any case.
-        if not quiet or isinstance(warning, IncompleteWarning):
-            stderr.print(_line("warning", in_words(str(warning))))
+        text = in_words(str(warning))
+        # What is missing is said in any case. Each image of many may give the same warning.
+        if text not in said and (not quiet or isinstance(warning, IncompleteWarning)):
+            said.add(text)
+            stderr.print(_line("warning", text))
 
     try:
         with redirect_warnings(warn):

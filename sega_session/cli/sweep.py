@@ -11,13 +11,11 @@ from attrs import evolve
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich import get_console
-from rich.console import Console
 
-from ..errors import SegaSessionError, SegaSessionWarning, redirect_warnings
+from ..errors import SegaSessionError
 from .examples import find_sweep
 from .loading import Device, DType, load_with_status
 from .output import make_folder, progress, say
-from .words import in_words
 
 if TYPE_CHECKING:
     from ..sweeps import UnitResult
@@ -77,7 +75,7 @@ def sweep(
             say(console, f"{done} of {total} images: {result.evaluations} evaluations")
 
     try:
-        with redirect_warnings(_once()), progress(console, "Rendering", "images") as show:
+        with progress(console, "Rendering", "images") as show:
             show(done, total)
             result = run_sweep(
                 found,
@@ -99,17 +97,3 @@ def sweep(
             f"{result.errors} of {total} images failed; see the column error of {result.table}. "
             f"The first: {result.error} The same command tries them again."
         )
-
-
-def _once() -> Callable[[SegaSessionWarning], None]:
-    """Return a handler that prints each warning once; every unit may give the same ones."""
-    shown: set[str] = set()
-    stderr = Console(stderr=True, quiet=get_console().quiet)
-
-    def handle(warning: SegaSessionWarning) -> None:
-        text = str(warning)
-        if text not in shown:
-            shown.add(text)
-            say(stderr, f"warning: {in_words(text)}")
-
-    return handle

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich import get_console
 
 from sega_session import ScriptError, SegaSessionError
+from sega_session.cli.main import main
 from sega_session.cli.sweep import sweep
 from sega_session.models import Request
 from sega_session.testing import FakeModel
@@ -114,13 +115,17 @@ def test_a_warning_is_printed_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = write(tmp_path, SWEEP.replace("scale = 6", "scale = 0"))
-    sweep(path, out=tmp_path / "a")
-    said = capsys.readouterr().err
-    assert said.startswith("warning: 'glasses' has no effect: scale is 0")
-    assert len(said.splitlines()) == 1
-    monkeypatch.setattr(get_console(), "quiet", True)
-    sweep(path, out=tmp_path / "b")
-    assert capsys.readouterr() == ("", "")
+    printed = {}
+    for options in (("--quiet",), ()):
+        out = tmp_path / f"{len(options)}"
+        arguments = ["sega-session", "sweep", str(path), "--out", str(out), *options]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+        printed[options] = capsys.readouterr()
+    assert printed[()].err.startswith("warning: 'glasses' has no effect: scale is 0")
+    assert len(printed[()].err.splitlines()) == 1
+    assert printed[("--quiet",)] == ("", "")
 
 
 def test_a_wrong_file_is_refused_before_the_model_is_loaded(
