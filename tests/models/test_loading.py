@@ -25,6 +25,7 @@ from sega_session import EditSession, load_avatars, load_pipeline, recommended
 from sega_session.errors import CheckpointError, InvalidValueError, UnknownPresetError
 from sega_session.models import as_model, hub, identify, load_quietly, loading
 from sega_session.models.quiet import without_bars, without_notices
+from tests.support.families import FAMILIES, Family
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.single_files import TEXT, UNET, VAE, save_single_file
 
@@ -300,6 +301,13 @@ def test_a_damaged_file_is_named(folder: Path, tmp_path: Path) -> None:
             CheckpointError, match=r"is damaged, or only a part of a file: .* again"
         ):
             load_pipeline(path, device="cpu", config=folder / "configs")
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_a_folder_of_each_family_is_loaded(family: Family, tmp_path: Path) -> None:
+    saved = family.build()
+    saved.save_pretrained(tmp_path)
+    assert identify(as_model(load_pipeline(tmp_path, device="cpu"))) == identify(as_model(saved))
 
 
 def damaged(file: Path, *, count: int) -> Iterator[dict[str, Tensor]]:
