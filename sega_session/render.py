@@ -130,7 +130,7 @@ class Render:
         exact: SEGA as computed from scratch: nothing was estimated or replayed.
         error_estimate: for each image the estimated distance of the latents from the exact ones,
             root mean square, where the latents' own spread is about 1. It ranks renders; in
-            benchmarks/results/fidelity.csv 61% of the previews and 94% of the renders with a
+            benchmarks/results/fidelity.csv 62% of the previews and 94% of the renders with a
             tolerance of 0.1 are within a factor of 4. See also `quality`. None for exact images,
             for a replay, and for an edit so late that no estimate could be compared with a
             prediction.
@@ -187,8 +187,8 @@ class Render:
         an eye sees the difference from the exact image; else "close". None: no error was
         estimated.
 
-        It is a guess. On the embedded model it finds 95% of the previews below 30 dB, and calls
-        75% of the others rough too (benchmarks/results/fidelity.md, recommended settings). It
+        It is a guess. On the embedded model it finds 97% of the previews below 30 dB, and calls
+        76% of the others rough too (benchmarks/results/fidelity.md, recommended settings). It
         finds few of the rare anchored renders below 30 dB, which became another face from an error
         too small to be measured; see benchmarks/NOTES.md.
         """
