@@ -21,9 +21,6 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 
-# Quotes and ellipses are typeset, dashes are not: "--save" is an option.
-smartquotes_action = "qe"
-
 # The notebooks are committed with their outputs, which tests/slow/test_notebooks.py compares.
 nb_execution_mode = "off"
 

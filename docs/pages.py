@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,6 +20,8 @@ from unittest import mock
 import attrs
 from cyclopts.docs.markdown import generate_markdown_docs
 from sphinx.application import Sphinx
+from sphinx.util import inspect
+from sphinx.util.inspect import stringify_signature
 
 from sega_session.cli.main import app as command
 from sega_session.scripts.schema import script_schema
@@ -53,6 +56,8 @@ PAGES = {source: page for page, source in COPIED.items()}
 
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)")
 """The target of a link or an image that is no address, without the anchor."""
+
+VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 PLACEHOLDER = re.compile(r"<!-- generated: (\w+) -->")
 
@@ -109,13 +114,24 @@ def plain_signature(
     """Return the arguments of a class as they are shown; None: as Sphinx shows them.
 
     Errors and warnings are raised by this package only, so theirs are left out. Those of an attrs
-    class are its fields, with the types that their converters return.
+    class are its fields, with the types that their converters return. Widgets and protocols are
+    made by a function that takes anything; what they need is in ``__init__``.
     """
     if what == "exception" and signature:
         return "", ""
     if what == "class" and attrs.has(value):
         return f"({', '.join(_arguments(attrs.fields(value)))})", ""
+    if what == "class" and signature is not None and signature.startswith("(*args"):
+        return _of_init(value), ""
     return None
+
+
+def _of_init(kind: Any) -> str:
+    """Return the arguments of a class that it names itself."""
+    own = inspect.signature(kind.__init__, bound_method=True)
+    named = [one for one in own.parameters.values() if one.kind not in VARIADIC]
+    own = own.replace(parameters=named, return_annotation=own.empty)
+    return stringify_signature(own, unqualified_typehints=True)
 
 
 def _arguments(fields: Iterable[attrs.Attribute[Any]]) -> Iterator[str]:

@@ -12,11 +12,11 @@ import sega_widgets
 import sega_session
 from sega_session import errors
 from sega_session.cli.main import app
-from sega_session.models import Recommended
+from sega_session.models import DiffusionModel, Recommended
 from sega_session.scripts.schema import script_schema
 from tests.support.markdown import DOCS, ROOT
 
-DOCUMENTED = re.compile(r"^\.\. (?:auto|py:)\w+:: ([\w.]+)$", re.MULTILINE)
+DOCUMENTED = re.compile(r"^\.\. (?:auto|py:)\w+:: ([\w.]+)(?:\(.*)?$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,8 @@ def test_the_script_page_has_every_class_and_key(pages: Any) -> None:
 
 
 def test_signatures_are_those_of_the_fields(pages: Any) -> None:
-    def signature(value: object, what: str = "class") -> Any:
-        return pages.plain_signature(None, what, "", value, None, "(given)", None)
+    def signature(value: object, what: str = "class", given: str = "(given)") -> Any:
+        return pages.plain_signature(None, what, "", value, None, given, None)
 
     assert signature(sega_session.Limits)[0] == (
         "(*, operations: int = 1000, evaluations: int = 100000, pixels: int = 16777216, "
@@ -85,6 +85,9 @@ def test_signatures_are_those_of_the_fields(pages: Any) -> None:
     assert signature(Recommended)[0].endswith("opposites: Mapping[str, Preset] = ...)")
     assert signature(errors.InvalidValueError, "exception") == ("", "")
     assert signature(sega_session.EditSession) is None
+    anything = "(*args: t.Any, **kwargs: t.Any)"
+    assert signature(sega_widgets.EditPanel, given=anything)[0].startswith("(session: ")
+    assert signature(DiffusionModel, given=anything)[0] == "()"
 
 
 @pytest.mark.parametrize(

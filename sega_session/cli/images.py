@@ -68,7 +68,7 @@ def edit(
         sega-session edit --seed 7 --add glasses:4 --add smile --out a.png
 
     Each edit is an entry of the history. The image can be edited again: the PNG file holds its
-    scene and concepts, and what --save writes holds the history and what was computed, too.
+    scene and concepts, and what `--save` writes holds the history and what was computed, too.
 
     Parameters
     ----------
