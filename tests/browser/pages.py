@@ -13,7 +13,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, ViewportSize, exp
 
 from .servers import Server
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds to wait for anything on the page."""
 
 SCREENSHOTS = Path(os.environ.get("BROWSER_SCREENSHOTS", ".browser-screenshots"))

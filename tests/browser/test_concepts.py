@@ -401,6 +401,19 @@ def test_a_number_beyond_the_range_is_taken_with_a_say(concepts: ListPage) -> No
     expect(concepts.page.get_by_text("beyond")).to_be_hidden()
 
 
+def test_answers_that_come_late_do_not_keep_the_range_wide(concepts: ListPage) -> None:
+    concepts.add("glasses")
+    number = concepts.number("glasses")
+    middle = concepts.place("glasses", 0.5)
+    number.fill("12")
+    number.press("Enter")
+    expect(concepts.slider("glasses")).to_have_attribute("max", "15")
+    concepts.slider("glasses").press("End")
+    concepts.page.mouse.dblclick(*middle)
+    expect(concepts.slider("glasses")).to_have_attribute("max", "10")
+    expect(number).to_have_value("5.0")
+
+
 def test_a_number_that_is_none_is_not_applied(concepts: ListPage) -> None:
     concepts.add("glasses")
     number = concepts.number("glasses")

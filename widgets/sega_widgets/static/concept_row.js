@@ -124,10 +124,12 @@ export function conceptRow(first, { tell, report }, maskable, opened) {
 function conceptSliders(first, report) {
   const { title, opposite } = first;
   let concept = first;
-  // The range stays as wide as it was needed, so that the handle does not jump after a drag.
+  // The range stays as wide as it was needed, so that the handle does not jump after a drag. Once
+  // the home value was asked for it does not, whatever values the widget sends until it has that.
   let reach = 0;
+  let forgetting = false;
   const forgetReach = () => {
-    reach = 0;
+    forgetting = true;
   };
   const scale = slider({
     label: `${title}: scale`,
@@ -141,7 +143,7 @@ function conceptSliders(first, report) {
       return formatNumber(value, 1) + (value < 0 ? `, ${away}` : "");
     },
     report: (one) => {
-      if (one.end && one.value === concept.home.scale) forgetReach();
+      forgetting = one.end && one.value === concept.home.scale;
       report("scale", one);
     },
   });
@@ -163,7 +165,8 @@ function conceptSliders(first, report) {
   });
   const show = (/** @type {Concept} */ next) => {
     concept = next;
-    reach = Math.max(reach, reachFor(next.reach, next.scale));
+    const needed = reachFor(next.reach, next.scale);
+    reach = forgetting ? needed : Math.max(reach, needed);
     const { home } = next;
     scale.show({ min: -reach, max: reach, value: next.scale, home: home.scale });
     threshold.show({ min: 0, max: next.maxThreshold, value: next.threshold, home: home.threshold });
