@@ -129,12 +129,20 @@ def missing_tensor(pipeline: Any) -> str | None:
         tensors = network.named_parameters() if isinstance(network, torch.nn.Module) else ()
         for tensor, value in tensors:
             if value.is_meta:
-                return lacks(part, tensor)
+                return _lacks(part, tensor)
     return None
 
 
-def lacks(part: str, tensor: str) -> str:
-    """Return the reason why a checkpoint without a tensor cannot be loaded."""
+def check_none_missing(part: str, found: Mapping[str, Any]) -> None:
+    """Raise ValueError if transformers' or diffusers' report on a part has missing tensors.
+
+    transformers gives them random values, and only logs it.
+    """
+    if found["missing_keys"]:
+        raise ValueError(_lacks(part, min(found["missing_keys"])))
+
+
+def _lacks(part: str, tensor: str) -> str:
     return f"it lacks the {part}'s {tensor}"
 
 
@@ -287,7 +295,5 @@ def _missing_parts(
                 local_files_only=True,
                 output_loading_info=True,
             )
-            # transformers gives them random values, and logs it.
-            if found["missing_keys"]:
-                raise ValueError(lacks(name, min(found["missing_keys"])))
+            check_none_missing(name, found)
     return parts

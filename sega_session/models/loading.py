@@ -20,7 +20,7 @@ from .checkpoint_files import (
     INDEX,
     PICKLES,
     SUFFIX,
-    lacks,
+    check_none_missing,
     load_file,
     missing_tensor,
     reason_of,
@@ -103,15 +103,8 @@ def load_pipeline(
         folder = None if config is None else check_path("config", config).expanduser()
         return load_file(path, precision, folder, token).to(device)
     if path is None:
-        pipeline = _load_from_hub(str(name_or_path), precision, variant, revision, token)
-    else:
-        pipeline = _load_directory(path, precision, variant)
-    if (missing := missing_tensor(pipeline) or _missing_in_files(pipeline, variant)) is not None:
-        raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} cannot be loaded: {missing}. Give a directory with "
-            f"{INDEX} and all the files it names, undamaged."
-        )
-    return pipeline.to(device)
+        return _load_from_hub(str(name_or_path), precision, variant, revision, token).to(device)
+    return _load_directory(path, precision, variant).to(device)
 
 
 def load_quietly(
@@ -165,12 +158,14 @@ def _load_directory(path: Path, precision: Precision, variant: str | None) -> An
     try:
         with without_notices(), without_bars():
             index = DiffusionPipeline.load_config(str(path), local_files_only=True)
-            return DiffusionPipeline.from_pretrained(
+            pipeline = DiffusionPipeline.from_pretrained(
                 str(path),
                 dtype=precision(index.get("_class_name", "")),
                 variant=variant,
                 local_files_only=True,
             )
+            _check_is_whole(pipeline, variant)
+            return pipeline
     except FAILURES as error:
         raise CheckpointError(
             f"checkpoint {str(path)!r} cannot be loaded: {reason_of(error)}. Give a directory with "
@@ -190,12 +185,14 @@ def _load_from_hub(
             "local_files_only": not answers,
         }
         with without_notices(), without_bars():
-            return DiffusionPipeline.from_pretrained(
+            pipeline = DiffusionPipeline.from_pretrained(
                 name, dtype=precision(class_on_hub(name, INDEX, access)), variant=variant, **access
             )
+            _check_is_whole(pipeline, variant)
+            return pipeline
     except FAILURES as error:
         reason = reason_of(error, revision)
-        if not answers:
+        if not answers and isinstance(error, OSError):
             reason = "the hub does not answer, and not all of it was downloaded before"
         raise CheckpointError(
             f"checkpoint {name!r} cannot be loaded: {reason}. Give a directory with {INDEX} and "
@@ -204,27 +201,23 @@ def _load_from_hub(
         ) from error
 
 
-def _missing_in_files(pipeline: Any, variant: str | None) -> str | None:
-    """Return what the files of transformers' models lack, if anything.
-
-    transformers gives tensors that are missing random values, and logs it.
-    """
+def _check_is_whole(pipeline: Any, variant: str | None) -> None:
+    """Raise ValueError if the files of a pipeline lack a tensor."""
+    if (missing := missing_tensor(pipeline)) is not None:
+        raise ValueError(missing)
     for name, part in pipeline.components.items():
         # Quantized models cannot be read without their values.
         if not isinstance(part, PreTrainedModel) or hasattr(part.config, "quantization_config"):
             continue
         of_variant = variant is not None and any(Path(part.name_or_path).glob(f"*.{variant}.*"))
-        with without_notices(), without_bars():
-            _, found = type(part).from_pretrained(
-                part.name_or_path,
-                variant=variant if of_variant else None,
-                device_map="meta",
-                output_loading_info=True,
-                local_files_only=True,
-            )
-        if found["missing_keys"]:
-            return lacks(name, min(found["missing_keys"]))
-    return None
+        _, found = type(part).from_pretrained(
+            part.name_or_path,
+            variant=variant if of_variant else None,
+            device_map="meta",
+            output_loading_info=True,
+            local_files_only=True,
+        )
+        check_none_missing(name, found)
 
 
 def _check_arguments(

@@ -124,8 +124,9 @@ export function conceptRow(first, { tell, report }, maskable, opened) {
 function conceptSliders(first, report) {
   const { title, opposite } = first;
   let concept = first;
-  // The range stays as wide as it was needed, so that the handle does not jump after a drag. Once
-  // the home value was asked for it does not, whatever values the widget sends until it has that.
+  // The range stays as wide as it was needed, so that the handle does not jump after a drag. After
+  // the home value was asked for, it is as wide as each value needs: answers to earlier reports,
+  // which may still come, do not widen it for good.
   let reach = 0;
   let forgetting = false;
   const forgetReach = () => {
